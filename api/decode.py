@@ -1,0 +1,295 @@
+"""Requests on their way in: bytes to the operation's request shape, as strictly as `vdb.protocol.strict_json`.
+
+Cold routes are judged by `strict_json.decode`, then decoded with types. The hot routes (search, upsert) are decoded
+with types only, in C, and a cheap proof over the bytes shows that the judge would agree: no two keys of one object are
+equal. Where the proof does not hold, the judge decides. What the proof leaves out is checked where it is decoded: the
+filter here, payloads in the engine. Numbers of a vector may be written as integers of any size.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, Raw, UnsetType
+from numpy.typing import NDArray
+
+from vdb.errors import (
+    DuplicateKey,
+    IntegerOutOfRange,
+    InvalidArgument,
+    InvalidJson,
+    NestedTooDeep,
+    UnknownField,
+    VdbError,
+)
+from vdb.protocol import columns, requests, strict_json
+from vdb.protocol.operations import OPERATIONS, Operation
+from vdb.protocol.strict_json import INT64_MAX, INT64_MIN, child_pointer
+
+Vectors = NDArray[np.float32]
+Decoded = tuple[requests.Request, Vectors | None]
+
+_MAX_QUERY_PARAMETERS = 16
+_REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_SPACED_COLONS = (b" :", b"\n:", b"\r:", b"\t:")
+_PLACE = re.compile(r"(?P<what>.*?)(?: - at (?:`key` in )?`(?P<path>\$[^`]*)`)?\Z", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>.*)`\Z", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<field>.*)`\Z", re.DOTALL)
+_STEP = re.compile(r"\.(\w+)|\[(\d+)\]|(\[\.\.\.\])")
+
+
+class _Search(requests.Search):
+    """A search whose filter is still text, so that it is judged alone."""
+
+    filter: Raw | UnsetType = UNSET
+
+
+class _SearchHead(columns.SearchHead):
+    filter: Raw | UnsetType = UNSET
+
+
+class _UpsertHead(columns.UpsertHead):
+    """A binary upsert's head; msgspec takes any value as `Raw`, null too, but none as `Raw | None`."""
+
+    payloads: list[Raw] | UnsetType = UNSET  # type: ignore[assignment]
+
+
+_decode_search = msgspec.json.Decoder(_Search).decode
+_decode_search_head = msgspec.json.Decoder(_SearchHead).decode
+_decode_upsert = msgspec.json.Decoder(requests.Upsert).decode
+_decode_upsert_head = msgspec.json.Decoder(_UpsertHead).decode
+_decode_update_payload = msgspec.json.Decoder(requests.UpdatePayload).decode
+_cold_decoders = {operation.name: msgspec.json.Decoder(operation.request) for operation in OPERATIONS}
+
+
+def decode_body(operation: Operation, body: bytes, is_binary: bool) -> Decoded:
+    """The request in `body`, and the vectors of a binary body; raises InvalidArgument or one of its kinds."""
+    if operation.name == "search":
+        return _binary_search(body) if is_binary else (_search(body), None)
+    if operation.name == "upsert":
+        return _binary_upsert(body) if is_binary else (_upsert(body), None)
+    if operation.name == "update_payload":
+        return _update_payload(body), None
+    return _cold(operation, body), None
+
+
+def decode_query(operation: Operation, query: bytes) -> requests.Request:
+    """The request of a listing, from its query string; any other operation has no query parameters."""
+    try:
+        pairs = parse_qsl(
+            query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_QUERY_PARAMETERS
+        )
+    except ValueError as exc:
+        raise InvalidArgument("the query string is malformed") from exc
+    known = () if operation.method != "GET" else operation.request.__struct_fields__
+    given: dict[str, str] = {}
+    for name, value in pairs:
+        pointer = child_pointer("", name)
+        if name not in known:
+            raise UnknownField.at(pointer, f"unknown query parameter {name!r}")
+        if name in given:
+            raise DuplicateKey.at(pointer, f"query parameter {name!r} is given more than once")
+        given[name] = value
+    return _convert_query(operation.request, given)
+
+
+def _convert_query(shape: type[requests.Request], given: dict[str, str]) -> requests.Request:
+    try:
+        request = msgspec.convert(given, shape, strict=False)
+    except msgspec.ValidationError as exc:
+        raise _translate(exc) from exc
+    for name in given:
+        _check_integer(getattr(request, name), child_pointer("", name))
+    return request
+
+
+def _cold(operation: Operation, body: bytes) -> requests.Request:
+    if not body:
+        if operation.request is requests.Empty:
+            return requests.Empty()
+        raise InvalidJson.at("", "a JSON body is needed")
+    strict_json.decode(body)
+    try:
+        return _cold_decoders[operation.name].decode(body)
+    except _REFUSED as exc:
+        raise _translate(exc) from exc
+
+
+def _update_payload(body: bytes) -> requests.UpdatePayload:
+    try:
+        request = _decode_update_payload(body)
+    except _REFUSED as exc:
+        raise _refusal(body, exc) from exc
+    _judge(body)
+    for position, point in enumerate(request.points):
+        _check_integer(point.if_version, f"/points/{position}/if_version")
+    return request
+
+
+def _search(body: bytes) -> requests.Search:
+    try:
+        request = _decode_search(body)
+    except _REFUSED as exc:
+        raise _refusal(body, exc) from exc
+    _judge_search(body, request)
+    return request
+
+
+def _binary_search(body: bytes) -> Decoded:
+    head, vectors = columns.split_frame(body)
+    try:
+        request = _decode_search_head(head)
+    except _REFUSED as exc:
+        raise _refusal(head, exc) from exc
+    _judge_search(head, request)
+    _check_integer(request.n_queries, "/n_queries")
+    return request, vectors
+
+
+def _judge_search(text: bytes, request: _Search | _SearchHead) -> None:
+    """Check what the typed decoder let pass, and put the decoded filter in the place of its text."""
+    decoded: requests.Search | columns.SearchHead = request
+    if request.filter is UNSET:
+        decoded.filter = None
+    else:
+        raw = bytes(request.filter)
+        decoded.filter = strict_json.decode(raw, "/filter")
+        if raw[:1] == b"{":
+            text = text.replace(raw, b"", 1)
+    if not _keys_differ(text):
+        _judge(text)
+    _check_integer(request.limit, "/limit")
+    _check_integer(request.min_sequence, "/min_sequence")
+
+
+def _keys_differ(text: bytes) -> bool:
+    """Whether the keys of a flat JSON object are proved to be different.
+
+    Every key ends before a colon; a colon inside a string only adds an entry that is no key. Without escapes, equal
+    keys are equal bytes.
+    """
+    if b"\\" in text:
+        return False
+    ends = [piece.rstrip() for piece in text.split(b":")[:-1]]
+    keys = {end[end.rfind(b'"', 0, -1) :] for end in ends}
+    return len(keys) == len(ends)
+
+
+def _upsert(body: bytes) -> requests.Upsert:
+    try:
+        request = _decode_upsert(body)
+    except _REFUSED as exc:
+        raise _refusal(body, exc) from exc
+    n_keys = 1 if request.owner is UNSET else 2
+    payloads: list[bytes] = []
+    for position, point in enumerate(request.points):
+        n_keys += 1 + (point.vector is not None) + (point.expires_at is not None)
+        if point.payload is not UNSET:
+            n_keys += 1
+            payloads.append(bytes(point.payload))
+        if point.shared_with is not UNSET:
+            n_keys += 1
+        if point.if_absent is not UNSET:
+            n_keys += 1
+        if point.if_version is not UNSET:
+            n_keys += 1
+            _check_integer(point.if_version, f"/points/{position}/if_version")
+    _judge_upsert(body, n_keys, payloads)
+    return request
+
+
+def _binary_upsert(body: bytes) -> Decoded:
+    head, vectors = columns.split_frame(body)
+    try:
+        request = _decode_upsert_head(head)
+    except _REFUSED as exc:
+        raise _refusal(head, exc) from exc
+    n_keys = sum(getattr(request, name) is not UNSET for name in request.__struct_fields__)
+    payloads: list[bytes] = []
+    if request.payloads is not UNSET:
+        payloads = [bytes(raw) for raw in request.payloads]
+        decoded: columns.UpsertHead = request
+        decoded.payloads = [Raw(raw) if raw != b"null" else None for raw in payloads]
+    if request.if_version is not UNSET:
+        for position, version in enumerate(request.if_version):
+            _check_integer(version, f"/if_version/{position}")
+    _judge_upsert(head, n_keys, payloads)
+    return request, vectors
+
+
+def _judge_upsert(text: bytes, n_keys: int, payloads: list[bytes]) -> None:
+    """Refuse equal keys outside the payloads, of which the typed decoder found `n_keys` different ones.
+
+    Every key has a colon of its own, so as many colons as keys found means that none was written twice. Where ids or
+    dates hold colons, the same goes for `":`, unless some colon stands after white space.
+    """
+    if _count_outside(text, b":", payloads) == n_keys:
+        return
+    is_spaced = any(pair in text and _count_outside(text, pair, payloads) for pair in _SPACED_COLONS)
+    if is_spaced or _count_outside(text, b'":', payloads) != n_keys:
+        _judge(text)
+
+
+def _count_outside(text: bytes, what: bytes, payloads: Iterable[bytes]) -> int:
+    return text.count(what) - sum(payload.count(what) for payload in payloads)
+
+
+def _judge(text: bytes) -> None:
+    """Let the judge look at syntax and keys, which it does before it looks at values.
+
+    Its verdict on values is left aside where types or the engine judge them: integers were checked with types, those of
+    a vector have no bound, and the depth of a payload counts from the payload.
+    """
+    try:
+        strict_json.decode(text)
+    except IntegerOutOfRange:
+        return
+    except NestedTooDeep as error:
+        if isinstance(error.__cause__, RecursionError):  # it gave up before it had seen all keys
+            raise
+
+
+def _refusal(text: bytes, exc: Exception) -> VdbError:
+    """The error of a body that the typed decoder refused: the judge's if it refuses too, else the decoder's."""
+    if not text:
+        return InvalidJson.at("", "a JSON body is needed")
+    try:
+        _judge(text)
+    except InvalidArgument as error:
+        return error
+    return _translate(exc)
+
+
+def _translate(exc: Exception) -> VdbError:
+    """A decoder's complaint as our error, with a JSON pointer in the place of its path."""
+    if isinstance(exc, RecursionError):
+        return NestedTooDeep.at("", f"nested deeper than {strict_json.MAX_DEPTH} levels")
+    if not isinstance(exc, msgspec.ValidationError):
+        return InvalidJson.at("", "the body is not valid JSON")
+    found = _PLACE.match(str(exc))
+    assert found is not None  # the pattern matches any text
+    what, pointer = found["what"], _pointer(found["path"] or "")
+    if unknown := _UNKNOWN.match(what):
+        return UnknownField.at(child_pointer(pointer, unknown["field"]), "unknown field")
+    if missing := _MISSING.match(what):
+        return InvalidArgument.at(child_pointer(pointer, missing["field"]), "this field is required")
+    what = what.replace("`", "")
+    return InvalidArgument.at(pointer, what[:1].lower() + what[1:])
+
+
+def _pointer(path: str) -> str:
+    """`$.points[3].vector[1]` as `/points/3/vector/1`; it ends where the decoder does not tell the key."""
+    pointer = ""
+    for field, index, unnamed in _STEP.findall(path):
+        if unnamed:
+            break
+        pointer = child_pointer(pointer, int(index) if index else field)
+    return pointer
+
+
+def _check_integer(value: Any, pointer: str) -> None:
+    if type(value) is int and not INT64_MIN <= value <= INT64_MAX:
+        raise IntegerOutOfRange.at(pointer, "integer beyond 64 bits")

@@ -1,0 +1,138 @@
+"""What a route needs: `Service` takes an exchange from its headers to its reply.
+
+Order: headers, key, query string, media type, body, decode, engine, encode. Work that is long for the event loop
+(large bodies, searches the engine does not call quick) runs in a bounded pool of threads.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from time import monotonic
+from typing import Any, TypeVar
+
+from vdb.config import Settings
+from vdb.engine.engine import Engine
+from vdb.errors import Forbidden, QueueFull, SequenceTimeout, ShuttingDown, VdbError
+from vdb.protocol.operations import Operation
+from vdb.protocol.requests import Request
+from vdb.types import Caller, Role
+
+from .decode import Vectors, decode_body, decode_query
+from .encode import JSON, TEXT, Reply, encode
+from .errors import OK, problem, success_of, unexpected
+from .exchange import Exchange
+from .metrics import RequestMetrics, exposition
+
+T = TypeVar("T")
+
+_INLINE_BODY_BYTES = 256 * 1024
+_POLL_S = 0.005
+_BINARY_OPERATIONS = ("search", "upsert")
+
+
+class Service:
+    """The engine behind HTTP. Lives on one event loop; `close` it after the last request and before the engine."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self.engine = engine
+        self.metrics = RequestMetrics()
+        self._limits = settings.limits
+        self._pool = ThreadPoolExecutor(settings.n_readers, thread_name_prefix="vdb-reader")
+        self._n_waiting = 0
+
+    def close(self) -> None:
+        """Wait for the pool's work and end its threads."""
+        self._pool.shutdown()
+
+    async def respond(self, exchange: Exchange, operation: Operation, path: tuple[str, ...]) -> Reply:
+        """Answer an operation; every error becomes a reply."""
+        exchange.operation = operation.name
+        exchange.route = operation.path
+        try:
+            body = await self._answer(exchange, operation, path)
+        except VdbError as error:
+            return problem(error, exchange.request_id)
+        except asyncio.CancelledError:
+            # Only a shutdown that has run out of time cancels a request; the task ends with this reply.
+            return problem(ShuttingDown("the server is shutting down"), exchange.request_id)
+        except Exception as exc:
+            return unexpected(exc, exchange.request_id)
+        return Reply(success_of(operation), JSON, body)
+
+    def authenticate(self, exchange: Exchange) -> Caller:
+        """Who asks, by key and tenant header."""
+        exchange.check_headers()
+        tenant = exchange.named_tenant()
+        caller = self.engine.authenticate(exchange.token(), tenant)
+        exchange.tenant = caller.tenant
+        return caller
+
+    def scrape(self, exchange: Exchange) -> Reply:
+        """The metrics, for an admin key."""
+        if self.authenticate(exchange).role is not Role.ADMIN:
+            raise Forbidden("metrics need an admin key")
+        return self.scrape_freely()
+
+    def scrape_freely(self) -> Reply:
+        """The metrics, for a caller who is trusted already."""
+        return Reply(OK, TEXT, exposition(self.metrics, self.engine))
+
+    async def _answer(self, exchange: Exchange, operation: Operation, path: tuple[str, ...]) -> bytes:
+        caller = self.authenticate(exchange)
+        query = exchange.scope["query_string"]
+        listed = decode_query(operation, query) if query or operation.method == "GET" else None
+        body = await exchange.body(self._limits.max_body_bytes)
+        is_binary = exchange.is_binary(operation.name in _BINARY_OPERATIONS) if body else False
+        if listed is not None and not body:
+            return await self._run(operation, caller, path, listed, None)
+        if len(body) <= _INLINE_BODY_BYTES:
+            request, vectors = decode_body(operation, body, is_binary)
+        else:
+            request, vectors = await self._in_thread(decode_body, operation, body, is_binary)
+        return await self._run(operation, caller, path, request, vectors)
+
+    async def _run(
+        self, operation: Operation, caller: Caller, path: tuple[str, ...], request: Request, vectors: Vectors | None
+    ) -> bytes:
+        try:
+            return await self._run_once(operation, caller, path, request, vectors)
+        except SequenceTimeout:
+            ends = monotonic() + min(getattr(request, "timeout_s", 0.0), self._limits.max_timeout_s)
+        while True:
+            remaining_s = ends - monotonic()
+            await asyncio.sleep(max(0.0, min(_POLL_S, remaining_s)))
+            try:
+                return await self._run_once(operation, caller, path, request, vectors)
+            except SequenceTimeout:
+                if remaining_s <= 0.0:
+                    raise
+
+    async def _run_once(
+        self, operation: Operation, caller: Caller, path: tuple[str, ...], request: Request, vectors: Vectors | None
+    ) -> bytes:
+        engine, name = self.engine, operation.name
+        if engine.is_quick(name, caller, path, request, vectors):
+            answer = engine.run(name, caller, path, request, vectors)
+            if not isinstance(answer, Future):
+                return encode(answer)
+        else:
+            answer = await self._in_thread(self._run_in_thread, name, caller, path, request, vectors)
+            if isinstance(answer, bytes):
+                return answer
+        # A write that is queued is made, whatever becomes of the caller.
+        return encode(await asyncio.shield(asyncio.wrap_future(answer)))
+
+    def _run_in_thread(
+        self, name: str, caller: Caller, path: tuple[str, ...], request: Request, vectors: Vectors | None
+    ) -> bytes | Future[Any]:
+        answer = self.engine.run(name, caller, path, request, vectors)
+        return answer if isinstance(answer, Future) else encode(answer)
+
+    async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
+        if self._n_waiting >= self._limits.max_queued_requests:
+            raise QueueFull("too many requests wait for a thread")
+        self._n_waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+        finally:
+            self._n_waiting -= 1

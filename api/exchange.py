@@ -1,0 +1,137 @@
+"""One HTTP exchange: the request's headers of interest, its body under the cap, and what the log will say of it.
+
+Headers that say who asks may stand once only. A body is refused by its `Content-Length` before a byte of it is read, a
+chunked one as soon as it grows over the cap; the server below discards the rest, so the connection stays usable.
+"""
+
+import os
+import re
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from time import perf_counter
+from typing import Any
+
+from vdb.errors import BodyTooLarge, InvalidArgument, UnsupportedMediaType
+from vdb.protocol.columns import MEDIA_TYPE
+
+from .encode import Reply
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+KEY = "vdb.exchange"
+"""Where the exchange stands in the ASGI scope."""
+
+_JSON = b"application/json"
+_BINARY = MEDIA_TYPE.encode()
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
+_ONCE = (b"authorization", b"vdb-tenant", b"content-type", b"content-encoding")
+
+
+class Exchange:
+    """A request and the notes taken while it is answered. Belongs to one task of the event loop."""
+
+    __slots__ = ("collection", "headers", "operation", "receive", "request_id", "route", "scope", "started", "tenant")
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.started = perf_counter()
+        self.scope = scope
+        self.receive = receive
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.request_id = self._request_id()
+        self.operation = ""
+        self.route = ""
+        self.collection: str | None = None
+        self.tenant: str | None = None
+
+    def token(self) -> str | None:
+        """The bearer token, if one was given."""
+        value = self.headers.get(b"authorization")
+        if value is None or value[:7].lower() != b"bearer ":
+            return None
+        return value[7:].strip().decode("latin-1")
+
+    def named_tenant(self) -> str | None:
+        """The tenant that a service or admin key acts for."""
+        value = self.headers.get(b"vdb-tenant")
+        return None if value is None else value.decode("latin-1")
+
+    def check_headers(self) -> None:
+        """Refuse a doubtful request: who asks, or what the body is, said twice."""
+        listed = self.scope["headers"]
+        if len(self.headers) == len(listed):
+            return
+        names = [name for name, _ in listed]
+        for name in _ONCE:
+            if names.count(name) > 1:
+                raise InvalidArgument(f"header {name.decode()} is given more than once")
+
+    def is_binary(self, accepts_binary: bool) -> bool:
+        """Whether the body is binary rather than JSON; raises UnsupportedMediaType for any other."""
+        value = self.headers.get(b"content-type", _JSON)
+        if value == _JSON:
+            return False
+        media_type = value.partition(b";")[0].strip().lower()
+        if media_type == _BINARY and accepts_binary:
+            return True
+        if media_type != _JSON:
+            known = f"application/json or {MEDIA_TYPE}" if accepts_binary else "application/json"
+            raise UnsupportedMediaType(f"the body must be {known}")
+        return False
+
+    async def body(self, max_bytes: int) -> bytes:
+        """The whole body; raises BodyTooLarge, UnsupportedMediaType, InvalidArgument when the caller goes away."""
+        headers = self.headers
+        declared = headers.get(b"content-length")
+        if declared is None and b"transfer-encoding" not in headers:
+            return b""
+        if declared is not None and int(declared) > max_bytes:
+            raise _too_large(max_bytes)
+        if headers.get(b"content-encoding", b"identity") != b"identity":
+            raise UnsupportedMediaType("the body must not be compressed")
+        message = await self.receive()
+        if not message.get("more_body", False) and message["type"] == "http.request":
+            return self._capped(message.get("body", b""), max_bytes)
+        return await self._rest(message, max_bytes)
+
+    async def _rest(self, message: Message, max_bytes: int) -> bytes:
+        parts: list[bytes] = []
+        n_bytes = 0
+        while True:
+            if message["type"] != "http.request":
+                raise InvalidArgument("the connection closed before the body was complete")
+            parts.append(message.get("body", b""))
+            n_bytes += len(parts[-1])
+            if n_bytes > max_bytes:
+                raise _too_large(max_bytes)
+            if not message.get("more_body", False):
+                return b"".join(parts)
+            message = await self.receive()
+
+    def _capped(self, body: bytes, max_bytes: int) -> bytes:
+        if len(body) > max_bytes:
+            raise _too_large(max_bytes)
+        return body
+
+    def _request_id(self) -> str:
+        given = self.headers.get(b"x-request-id")
+        if given is not None and _REQUEST_ID.match(given):
+            return given.decode()
+        return os.urandom(8).hex()
+
+
+async def send_reply(send: Send, reply: Reply, more_headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    """Send a reply whole: one message for its head, one for its body."""
+    headers = [
+        (b"content-type", reply.media_type),
+        (b"content-length", b"%d" % len(reply.body)),
+        *more_headers,
+        *reply.headers,
+    ]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})
+
+
+def _too_large(max_bytes: int) -> BodyTooLarge:
+    return BodyTooLarge(f"the body is larger than {max_bytes} bytes")

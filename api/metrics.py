@@ -1,0 +1,103 @@
+"""Figures of the server in the Prometheus text format 0.0.4: requests, the process, and what the engine reports.
+
+Threading: counted and read on the event loop only.
+"""
+
+import sys
+import time
+from bisect import bisect_left
+from collections.abc import Iterable
+
+from vdb.engine.engine import Engine
+
+Sample = tuple[dict[str, str], float]
+Family = tuple[str, str, str, list[Sample]]
+"""Name, type, help, samples."""
+
+BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class RequestMetrics:
+    """Requests by operation and status, their latency by operation, and how many are in flight."""
+
+    def __init__(self) -> None:
+        self.n_in_flight = 0
+        self._counts: dict[tuple[str, int], int] = {}
+        self._buckets: dict[str, list[int]] = {}
+        self._sums_s: dict[str, float] = {}
+
+    def observe(self, operation: str, status: int, duration_s: float) -> None:
+        """Count one finished request."""
+        key = (operation, status)
+        self._counts[key] = self._counts.get(key, 0) + 1
+        buckets = self._buckets.get(operation)
+        if buckets is None:
+            buckets = self._buckets[operation] = [0] * (len(BUCKETS_S) + 1)
+            self._sums_s[operation] = 0.0
+        buckets[bisect_left(BUCKETS_S, duration_s)] += 1
+        self._sums_s[operation] += duration_s
+
+    def families(self) -> list[Family]:
+        """The counts as metric families."""
+        requests: list[Sample] = [
+            ({"operation": operation, "status": str(status)}, n) for (operation, status), n in self._counts.items()
+        ]
+        return [
+            ("vdb_http_requests_total", "counter", "Requests answered.", requests),
+            ("vdb_http_requests_in_flight", "gauge", "Requests being answered.", [({}, self.n_in_flight)]),
+        ]
+
+    def histogram(self) -> Iterable[str]:
+        """The lines of the latency histogram."""
+        name = "vdb_http_request_duration_seconds"
+        yield from _head(name, "histogram", "Time from the request's head to its answer.")
+        for operation, buckets in self._buckets.items():
+            labels = {"operation": operation}
+            n_below = 0
+            for bound, n in zip((*map(repr, BUCKETS_S), "+Inf"), buckets, strict=True):
+                n_below += n
+                yield _line(f"{name}_bucket", {**labels, "le": bound}, n_below)
+            yield _line(f"{name}_sum", labels, self._sums_s[operation])
+            yield _line(f"{name}_count", labels, n_below)
+
+
+def exposition(requests: RequestMetrics, engine: Engine) -> bytes:
+    """All metrics as text."""
+    lines: list[str] = []
+    for name, kind, description, samples in (*requests.families(), *_process(), *engine.metrics()):
+        lines += _head(name, kind, description)
+        lines += [_line(name, labels, value) for labels, value in samples]
+    lines += requests.histogram()
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _process() -> list[Family]:
+    families: list[Family] = [
+        ("process_cpu_seconds_total", "counter", "CPU time of the process.", [({}, time.process_time())])
+    ]
+    resident = _resident_bytes()
+    if resident is not None:
+        families.append(("process_resident_memory_bytes", "gauge", "Resident memory.", [({}, resident)]))
+    return families
+
+
+def _resident_bytes() -> int | None:
+    """Resident memory, where the system tells it without a library."""
+    if sys.platform != "linux":
+        return None
+    with open("/proc/self/status", encoding="ascii") as status:
+        found = [line for line in status if line.startswith("VmRSS:")]
+    return int(found[0].split()[1]) * 1024 if found else None
+
+
+def _head(name: str, kind: str, description: str) -> list[str]:
+    return [f"# HELP {name} {description}", f"# TYPE {name} {kind}"]
+
+
+def _line(name: str, labels: dict[str, str], value: float) -> str:
+    text = ",".join(f'{key}="{_escaped(given)}"' for key, given in labels.items())
+    return f"{name}{{{text}}} {value!r}" if text else f"{name} {value!r}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,0 +1,57 @@
+"""A FastAPI route for every line of the table of operations, and the match of a path with the table.
+
+Handlers take the raw request: shapes, checks and documents come from `vdb.protocol`, not from FastAPI's models.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from vdb.protocol.operations import OPERATIONS, Operation
+
+from ..deps import Service
+from ..encode import Reply
+from ..exchange import KEY
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def response_of(reply: Reply) -> Response:
+    """A reply as FastAPI wants it."""
+    response = Response(reply.body, reply.status)
+    response.raw_headers += [(b"content-type", reply.media_type), *reply.headers]
+    return response
+
+
+def build(service: Service) -> APIRouter:
+    """The routes of all operations."""
+    router = APIRouter()
+    for operation in OPERATIONS:
+        endpoint: Any = _endpoint(service, operation)
+        router.add_api_route(
+            operation.path, endpoint, methods=[operation.method], name=operation.name, response_model=None
+        )
+    return router
+
+
+def allowed_methods(path: str) -> list[str]:
+    """The methods that some operation has at `path`."""
+    return sorted({operation.method for operation in OPERATIONS if _matches(operation.path, path)})
+
+
+def _endpoint(service: Service, operation: Operation) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        exchange = request.scope[KEY]
+        exchange.collection = request.path_params.get("collection")
+        return response_of(await service.respond(exchange, operation, tuple(request.path_params.values())))
+
+    return endpoint
+
+
+def _matches(template: str, path: str) -> bool:
+    wanted, given = template.split("/"), path.split("/")
+    return len(wanted) == len(given) and all(
+        step == part or (step.startswith("{") and part) for step, part in zip(wanted, given, strict=True)
+    )

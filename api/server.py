@@ -1,0 +1,169 @@
+"""`vdb serve`: one process, one event loop, one port.
+
+Order of the start: descriptor limit, sockets, engine, loop; so a taken port costs nothing and the first admin key is
+made by a server that can show it. Order of the end: stop accepting, finish what is in flight, close the engine.
+The URL, the first admin key and a curl line are announced once; the log goes to stderr.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import resource
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import uvicorn
+import uvloop
+
+from vdb.config import Settings
+from vdb.engine.engine import Engine
+from vdb.errors import InvalidArgument, Unavailable
+
+from . import app, logs
+from .deps import Service
+
+_GRACE_S = 8  # less than the ten seconds that container runtimes wait before they kill
+_BACKLOG = 2048
+_KEEP_ALIVE_S = 75
+
+Announce = Callable[[str], None]
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: several servers share one loop, and a signal is not an error."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def serve(settings: Settings, announce: Announce) -> None:
+    """Serve until SIGTERM or SIGINT; `announce` gets the lines for standard output.
+
+    Raises InvalidArgument for settings that are refused, Unavailable for an address that is taken, and what
+    `Engine.open` raises. Call it from the main thread.
+    """
+    logs.configure(settings.log_level)
+    _raise_descriptor_limit()
+    _check_exposure(settings)
+    with contextlib.ExitStack() as opened:
+        listeners = [opened.enter_context(_listen(settings.host, settings.port))]
+        if settings.metrics_port:
+            listeners.append(opened.enter_context(_listen("127.0.0.1", settings.metrics_port)))
+        engine = opened.enter_context(contextlib.closing(Engine.open(settings)))
+        _check_known_key(settings, engine, announce)
+        service = opened.enter_context(contextlib.closing(Service(engine, settings)))
+        applications = (app.create(service, settings), app.create_metrics(service))
+        servers = [
+            (_server(application), listener)
+            for application, listener in zip(applications, listeners, strict=False)  # the second has a port or has not
+        ]
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve_all(servers, lambda: _greet(engine, listeners[0], announce)))
+
+
+async def _serve_all(servers: list[tuple[_Server, socket.socket]], greet: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        for server, _ in servers:
+            server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    greet()  # the sockets listen already: a connection made now waits until it is accepted
+    await asyncio.gather(*(server.serve(sockets=[listener]) for server, listener in servers))
+
+
+def _server(application: Any) -> _Server:
+    config = uvicorn.Config(
+        application,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+    if config.workers > 1:
+        raise InvalidArgument(
+            "more than one worker is refused: a data directory has one server (unset WEB_CONCURRENCY)"
+        )
+    return _Server(config)
+
+
+def _greet(engine: Engine, listener: socket.socket, announce: Announce) -> None:
+    host, port = listener.getsockname()[:2]
+    if ipaddress.ip_address(host).is_unspecified:
+        host = "127.0.0.1"
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    key = engine.first_admin_key
+    announce(f"URL: {url}")
+    if key is not None:
+        announce(_shown_once(key))
+    announce(
+        f'Try: curl {url}/v1/collections -H "Authorization: Bearer {key or "$VDB_ADMIN_KEY"}" '
+        """-H "Content-Type: application/json" -d '{"name":"notes","dimension":3,"metric":"cosine"}'"""
+    )
+
+
+def _shown_once(key: str) -> str:
+    return f"Admin key (shown once): {key}"
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as exc:
+        raise Unavailable(f"cannot listen on {host}: {exc}") from exc
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+    except (OSError, OverflowError) as exc:
+        listener.close()
+        raise Unavailable(f"cannot listen on {host}:{port}: {exc}") from exc
+    return listener
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_exposure(settings: Settings) -> None:
+    """Refuse to be reachable from elsewhere while nobody can hold a key; nothing has been made yet."""
+    if _is_loopback(settings.host) or settings.admin_key:
+        return
+    if not settings.data_dir.is_dir() or not any(settings.data_dir.iterdir()):
+        raise InvalidArgument(f"{settings.host} is not loopback: give VDB_ADMIN_KEY, or start once on 127.0.0.1")
+
+
+def _check_known_key(settings: Settings, engine: Engine, announce: Announce) -> None:
+    """The directory was there but held no admin key: show the one just made, and refuse to be reachable this time."""
+    if engine.first_admin_key is not None and not _is_loopback(settings.host):
+        announce(_shown_once(engine.first_admin_key))
+        raise InvalidArgument(f"{settings.host} is not loopback and there was no admin key until now: start again")
+
+
+def _raise_descriptor_limit() -> None:
+    """Three descriptors per open collection and one per connection outgrow the usual soft limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == hard:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (ValueError, OSError):
+        # macOS reports an infinite hard limit and refuses it.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 10_240), hard))

@@ -1,0 +1,166 @@
+"""An engine that answers from a script, and a way to ask the application without sockets.
+
+`python -m tests.api.stub_engine` serves one whose writes take a while, for tests of the shutdown.
+"""
+
+import asyncio
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from vdb.config import Settings
+from vdb.engine.engine import Engine
+from vdb.errors import CollectionNotFound, Unauthenticated
+from vdb.protocol import answers
+from vdb.protocol.requests import Request
+from vdb.types import Caller, Role
+from vdb_api import app, server
+from vdb_api.deps import Service
+
+Run = Callable[[str, tuple[str, ...], Request, Any], Any]
+
+SLOW_WRITE_S = 1.0
+
+
+@dataclass
+class Call:
+    """What the engine was asked."""
+
+    name: str
+    path: tuple[str, ...]
+    request: Any
+    vectors: Any
+    thread: str
+
+
+class StubEngine:
+    """Answers with `answer(name, path, request, vectors)`; knows the keys `admin` and `write`."""
+
+    def __init__(self, answer: Run | None = None, settings: Settings | None = None, is_quick: bool = True) -> None:
+        self.settings = settings or Settings()
+        self.first_admin_key: str | None = None
+        self.calls: list[Call] = []
+        self.tenants: list[str | None] = []
+        self.is_ready = True
+        self._answer = answer or _not_found
+        self._is_quick = is_quick
+
+    def authenticate(self, token: str | None, tenant: str | None) -> Caller:
+        self.tenants.append(tenant)
+        if token == "admin":
+            return Caller("1", Role.ADMIN, tenant)
+        if token == "write":
+            return Caller("2", Role.WRITE, "acme", 1)
+        raise Unauthenticated("no such key")
+
+    def is_quick(self, *_: Any) -> bool:
+        return self._is_quick
+
+    def run(self, name: str, caller: Caller, path: tuple[str, ...], request: Request, vectors: Any = None) -> Any:
+        self.calls.append(Call(name, path, request, vectors, threading.current_thread().name))
+        return self._answer(name, path, request, vectors)
+
+    def health(self) -> dict[str, object]:
+        return {"status": "ready" if self.is_ready else "starting", "kernels": "numpy", "version": "0"}
+
+    def metrics(self) -> list[Any]:
+        return [("vdb_points", "gauge", "Points.", [({"collection": 'a"b'}, 3.0)])]
+
+    def close(self) -> None:
+        print("closed", file=sys.stderr)
+
+
+@dataclass
+class Asked:
+    """A response."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    json: Any = field(default=None)
+
+    @property
+    def code(self) -> str:
+        """The error's code; checks that the response is a problem."""
+        assert self.headers["content-type"] == "application/problem+json"
+        return str(self.json["code"])
+
+    @property
+    def pointers(self) -> list[str]:
+        return [fault["pointer"] for fault in self.json["errors"]]
+
+
+def ask(
+    engine: StubEngine,
+    method: str,
+    path: str,
+    body: object = b"",
+    *,
+    key: str | None = "admin",
+    query: str = "",
+    headers: Iterable[tuple[str, str]] = (),
+    chunks: list[bytes] | None = None,
+) -> Asked:
+    """Send one request through the whole application."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    given = [(name.lower().encode(), value.encode()) for name, value in headers]
+    if key is not None:
+        given.append((b"authorization", f"Bearer {key}".encode()))
+    if chunks is not None:
+        given.append((b"transfer-encoding", b"chunked"))
+    elif raw and b"content-length" not in dict(given):
+        given.append((b"content-length", str(len(raw)).encode()))
+    scope = {
+        "type": "http", "http_version": "1.1", "method": method, "path": path, "raw_path": path.encode(),
+        "query_string": query.encode(), "headers": given, "root_path": "", "scheme": "http",
+        "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 1),
+    }  # fmt: skip
+    return asyncio.run(_exchange(engine, scope, [raw] if chunks is None else chunks))
+
+
+async def _exchange(engine: StubEngine, scope: dict[str, Any], chunks: list[bytes]) -> Asked:
+    left = list(chunks)
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        if not left:
+            return {"type": "http.disconnect"}
+        part = left.pop(0)
+        return {"type": "http.request", "body": part, "more_body": bool(left)}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    service = Service(cast(Engine, engine), engine.settings)
+    try:
+        await app.create(service, engine.settings)(scope, receive, send)
+    finally:
+        service.close()
+    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    body = b"".join(message.get("body", b"") for message in sent[1:])
+    decoded = json.loads(body) if "json" in headers.get("content-type", "") else None
+    return Asked(sent[0]["status"], headers, body, decoded)
+
+
+def _not_found(*_: Any) -> Any:
+    raise CollectionNotFound("no such collection")
+
+
+def _slowly(*_: Any) -> Any:
+    future: Future[Any] = Future()
+    threading.Timer(SLOW_WRITE_S, future.set_result, [answers.Written(sequence=7)]).start()
+    return future
+
+
+def main() -> None:
+    engine = StubEngine(_slowly)
+    setattr(Engine, "open", lambda _: engine)  # noqa: B010
+    server.serve(Settings(port=0), lambda line: print(line, flush=True))
+
+
+if __name__ == "__main__":
+    main()

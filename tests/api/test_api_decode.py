@@ -1,0 +1,252 @@
+"""Requests are decoded strictly on every route, and faults point at their place."""
+
+import json
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.api.stub_engine import StubEngine, ask
+from vdb.errors import InvalidArgument, VdbError
+from vdb.protocol import columns, requests
+from vdb.protocol.operations import BY_NAME, OPERATIONS
+from vdb_api import decode
+
+BODIES: dict[str, dict[str, Any]] = {
+    "create_collection": {"name": "notes", "dimension": 3},
+    "update_collection": {"sharing": "tenants"},
+    "upsert": {"points": [{"id": "a", "vector": [1, 2.5, 0], "payload": {"a": {"b": [1]}}}]},
+    "get_points": {"ids": ["a"]},
+    "delete_points": {"ids": ["a"]},
+    "scroll": {"limit": 5},
+    "count": {"scope": "own"},
+    "update_payload": {"points": [{"id": "a", "payload": {"x": 1}}]},
+    "share": {"action": "grant", "ids": ["a"], "to": ["b"]},
+    "search": {"vector": [1, 0, 0]},
+    "create_tenant": {"name": "acme"},
+    "update_tenant": {"quota": {"points": 5}},
+    "create_key": {"role": "read", "tenant": "acme"},
+    "rotate_key": {"grace_s": 5},
+}
+INTEGERS = [
+    ("create_collection", {"name": "notes", "dimension": 2**64}, "/dimension"),
+    ("scroll", {"limit": -(2**63) - 1}, "/limit"),
+    ("count", {"filter": {"field": "a", "eq": 2**63}}, "/filter/eq"),
+    ("search", {"vector": [1], "limit": 2**63}, "/limit"),
+    ("search", {"vector": [1], "min_sequence": 2**70}, "/min_sequence"),
+    ("search", {"vector": [1], "filter": {"field": "a", "eq": 2**63}}, "/filter/eq"),
+    ("upsert", {"points": [{"id": "a"}, {"id": "a", "if_version": 2**63}]}, "/points/1/if_version"),
+    ("update_payload", {"points": [{"id": "a", "payload": {}, "if_version": 2**63}]}, "/points/0/if_version"),
+]
+
+
+def refusal(name: str, body: bytes, is_binary: bool = False) -> VdbError:
+    with pytest.raises(InvalidArgument) as caught:
+        decode.decode_body(BY_NAME[name], body, is_binary)
+    return caught.value
+
+
+def pointers(error: VdbError) -> list[str]:
+    return [fault.pointer for fault in error.problems]
+
+
+def test_every_operation_with_a_body_is_covered_here() -> None:
+    with_body = {operation.name for operation in OPERATIONS if operation.method in ("POST", "PATCH")}
+    assert with_body == set(BODIES)
+
+
+@pytest.mark.parametrize("name", sorted(BODIES))
+def test_a_good_body_is_accepted_however_it_is_written(name: str) -> None:
+    compact, _ = decode.decode_body(BY_NAME[name], json.dumps(BODIES[name], separators=(",", ":")).encode(), False)
+    spaced, _ = decode.decode_body(BY_NAME[name], json.dumps(BODIES[name], separators=(" , ", " : ")).encode(), False)
+    assert type(compact) is type(spaced)
+    assert isinstance(compact, BY_NAME[name].request)
+
+
+@pytest.mark.parametrize("name", sorted(BODIES))
+def test_broken_bodies_are_refused_on_every_route(name: str) -> None:
+    good = json.dumps(BODIES[name]).encode()
+    first = next(iter(BODIES[name]))
+    twice = good[:-1] + b"," + json.dumps({first: BODIES[name][first]}).encode()[1:]
+    escaped = good[:-1] + b',"\\u%04x' % ord(first[0]) + first[1:].encode() + b'":' + twice.partition(b":")[2][:0]
+    escaped += json.dumps(BODIES[name][first]).encode() + b"}"
+    assert refusal(name, b"").code == "invalid_json"
+    assert refusal(name, good[:-1]).code == "invalid_json"
+    assert refusal(name, good + b"x").code == "invalid_json"
+    assert refusal(name, b"\xff").code == "invalid_json"
+    assert refusal(name, b"\xef\xbb\xbf" + good).code == "invalid_json"
+    assert refusal(name, b"[]").code == "invalid_argument"
+    assert refusal(name, twice).code == "duplicate_key"
+    assert refusal(name, escaped).code == "duplicate_key"
+    assert refusal(name, good[:-1] + b',"zz":' + b"[" * 100_000 + b"]" * 100_000 + b"}").code == "nested_too_deep"
+    unknown = refusal(name, good[:-1] + b',"a/b":1}')
+    assert (unknown.code, pointers(unknown)) == ("unknown_field", ["/a~1b"])
+
+
+@pytest.mark.parametrize(("name", "body", "pointer"), INTEGERS)
+def test_integers_beyond_64_bits_are_refused(name: str, body: object, pointer: str) -> None:
+    error = refusal(name, json.dumps(body).encode())
+    assert (error.code, pointers(error)) == ("integer_out_of_range", [pointer])
+
+
+@pytest.mark.parametrize("spelled", [b"1e20", b"100000000000000000000", b"100000000000000000000.0"])
+def test_a_number_of_a_vector_may_be_written_in_any_way(spelled: bytes) -> None:
+    for colon in (b":", b" : "):
+        request, _ = decode.decode_body(BY_NAME["search"], b'{"vector"' + colon + b"[" + spelled + b"]}", False)
+        assert isinstance(request, requests.Search)
+        assert request.vector == [1e20]
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "pointer"),
+    [
+        ("upsert", {"points": [{"id": "a", "vector": [1, "x"]}]}, "/points/0/vector/1"),
+        ("upsert", {"points": [{"id": "a"}, {"vector": [1]}]}, "/points/1/id"),
+        ("upsert", {"points": [{"id": "a", "expires_at": "soon"}]}, "/points/0/expires_at"),
+        ("search", {"vector": [1], "limit": "5"}, "/limit"),
+        ("search", {"vectors": [[1], [None]]}, "/vectors/1/0"),
+        ("create_collection", {"name": "n", "dimension": 3, "metric": "x"}, "/metric"),
+        ("create_collection", {"name": "n", "dimension": 3, "fields": {"a": "x"}}, "/fields"),
+        ("update_tenant", {"quota": {"points": 1.5}}, "/quota/points"),
+        ("create_tenant", {}, "/name"),
+    ],
+)
+def test_faults_point_at_their_place(name: str, body: object, pointer: str) -> None:
+    error = refusal(name, json.dumps(body).encode())
+    assert (error.code, pointers(error)) == ("invalid_argument", [pointer])
+    assert "`" not in error.detail
+
+
+def test_a_filter_is_judged_alone_and_points_into_itself() -> None:
+    nested: object = 1
+    for _ in range(40):
+        nested = {"not": nested}
+    error = refusal("search", json.dumps({"vector": [1], "filter": nested}).encode())
+    assert error.code == "nested_too_deep"
+    error = refusal("search", b'{"vector":[1],"filter":{"field":"a","eq":1,"eq":2}}')
+    assert (error.code, pointers(error)) == ("duplicate_key", ["/filter"])
+    body = b'{"filter":{"and":[{"field":"limit","eq":"x:y"},{"field":"limit","eq":":"}]},"limit":3,"vector":[1]}'
+    request, _ = decode.decode_body(BY_NAME["search"], body, False)
+    assert isinstance(request, requests.Search)
+    assert request.filter == {"and": [{"field": "limit", "eq": "x:y"}, {"field": "limit", "eq": ":"}]}
+
+
+@pytest.mark.parametrize("name", ["upsert", "update_payload"])
+def test_the_depth_of_a_payload_counts_from_the_payload(name: str) -> None:
+    payload: object = 1
+    for _ in range(31):
+        payload = [payload]
+    text = json.dumps({"points": [{"id": "a", "payload": {"x": payload}}]})
+    for body in (text, text.replace('"id":', '"id" :')):
+        decode.decode_body(BY_NAME[name], body.encode(), False)
+
+
+def test_a_deep_payload_does_not_hide_a_second_one() -> None:
+    deep = b"[" * 900 + b"]" * 900
+    body = b'{"points":[{"id":"a","payload":{"x":' + deep + b'},"payload":{}}]}'
+    assert refusal("upsert", body).code in ("duplicate_key", "nested_too_deep")
+
+
+KEYS = st.sampled_from(['"limit"', '"li\\u006dit"', '"vector"', '"filter"', '"explain"', '"max_distance"', '"zz"'])
+VALUES = st.sampled_from(["1", "10", "null", "[1,2]", '"AAAA"', '"a:b"', '"limit"', "{}", '{"limit":1}'])
+COLONS = st.sampled_from([":", " :", ": ", "\n:\t"])
+
+
+@given(st.lists(st.tuples(KEYS, COLONS, VALUES), max_size=6))
+def test_no_search_body_passes_with_two_equal_keys(members: list[tuple[str, str, str]]) -> None:
+    body = ("{" + ",".join(key + colon + value for key, colon, value in members) + "}").encode()
+    names = [json.loads(key) for key, _, _ in members]
+    try:
+        decode.decode_body(BY_NAME["search"], body, False)
+    except InvalidArgument:
+        return
+    assert len(set(names)) == len(names)
+
+
+POINT_KEYS = st.sampled_from(['"id"', '"i\\u0064"', '"payload"', '"owner"', '"vector"', '"shared_with"'])
+POINT_VALUES = st.sampled_from(['"a"', '"a\\":"', "null", '["x :"]', "[1]", '{"a" :1}', '{"a":"b\\":c : d"}', "{}"])
+
+
+@given(st.lists(st.tuples(POINT_KEYS, COLONS, POINT_VALUES), max_size=6))
+def test_no_upsert_body_passes_with_two_equal_keys(members: list[tuple[str, str, str]]) -> None:
+    body = ('{"points":[{' + ",".join(key + colon + value for key, colon, value in members) + "}]}").encode()
+    names = [json.loads(key) for key, _, _ in members]
+    try:
+        decode.decode_body(BY_NAME["upsert"], body, False)
+    except InvalidArgument:
+        return
+    assert len(set(names)) == len(names)
+
+
+def test_a_binary_search_carries_vectors_and_head() -> None:
+    block = np.arange(6, dtype=np.float32)
+    body = columns.join_frame({"limit": 3, "n_queries": 2, "filter": {"field": "a", "eq": 1}}, block)
+    request, vectors = decode.decode_body(BY_NAME["search"], body, True)
+    assert isinstance(request, columns.SearchHead)
+    assert (request.limit, request.n_queries, request.filter) == (3, 2, {"field": "a", "eq": 1})
+    assert vectors is not None
+    np.testing.assert_array_equal(vectors, block)
+
+
+def test_a_binary_upsert_carries_columns() -> None:
+    head = {"ids": ["a", "b"], "payloads": [{"x": 1}, None], "if_version": [None, 3]}
+    request, vectors = decode.decode_body(
+        BY_NAME["upsert"], columns.join_frame(head, np.ones((2, 3), dtype=np.float32)), True
+    )
+    assert isinstance(request, columns.UpsertHead)
+    assert request.ids == ["a", "b"]
+    assert request.payloads == [msgspec.Raw(b'{"x":1}'), None]
+    assert vectors is not None
+    assert vectors.size == 6
+
+
+@pytest.mark.parametrize(
+    ("head", "code"),
+    [
+        (b'{"ids":["a"],"ids":["b"]}', "duplicate_key"),
+        (b'{"ids":["a"],"payloads":[{"a":1}],"payloads":[{"a":1}]}', "duplicate_key"),
+        (b'{"ids":["a"],"zz":1}', "unknown_field"),
+        (b'{"ids":["a"],"if_version":[9223372036854775808]}', "integer_out_of_range"),
+        (b'{"ids":["a"]', "invalid_json"),
+        (b'{"ids":[1]}', "invalid_argument"),
+    ],
+)
+def test_a_binary_head_is_judged_like_a_body(head: bytes, code: str) -> None:
+    frame = columns.join_frame(msgspec.Raw(head), np.zeros(0, dtype=np.float32))
+    assert refusal("upsert", frame, is_binary=True).code == code
+
+
+@pytest.mark.parametrize("frame", [b"", b"VDB1", b"VDB2\0\0\0\0", b"VDB1\xff\xff\xff\xff", b"VDB1\2\0\0\0{}abc"])
+def test_a_broken_frame_is_refused(frame: bytes) -> None:
+    assert refusal("search", frame, is_binary=True).code == "invalid_argument"
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "pointer"),
+    [
+        ("limit=5&x=1", "unknown_field", "/x"),
+        ("limit=5&limit=6", "duplicate_key", "/limit"),
+        ("limit=five", "invalid_argument", "/limit"),
+        ("limit=9223372036854775808", "integer_out_of_range", "/limit"),
+        ("limit", "invalid_argument", "/limit"),
+    ],
+)
+def test_a_bad_query_string_is_refused(query: str, code: str, pointer: str) -> None:
+    answer = ask(StubEngine(), "GET", "/v1/collections", query=query)
+    assert (answer.status, answer.code, answer.pointers) == (400, code, [pointer])
+
+
+def test_a_query_string_fills_a_listing() -> None:
+    engine = StubEngine()
+    ask(engine, "GET", "/v1/keys", query="limit=7&cursor=null%2B")
+    assert engine.calls[0].request == requests.ListPage(limit=7, cursor="null+")
+
+
+@pytest.mark.parametrize("operation", [one for one in OPERATIONS if one.request is not requests.ListPage])
+def test_other_operations_have_no_query_parameters(operation: Any) -> None:
+    path = operation.path.format(collection="notes", tenant="acme", key="k", job="j")
+    answer = ask(StubEngine(), operation.method, path, BODIES.get(operation.name, b""), query="limit=1")
+    assert (answer.status, answer.code, answer.pointers) == (400, "unknown_field", ["/limit"])

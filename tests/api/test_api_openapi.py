@@ -1,0 +1,57 @@
+"""The OpenAPI document is whole: every route, every reference, every example."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+import schemathesis
+from schemathesis.core.result import Ok
+
+from tests.api.stub_engine import StubEngine, ask
+from vdb.config import Limits
+from vdb.protocol.operations import OPERATIONS, Operation
+from vdb_api import openapi
+from vdb_api.errors import declared_statuses
+
+DOCUMENT = openapi.build(Limits())
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for item in value.values():
+            yield from references(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from references(item)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+def test_every_operation_is_described(operation: Operation) -> None:
+    described = DOCUMENT["paths"][operation.path][operation.method.lower()]
+    assert described["operationId"] == operation.name
+    assert {str(status) for status in declared_statuses()} < set(described["responses"])
+    if operation.request.__struct_fields__ and operation.method != "GET":
+        example = described["requestBody"]["content"]["application/json"]["example"]
+        msgspec.json.decode(json.dumps(example), type=operation.request)
+
+
+def test_every_reference_leads_somewhere() -> None:
+    for reference in references(DOCUMENT):
+        found: Any = DOCUMENT
+        for step in reference.removeprefix("#/").split("/"):
+            found = found[step]
+
+
+def test_the_document_loads_in_a_fuzzer() -> None:
+    schema = schemathesis.openapi.from_dict(DOCUMENT)
+    schema.validate()
+    loaded = {operation.ok().label for operation in schema.get_all_operations() if isinstance(operation, Ok)}
+    assert {f"{operation.method} {operation.path}" for operation in OPERATIONS} < loaded
+
+
+def test_the_served_document_is_this_one() -> None:
+    assert ask(StubEngine(), "GET", "/openapi.json").json == json.loads(json.dumps(DOCUMENT))

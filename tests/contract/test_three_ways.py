@@ -1,0 +1,392 @@
+"""One suite, every way to reach the engine: in process, SDK (synchronous and asynchronous), and raw HTTP with JSON.
+
+Each test says what must come out, so that all ways agree with it and therefore with each other. Vectors are small
+integers, whose sums are exact.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import vdb
+import vdb.testing
+from tests.contract import ways
+from tests.contract.ways import World
+from vdb.client import AsyncClient
+from vdb.local import Database
+from vdb.testing import RunningServer
+
+X, Y, XY, MINUS_X = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [3.0, 4.0, 0.0], [-1.0, 0.0, 0.0]
+EN, DE = {"lang": "en", "year": 2020}, {"lang": "de", "year": 2024}
+NOBODY_KNOWS = "no-such-thing"
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[RunningServer]:
+    with vdb.testing.server() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    with vdb.open(Path(tmp_path_factory.mktemp("ways")) / "data", compile_kernels=False) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["local", "sdk", "async", "raw"])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    prefix = f"t{next(_numbers)}"
+    if request.param == "local":
+        yield ways.local_world(prefix, request.getfixturevalue("database"))
+        return
+    running: RunningServer = request.getfixturevalue("server")
+    if request.param == "async":
+        loop = asyncio.new_event_loop()
+        opened: list[AsyncClient] = []
+        yield ways.aio_world(prefix, running, loop, opened)
+        for client in opened:
+            loop.run_until_complete(client.close())
+        loop.close()
+    else:
+        yield {"sdk": ways.sdk_world, "raw": ways.raw_world}[request.param](prefix, running)
+
+
+@pytest.fixture
+def docs(world: World) -> Any:
+    """Three points of acme in an l2 collection: a at x, b at y, c at 3, 4."""
+    world.admin.create_collection(world.name("docs"), 3, "l2")
+    points = world.points("docs", "acme")
+    points.upsert(["a", "b", "c"], [X, Y, XY], [EN, DE, EN])
+    return points
+
+
+def _ids(found: Any) -> list[str]:
+    return [item["id"] if isinstance(item, dict) else item.id for item in found]
+
+
+def _described(name: str, **changed: Any) -> dict[str, Any]:
+    shape = {"name": name, "dimension": 3, "metric": "cosine", "sharing": "managed", "fields": {}, "n_points": 0}
+    return shape | {"tenants": None} | changed
+
+
+def test_collections(world: World) -> None:
+    admin, name = world.admin, world.name("docs")
+    assert world.plain(admin.create_collection(name, 3)) == _described("docs")
+    assert world.code(admin.create_collection, name, 3) == "already_exists"
+    typed = admin.create_collection(world.name("typed"), 2, "ip", fields={"year": "integer"}, sharing="tenants")
+    wanted = {"dimension": 2, "metric": "ip", "fields": {"year": "integer"}, "sharing": "tenants"}
+    assert world.plain(typed) == _described("typed", **wanted)
+    assert world.plain(admin.get_collection(name)) == _described("docs")
+    listed = [found["name"] for found in world.plain(admin.collections())]
+    assert {"docs", "typed"} <= set(listed)
+    admin.create_tenant(world.name("acme"))
+    changed = admin.update_collection(name, tenants=[world.name("acme")], sharing="tenants")
+    assert world.plain(changed) == _described("docs", tenants=["acme"], sharing="tenants")
+    assert world.plain(admin.delete_collection(name)) == {"deleted": True}
+    assert world.code(admin.get_collection, name) == "collection_not_found"
+    assert world.code(admin.delete_collection, name) == "collection_not_found"
+    assert world.code(admin.update_collection, name, sharing="managed") == "collection_not_found"
+
+
+def test_tenants(world: World) -> None:
+    admin, name = world.admin, world.name("acme")
+    empty = {"name": "acme", "usage": {"points": 0, "bytes": 0}}
+    assert world.plain(admin.create_tenant(name, 5)) == empty | {"quota": {"points": 5, "bytes": None}}
+    assert world.code(admin.create_tenant, name) == "already_exists"
+    assert world.plain(admin.update_tenant(name, 6, 700)) == empty | {"quota": {"points": 6, "bytes": 700}}
+    assert world.plain(admin.get_tenant(name)) == empty | {"quota": {"points": 6, "bytes": 700}}
+    assert "acme" in [found["name"] for found in world.plain(admin.tenants())]
+    job = world.plain(admin.delete_tenant(name))
+    assert (job["state"], job["error"]) == ("done", None)
+    for act in (admin.get_tenant, admin.update_tenant, admin.delete_tenant):
+        assert world.code(act, name) == "tenant_not_found"
+
+
+def test_keys(world: World) -> None:
+    admin = world.admin
+    made = admin.create_key(tenant=world.name("acme"), role="read", name="reader")
+    key_id = made["id"] if isinstance(made, dict) else made.id
+    wanted = {"id": key_id, "name": "reader", "role": "read", "tenant": "acme", "expires_at": None}
+    assert world.plain(made) == wanted
+    assert world.plain(admin.get_key(key_id)) == wanted
+    assert wanted in world.plain(admin.keys())
+    assert world.plain(admin.rotate_key(key_id, 5.0)) == wanted
+    assert world.plain(admin.delete_key(key_id)) == {"deleted": True}
+    for act in (admin.get_key, admin.rotate_key, admin.delete_key):
+        assert world.code(act, key_id) == "key_not_found"
+    assert world.code(admin.create_key, tenant=None, role="write") in ("invalid_argument", "tenant_required")
+    assert world.code(admin.create_key, tenant=world.name("acme"), role="owner") == "invalid_argument"
+    assert world.code(admin.create_key, tenant="Not A Name") == "invalid_argument"
+
+
+def test_search_orders_by_distance(world: World, docs: Any) -> None:
+    hits = world.plain(docs.search(X))
+    assert [(hit["id"], hit["owner"], hit["payload"]) for hit in hits] == [
+        ("a", "acme", EN),
+        ("b", "acme", DE),
+        ("c", "acme", EN),
+    ]
+    assert [hit["distance"] ** 2 for hit in hits] == pytest.approx([0.0, 2.0, 20.0])
+
+
+def test_search_options(world: World, docs: Any) -> None:
+    assert _ids(docs.search(X, limit=1)) == ["a"]
+    assert _ids(docs.search(X, max_distance=2.0)) == ["a", "b"]
+    assert _ids(docs.search(X, filter={"field": "lang", "eq": "de"})) == ["b"]
+    bare = world.plain(docs.search(X, limit=1, with_payload=False, with_vector=True))
+    assert bare == [{"id": "a", "owner": "acme", "distance": 0.0, "vector": X}]
+    assert [_ids(row) for row in docs.search([X, XY], limit=2)] == [["a", "b"], ["c", "b"]]
+    assert _ids(docs.search(X, explain=True)) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "wanted"),
+    [
+        ("cosine", {"a": 0.0, "c": 0.4, "b": 1.0, "o": 1.0, "m": 2.0}),
+        ("ip", {"c": -3, "a": -1, "b": 0, "o": 0, "m": 1}),
+    ],
+)
+def test_distances_and_ties(world: World, metric: str, wanted: dict[str, float]) -> None:
+    world.admin.create_collection(world.name("metric"), 3, metric)
+    points = world.points("metric", "acme")
+    points.upsert(["m", "b", "o", "c", "a"], [MINUS_X, Y, [0.0, 0.0, 0.0], XY, X])
+    hits = world.plain(points.search(X))
+    assert [hit["id"] for hit in hits] == list(wanted)
+    assert [hit["distance"] for hit in hits] == pytest.approx(list(wanted.values()), abs=1e-6)
+
+
+def test_get_count_and_scroll(world: World, docs: Any) -> None:
+    assert _ids(docs.get(["c", NOBODY_KNOWS, "a"])) == ["c", "a"]
+    found = world.plain(docs.get(["a"], with_vector=True))
+    assert found == [{"id": "a", "owner": "acme", "payload": EN, "vector": X, "shared_with": []}]
+    assert docs.count() == 3
+    assert docs.count({"field": "lang", "eq": "en"}) == 2
+    assert _ids(docs.scroll(page_size=2)) == ["a", "b", "c"]
+    assert _ids(docs.scroll({"field": "year", "gte": 2021})) == ["b"]
+    assert world.points("docs", "globex").count() == 0
+    assert _ids(world.points("docs", "globex").get(["a"], owner=world.name("acme"))) == []
+
+
+def test_points_without_a_vector(world: World, docs: Any) -> None:
+    docs.upsert(["plain"], None, [{"lang": "fr"}])
+    assert docs.count() == 4
+    assert _ids(docs.search(X)) == ["a", "b", "c"]
+    assert _ids(docs.scroll({"field": "lang", "eq": "fr"})) == ["plain"]
+
+
+def test_upsert_replaces(world: World, docs: Any) -> None:
+    docs.upsert(["a"], [MINUS_X])
+    found = world.plain(docs.get(["a"], with_vector=True))[0]
+    assert found["vector"] == MINUS_X
+    assert found.get("payload") in (None, {})
+    assert docs.count() == 3
+
+
+def test_conditional_writes(world: World, docs: Any) -> None:
+    assert world.code(docs.upsert, ["a"], [X], if_absent=True) == "version_conflict"
+    assert world.code(docs.upsert, ["a"], [X], if_version=10**6) == "version_conflict"
+    assert world.code(docs.update_payload, ["a"], {}, if_version=10**6) == "version_conflict"
+    assert world.code(docs.delete, ["a"], if_version=10**6) == "version_conflict"
+    docs.upsert(["d"], [X], if_absent=True)
+    found = docs.get(["d"])[0]
+    docs.upsert(["d"], [Y], if_version=found["version"] if isinstance(found, dict) else found.version)
+    assert docs.count() == 4
+
+
+def test_payloads(world: World, docs: Any) -> None:
+    docs.update_payload(["a", "b"], {"year": None, "tag": "new"})
+    assert [point["payload"] for point in world.plain(docs.get(["a", "b"]))] == [
+        {"lang": "en", "tag": "new"},
+        {"lang": "de", "tag": "new"},
+    ]
+    docs.update_payload(["a"], {"n": 1}, "replace")
+    assert world.plain(docs.get(["a"]))[0]["payload"] == {"n": 1}
+    assert world.code(docs.update_payload, [NOBODY_KNOWS], {"n": 1}) == "point_not_found"
+
+
+def test_deletes(world: World, docs: Any) -> None:
+    assert world.plain(docs.delete(["a", NOBODY_KNOWS])) == {"deleted": 1}
+    job = world.plain(docs.delete(filter={"field": "lang", "eq": "en"}))
+    assert (job["state"], job["n_done"], job["collection"]) == ("done", 1, "docs")
+    assert _ids(docs.scroll()) == ["b"]
+    assert world.plain(world.tenant("acme").get_job(job["id"])) == job
+    assert world.code(world.tenant("globex").get_job, job["id"]) == "job_not_found"
+
+
+def test_expiry(world: World, docs: Any) -> None:
+    later = datetime(2099, 1, 1, tzinfo=UTC)
+    docs.upsert(["later"], [X], expires_at=later if world.way != "raw" else later.isoformat())
+    assert datetime.fromisoformat(world.plain(docs.get(["later"]))[0]["expires_at"]) == later
+    past = datetime.now(UTC) - timedelta(seconds=5)
+    docs.upsert(["past"], [X], expires_at=past if world.way != "raw" else past.isoformat())
+    assert _ids(docs.get(["past"])) == []
+    assert docs.count() == 4
+
+
+def test_sharing(world: World, docs: Any) -> None:
+    other = world.points("docs", "globex")
+    managed = world.admin.collection(world.name("docs"), tenant=world.name("acme"))
+    assert world.code(docs.grant, ["a"], [world.name("globex")]) == "sharing_forbidden"
+    managed.grant(["a", "b"], [world.name("globex")])
+    assert world.plain(other.search(X, limit=1, with_vector=True))[0] == {
+        "id": "a",
+        "owner": "acme",
+        "distance": 0.0,
+        "payload": EN,
+        "vector": X,
+    }
+    assert (other.count(), other.count(scope="visible")) == (0, 2)
+    assert "shared_with" not in world.plain(other.get(["a"], owner=world.name("acme")))[0]
+    assert world.plain(docs.get(["a"]))[0]["shared_with"] == ["globex"]
+    assert world.code(other.delete, ["a"], owner=world.name("acme")) == "not_owner"
+    managed.revoke(["a"], [world.name("globex")])
+    assert _ids(other.search(X)) == ["b"]
+    managed.grant(["c"], ["*"])
+    assert sorted(_ids(other.search(X))) == ["b", "c"]
+    assert world.code(managed.grant, ["a"], [NOBODY_KNOWS]) == "unknown_grantee"
+    assert world.code(managed.grant, [NOBODY_KNOWS], [world.name("globex")]) == "point_not_found"
+
+
+def test_roles(world: World, docs: Any) -> None:
+    reader = world.points("docs", "acme", "read")
+    assert reader.count() == 3
+    for act, *args in (
+        (reader.upsert, ["z"], [X]),
+        (reader.delete, ["a"]),
+        (reader.update_payload, ["a"], {}),
+        (world.tenant("acme").create_tenant, world.name("mine")),
+        (world.tenant("acme").create_collection, world.name("mine"), 3),
+        (world.tenant("acme").delete_collection, world.name("docs")),
+        (world.tenant("acme").keys,),
+        (world.tenant("acme", "service").tenants,),
+    ):
+        assert world.code(act, *args) == "forbidden"
+    assert world.points("docs", "acme", "service").count() == 3
+    assert world.code(world.admin.collection(world.name("docs")).count) == "tenant_required"
+
+
+def test_membership_hides_the_collection(world: World) -> None:
+    world.admin.create_tenant(world.name("acme"))
+    world.admin.create_collection(world.name("closed"), 3, tenants=[world.name("acme")])
+    outside = world.points("closed", "globex")
+    assert world.code(outside.count) == "collection_not_found"
+    assert world.code(outside.upsert, ["a"], [X]) == "collection_not_found"
+    assert world.code(world.tenant("globex").get_collection, world.name("closed")) == "collection_not_found"
+    assert world.points("closed", "acme").count() == 0
+
+
+def test_quota(world: World, docs: Any) -> None:
+    world.admin.update_tenant(world.name("acme"), 3)
+    assert world.code(docs.upsert, ["d"], [X]) == "quota_exceeded"
+    docs.upsert(["a"], [Y])
+    usage = world.plain(world.tenant("acme").get_tenant(world.name("acme")))["usage"]
+    assert usage["points"] == 3
+
+
+def test_min_sequence(world: World, docs: Any) -> None:
+    sequence = docs.upsert(["d"], [X])
+    assert docs.count(min_sequence=sequence) == 4
+    for act, *args in ((docs.count,), (docs.search, X), (docs.get, ["a"]), (docs.scroll,)):
+        assert world.code(act, *args, min_sequence=sequence + 10**6, timeout_s=0.05) == "sequence_timeout"
+
+
+def test_limits_and_jobs(world: World) -> None:
+    limits = world.admin.limits()
+    assert limits["max_limit"] == 1000
+    assert isinstance(world.admin.jobs(), list)
+    assert world.code(world.admin.get_job, NOBODY_KNOWS) == "job_not_found"
+
+
+Act = Callable[[Any], Any]
+
+BAD_INPUT: list[tuple[str, Act, str]] = [
+    ("wrong dimension", lambda docs: docs.upsert(["a"], [[1.0]]), "dimension_mismatch"),
+    ("wrong dimension in a search", lambda docs: docs.search([1.0]), "dimension_mismatch"),
+    ("a number beyond float32", lambda docs: docs.upsert(["a"], [[1e300, 0, 0]]), "non_finite_vector"),
+    ("a query beyond float32", lambda docs: docs.search([1e300, 0, 0]), "non_finite_vector"),
+    ("no points", lambda docs: docs.upsert([], []), "empty_batch"),
+    ("an id twice", lambda docs: docs.upsert(["a", "a"], [X, X]), "duplicate_id"),
+    ("an empty id", lambda docs: docs.upsert([""], [X]), "invalid_id"),
+    ("a long id", lambda docs: docs.upsert(["x" * 257], [X]), "invalid_id"),
+    ("a control character in an id", lambda docs: docs.upsert(["a\n"], [X]), "invalid_id"),
+    ("an id that is a number", lambda docs: docs.upsert([5], [X]), "invalid_argument"),
+    ("a large payload", lambda docs: docs.upsert(["a"], [X], [{"x": "y" * 70_000}]), "payload_too_large"),
+    ("a payload that is a list", lambda docs: docs.upsert(["a"], [X], [[1]]), "invalid_argument"),
+    ("a deep payload", lambda docs: docs.upsert(["a"], [X], [_deep(40)]), "nested_too_deep"),
+    ("an integer beyond 64 bits", lambda docs: docs.upsert(["a"], [X], [{"n": 2**64}]), "integer_out_of_range"),
+    ("a foreign owner", lambda docs: docs.upsert(["a"], [X], owner="someone"), "forbidden"),
+    ("a limit that is text", lambda docs: docs.search(X, limit="x"), "invalid_argument"),
+    ("a limit of nothing", lambda docs: docs.search(X, limit=0), "invalid_argument"),
+    ("a limit beyond the cap", lambda docs: docs.search(X, limit=10**6), "invalid_argument"),
+    ("a limit beyond 64 bits", lambda docs: docs.search(X, limit=2**70), "integer_out_of_range"),
+    ("a negative distance", lambda docs: docs.search(X, max_distance="far"), "invalid_argument"),
+    ("a filter without an operator", lambda docs: docs.search(X, filter={"field": "a"}), "invalid_filter"),
+    ("a filter of an unknown operator", lambda docs: docs.count({"field": "a", "like": 1}), "invalid_filter"),
+    ("a filter that is text", lambda docs: docs.count("a = 1"), "invalid_filter"),
+    ("a deep filter", lambda docs: docs.count(_deep(40)), "nested_too_deep"),
+    (
+        "an integer of a filter beyond 64 bits",
+        lambda docs: docs.count({"field": "a", "eq": 2**64}),
+        "integer_out_of_range",
+    ),
+    ("a scope of another kind", lambda docs: docs.count(scope="all"), "invalid_argument"),
+    ("no ids", lambda docs: docs.get([]), "empty_batch"),
+    ("a page of nothing", lambda docs: list(docs.scroll(page_size=0)), "invalid_argument"),
+    ("a negative sequence", lambda docs: docs.count(min_sequence=-1), "invalid_argument"),
+    ("neither ids nor filter", lambda docs: docs.delete(), "invalid_argument"),
+    ("ids and filter", lambda docs: docs.delete(["a"], filter={"field": "a", "eq": 1}), "invalid_argument"),
+    ("a mode of another kind", lambda docs: docs.update_payload(["a"], {}, "add"), "invalid_argument"),
+    ("a version that is text", lambda docs: docs.upsert(["a"], [X], if_version="x"), "invalid_argument"),
+]
+
+
+@pytest.mark.parametrize(("act", "code"), [row[1:] for row in BAD_INPUT], ids=[row[0] for row in BAD_INPUT])
+def test_bad_input_has_one_code_and_changes_nothing(world: World, docs: Any, act: Act, code: str) -> None:
+    assert world.code(act, docs) == code
+    assert docs.count() == 3
+    assert world.plain(docs.get(["a"], with_vector=True))[0]["vector"] == X
+
+
+@pytest.mark.parametrize(
+    ("act", "code"),
+    [
+        (lambda admin, name: admin.create_collection("Not A Name", 3), "invalid_argument"),
+        (lambda admin, name: admin.create_collection(name, 0), "invalid_argument"),
+        (lambda admin, name: admin.create_collection(name, 10**6), "invalid_argument"),
+        (lambda admin, name: admin.create_collection(name, "3"), "invalid_argument"),
+        (lambda admin, name: admin.create_collection(name, 3, "hamming"), "invalid_argument"),
+        (lambda admin, name: admin.create_collection(name, 3, sharing="all"), "invalid_argument"),
+        (lambda admin, name: admin.create_collection(name, 3, fields={"a": "text"}), "invalid_argument"),
+        (lambda admin, name: admin.create_tenant("Not A Name"), "invalid_argument"),
+        (lambda admin, name: admin.create_tenant(name, -1), "invalid_argument"),
+        (lambda admin, name: admin.get_collection(NOBODY_KNOWS), "collection_not_found"),
+        (lambda admin, name: admin.collection(NOBODY_KNOWS, tenant=name).search(X), "collection_not_found"),
+        (lambda admin, name: admin.get_tenant(NOBODY_KNOWS), "tenant_not_found"),
+        (lambda admin, name: admin.get_key(NOBODY_KNOWS), "key_not_found"),
+    ],
+)
+def test_bad_management_has_one_code(world: World, act: Callable[[Any, str], Any], code: str) -> None:
+    assert world.code(act, world.admin, world.name("thing")) == code
+
+
+def test_declared_fields_are_checked(world: World) -> None:
+    world.admin.create_collection(world.name("typed"), 3, fields={"year": "integer"})
+    points = world.points("typed", "acme")
+    assert world.code(points.upsert, ["a"], [X], [{"year": "old"}]) == "field_type_mismatch"
+    assert world.code(points.count, {"field": "year", "eq": "old"}) == "field_type_mismatch"
+    points.upsert(["a"], [X], [{"year": 2020}])
+    assert points.count({"field": "year", "eq": 2020}) == 1
+
+
+def _deep(n: int) -> Any:
+    value: Any = {"field": "a", "eq": 1}
+    for _ in range(n):
+        value = {"not": value}
+    return value

@@ -1,0 +1,178 @@
+"""Collections, tenants, keys and jobs: the methods, written once for asyncio; `sync.py` is generated from this file.
+
+Every method builds a call, hands it to the transport and returns what the call makes of the answer. Errors are those of
+`vdb.errors`, the same in process, over HTTP and here.
+"""
+
+import ssl
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from msgspec import UNSET, UnsetType
+
+from vdb.client import calls
+from vdb.client.aio_collection import AsyncCollection, AsyncTransport, wait_for_job
+from vdb.client.http_aio import AsyncHttpTransport
+from vdb.client.retry import RetryPolicy
+from vdb.client.server_url import HttpOptions
+from vdb.client.wire import Call
+from vdb.protocol.answers import Collection as CollectionAnswer
+from vdb.protocol.answers import Done, Job, Key, Tenant
+
+T = TypeVar("T")
+
+
+class AsyncOperations:
+    """Every operation of a server or an engine. As safe to share as its transport, which `close` closes."""
+
+    def __init__(self, transport: AsyncTransport, tenant: str | None) -> None:
+        self._transport, self._tenant = transport, tenant
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+    def collection(self, name: str, tenant: str | None = None) -> AsyncCollection:
+        """The points of collection `name`, for `tenant` (None: the tenant of this client or its key). Sends nothing."""
+        return AsyncCollection(self._transport, name, self._tenant if tenant is None else tenant)
+
+    async def create_collection(
+        self,
+        name: str,
+        dimension: int,
+        metric: str = "cosine",
+        tenants: Sequence[str] | None = None,
+        sharing: str = "managed",
+        fields: Mapping[str, str] | None = None,
+    ) -> CollectionAnswer:
+        """A collection of vectors of one `dimension`; metric cosine, l2 or ip; `tenants` None: every tenant may use it.
+
+        `sharing`: "managed" or "tenants" (who may grant). `fields` declares types of payload fields, which are then
+        checked: number, integer, string, boolean, datetime or list.
+        """
+        return await self._run(calls.create_collection(name, dimension, metric, tenants, sharing, fields))
+
+    async def collections(self) -> list[CollectionAnswer]:
+        """The collections that the key may use."""
+        return await self._all("list_collections")
+
+    async def get_collection(self, name: str) -> CollectionAnswer:
+        return await self._run(calls.get_collection(name))
+
+    async def update_collection(
+        self, name: str, *, tenants: Sequence[str] | None | UnsetType = UNSET, sharing: str | UnsetType = UNSET
+    ) -> CollectionAnswer:
+        """Change what is given; `tenants=None` opens the collection to every tenant."""
+        return await self._run(calls.update_collection(name, tenants, sharing))
+
+    async def delete_collection(self, name: str) -> Done:
+        return await self._run(calls.delete_collection(name))
+
+    async def create_tenant(self, name: str, max_points: int | None = None, max_bytes: int | None = None) -> Tenant:
+        """A tenant; None means no cap."""
+        return await self._run(calls.create_tenant(name, max_points, max_bytes))
+
+    async def tenants(self) -> list[Tenant]:
+        return await self._all("list_tenants")
+
+    async def get_tenant(self, name: str) -> Tenant:
+        """A tenant's quota and usage."""
+        return await self._run(calls.get_tenant(name))
+
+    async def update_tenant(self, name: str, max_points: int | None = None, max_bytes: int | None = None) -> Tenant:
+        """Set both caps of what the tenant may own; None means no cap."""
+        return await self._run(calls.update_tenant(name, max_points, max_bytes))
+
+    async def delete_tenant(self, name: str, *, wait: bool = True, timeout_s: float = 600.0) -> Job:
+        """Delete a tenant and its points: a job, finished on return if `wait`, for at most `timeout_s`."""
+        job = await self._run(calls.delete_tenant(name))
+        return await self.wait_for_job(job.id, timeout_s) if wait else job
+
+    async def create_key(
+        self, tenant: str | None = None, role: str = "write", name: str = "", expires_at: datetime | None = None
+    ) -> Key:
+        """A key, whose secret is in `.key` of this answer and nowhere else.
+
+        Roles: "write" and "read" are bound to `tenant`; "service" reads and writes for any tenant; "admin" manages.
+        """
+        return await self._run(calls.create_key(tenant, role, name, expires_at))
+
+    async def keys(self) -> list[Key]:
+        return await self._all("list_keys")
+
+    async def get_key(self, key_id: str) -> Key:
+        return await self._run(calls.get_key(key_id))
+
+    async def rotate_key(self, key_id: str, grace_s: float = 0.0) -> Key:
+        """A new secret, in `.key`; the old one works for `grace_s` more seconds."""
+        return await self._run(calls.rotate_key(key_id, grace_s))
+
+    async def delete_key(self, key_id: str) -> Done:
+        return await self._run(calls.delete_key(key_id))
+
+    async def get_job(self, job_id: str) -> Job:
+        return await self._run(calls.get_job(job_id))
+
+    async def jobs(self) -> list[Job]:
+        return await self._all("list_jobs")
+
+    async def wait_for_job(self, job_id: str, timeout_s: float = 600.0) -> Job:
+        """The finished job; raises InternalError if it failed, TransportTimeout if it is not done after `timeout_s`."""
+        return await wait_for_job(self._transport, job_id, self._tenant, timeout_s)
+
+    async def limits(self) -> dict[str, int]:
+        """Every cap of the server, by name."""
+        return await self._run(calls.limits())
+
+    async def _run(self, sent: Call[T]) -> T:
+        return await self._transport.execute(sent, self._tenant)
+
+    async def _all(self, listing: str) -> list[Any]:
+        found: list[Any] = []
+        cursor: str | None = None
+        while True:
+            items, cursor = await self._run(calls.page(listing, cursor))
+            found += items
+            if cursor is None:
+                return found
+
+
+class AsyncClient(AsyncOperations):
+    """A vdb server, reached over HTTP. One client serves many tasks of one event loop.
+
+    `tenant` is whom a service or admin key acts for, unless `collection(..., tenant=...)` says otherwise. `timeout_s`
+    bounds a whole call with its retries; refused calls (429, 503) are sent again as the server asks, broken connections
+    only for calls that may be done twice, conditional writes never. Close it, or use it in a `with`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        tenant: str | None = None,
+        *,
+        timeout_s: float = 30.0,
+        connect_timeout_s: float = 5.0,
+        n_connections: int = 16,
+        n_retries: int = 4,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        options = HttpOptions(timeout_s, connect_timeout_s, n_connections, RetryPolicy(n_retries), ssl_context)
+        super().__init__(AsyncHttpTransport(url, api_key, options), tenant)
+        self._url = url.rstrip("/")
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._url!r}, tenant={self._tenant!r})"

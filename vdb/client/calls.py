@@ -1,0 +1,105 @@
+"""The calls of management: collections, tenants, keys, jobs, limits. Pure: nothing is sent here."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from msgspec import UNSET, UnsetType
+
+from vdb.client.retry import Repeat
+from vdb.client.wire import Call, call
+from vdb.errors import InvalidArgument
+from vdb.protocol import answers
+
+LISTINGS = {
+    "list_collections": "collections",
+    "list_tenants": "tenants",
+    "list_keys": "keys",
+    "list_jobs": "jobs",
+}
+"""Operations that answer page by page, and the field of the page that holds the items."""
+
+_PAGE_SIZE = 1000
+
+
+def page(name: str, cursor: str | None) -> Call[tuple[list[Any], str | None]]:
+    """One page of a listing: its items, and the cursor of the next page or None."""
+    items = LISTINGS[name]
+    fields = {"limit": _PAGE_SIZE, "cursor": UNSET if cursor is None else cursor}
+    return call(name, fields=fields, finish=lambda found: (getattr(found, items), found.next_cursor))
+
+
+def create_collection(
+    name: str,
+    dimension: int,
+    metric: str,
+    tenants: Sequence[str] | None,
+    sharing: str,
+    fields: Mapping[str, str] | None,
+) -> Call[answers.Collection]:
+    shape = {"name": name, "dimension": dimension, "metric": metric, "sharing": sharing}
+    shape |= {"tenants": tenants, "fields": UNSET if fields is None else fields}
+    return call("create_collection", fields=shape, repeat=Repeat.IF_REFUSED)
+
+
+def get_collection(name: str) -> Call[answers.Collection]:
+    return call("get_collection", (name,))
+
+
+def update_collection(
+    name: str, tenants: Sequence[str] | None | UnsetType, sharing: str | UnsetType
+) -> Call[answers.Collection]:
+    return call("update_collection", (name,), {"tenants": tenants, "sharing": sharing})
+
+
+def delete_collection(name: str) -> Call[answers.Done]:
+    return call("delete_collection", (name,), repeat=Repeat.IF_REFUSED)
+
+
+def create_tenant(name: str, max_points: int | None, max_bytes: int | None) -> Call[answers.Tenant]:
+    quota = {"points": max_points, "bytes": max_bytes}
+    return call("create_tenant", fields={"name": name, "quota": quota}, repeat=Repeat.IF_REFUSED)
+
+
+def get_tenant(name: str) -> Call[answers.Tenant]:
+    return call("get_tenant", (name,))
+
+
+def update_tenant(name: str, max_points: int | None, max_bytes: int | None) -> Call[answers.Tenant]:
+    return call("update_tenant", (name,), {"quota": {"points": max_points, "bytes": max_bytes}})
+
+
+def delete_tenant(name: str) -> Call[answers.Job]:
+    return call("delete_tenant", (name,), repeat=Repeat.IF_REFUSED)
+
+
+def create_key(tenant: str | None, role: str, name: str, expires_at: datetime | None) -> Call[answers.Key]:
+    fields = {"tenant": tenant, "role": role, "name": name, "expires_at": aware(expires_at)}
+    return call("create_key", fields=fields, repeat=Repeat.IF_REFUSED)
+
+
+def get_key(key_id: str) -> Call[answers.Key]:
+    return call("get_key", (key_id,))
+
+
+def rotate_key(key_id: str, grace_s: float) -> Call[answers.Key]:
+    return call("rotate_key", (key_id,), {"grace_s": grace_s}, repeat=Repeat.IF_REFUSED)
+
+
+def delete_key(key_id: str) -> Call[answers.Done]:
+    return call("delete_key", (key_id,), repeat=Repeat.IF_REFUSED)
+
+
+def get_job(job_id: str) -> Call[answers.Job]:
+    return call("get_job", (job_id,))
+
+
+def limits() -> Call[dict[str, int]]:
+    return call("limits", finish=lambda found: found.limits)
+
+
+def aware(moment: Any, pointer: str = "/expires_at") -> Any:
+    """`moment` as given; InvalidArgument for a datetime that does not say its time zone."""
+    if isinstance(moment, datetime) and moment.utcoffset() is None:
+        raise InvalidArgument.at(pointer, "a datetime needs a time zone, such as datetime.now(UTC)")
+    return moment

@@ -1,0 +1,209 @@
+"""Points of one collection, synchronous. Generated from collection.py by vdb.client.unasync: edit that one.
+
+Every method builds a call, hands it to the transport and returns what the call makes of the answer. Errors are those of
+`vdb.errors`, the same in process, over HTTP and here.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from time import monotonic
+from typing import Any, Literal, Protocol, TypeVar
+
+from numpy.typing import ArrayLike
+
+from vdb.client import calls, point_calls
+from vdb.client.point_calls import Hits
+from vdb.client.progress import progress_bar
+from vdb.client.upload import Upload, in_upload
+from vdb.client.wire import Call
+from vdb.errors import InternalError, TransportTimeout, VdbError
+from vdb.protocol.answers import Deleted, Job, Point
+
+T = TypeVar("T")
+
+Filter = Mapping[str, Any] | None
+Scope = Literal["own", "visible"]
+
+_FIRST_POLL_S, _LAST_POLL_S = 0.02, 0.5
+
+
+class Transport(Protocol):
+    """What carries calls out: HTTP, or an engine in this process."""
+
+    def execute(self, sent: Call[T], tenant: str | None) -> T: ...
+
+    def close(self) -> None: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+def wait_for_job(transport: Transport, job_id: str, tenant: str | None, timeout_s: float) -> Job:
+    """The finished job; raises InternalError if it failed, TransportTimeout if it is not done after `timeout_s`."""
+    deadline, poll_s = monotonic() + timeout_s, _FIRST_POLL_S
+    while True:
+        job = transport.execute(calls.get_job(job_id), tenant)
+        if job.state == "failed":
+            raise InternalError(f"job {job_id} failed: {job.error}")
+        if job.state == "done":
+            return job
+        if monotonic() + poll_s > deadline:
+            raise TransportTimeout(f"job {job_id} is still {job.state} after {timeout_s} s")
+        transport.sleep(poll_s)
+        poll_s = min(2 * poll_s, _LAST_POLL_S)
+
+
+class Collection:
+    """The points of one collection, for one tenant. As safe to share as the client it comes from; nothing to close.
+
+    `tenant` None means the tenant of the key. Reads take `min_sequence`: they wait up to `timeout_s` until that write
+    is visible, then raise SequenceTimeout.
+    """
+
+    def __init__(self, transport: Transport, name: str, tenant: str | None) -> None:
+        self._transport, self._name, self._tenant = transport, name, tenant
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._name!r}, tenant={self._tenant!r})"
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def tenant(self) -> str | None:
+        return self._tenant
+
+    def upsert(
+        self,
+        ids: Sequence[str],
+        vectors: ArrayLike | Sequence[Any] | None = None,
+        payloads: Sequence[Mapping[str, Any] | None] | None = None,
+        *,
+        expires_at: datetime | Sequence[datetime | None] | None = None,
+        shared_with: Sequence[str] | Sequence[Sequence[str] | None] | None = None,
+        if_version: int | Sequence[int | None] | None = None,
+        if_absent: bool | Sequence[bool | None] | None = None,
+        owner: str | None = None,
+        chunk_size: int = 1000,
+        progress: bool = False,
+    ) -> int:
+        """Insert or replace points; returns the collection's sequence after the last one.
+
+        `vectors` is (n, d), None, or a list with None for points without one. Columns take one value for all points or
+        one per point. Each chunk of `chunk_size` points is all or none; the upload as a whole is not. Conditional
+        writes (`if_version`, `if_absent`) are never sent twice. `progress` shows a bar if tqdm is installed.
+        """
+        conditions = {"if_version": if_version, "if_absent": if_absent}
+        upload = Upload(
+            self._name, ids, vectors, payloads, owner, expires_at=expires_at, shared_with=shared_with, **conditions
+        )
+        sequence = 0
+        with progress_bar(upload.n_points, progress) as bar:
+            for chunk in upload.chunks(chunk_size):
+                try:
+                    sequence = self._run(chunk.call)
+                except VdbError as exc:
+                    raise in_upload(exc, chunk.start) from exc.__cause__
+                bar.update(chunk.stop - chunk.start)
+        return sequence
+
+    def search(
+        self,
+        vector: ArrayLike,
+        limit: int = 10,
+        *,
+        filter: Filter = None,
+        max_distance: float | None = None,
+        with_payload: bool = True,
+        with_vector: bool = False,
+        explain: bool = False,
+        min_sequence: int = 0,
+        timeout_s: float = 10.0,
+    ) -> Hits:
+        """The `limit` nearest points of a vector (d,), nearest first; of a matrix (q, d), one `Hits` per row."""
+        fields: dict[str, Any] = {"limit": limit, "with_payload": with_payload, "with_vector": with_vector}
+        fields |= {"explain": explain, "min_sequence": min_sequence, "timeout_s": timeout_s}
+        return self._run(point_calls.search(self._name, vector, filter, max_distance, fields))
+
+    def get(
+        self,
+        ids: Sequence[str],
+        *,
+        owner: str | None = None,
+        with_payload: bool = True,
+        with_vector: bool = False,
+        min_sequence: int = 0,
+        timeout_s: float = 10.0,
+    ) -> list[Point]:
+        """Points by id in the order asked; those that do not exist or may not be seen are left out."""
+        fields: dict[str, Any] = {"with_payload": with_payload, "with_vector": with_vector}
+        fields |= {"min_sequence": min_sequence, "timeout_s": timeout_s}
+        return self._run(point_calls.get(self._name, ids, owner, fields))
+
+    def delete(
+        self,
+        ids: Sequence[str] | None = None,
+        *,
+        filter: Filter = None,
+        scope: Scope = "own",
+        owner: str | None = None,
+        if_version: int | None = None,
+        wait: bool = True,
+        timeout_s: float = 600.0,
+    ) -> Deleted | Job:
+        """Delete by ids, at once, or by filter: a job, finished on return if `wait`, for at most `timeout_s`."""
+        done = self._run(point_calls.delete(self._name, ids, filter, scope, owner, if_version))
+        if isinstance(done, Job) and wait:
+            return wait_for_job(self._transport, done.id, self._tenant, timeout_s)
+        return done
+
+    def scroll(
+        self,
+        filter: Filter = None,
+        *,
+        scope: Scope = "own",
+        page_size: int = 256,
+        with_payload: bool = True,
+        with_vector: bool = False,
+        min_sequence: int = 0,
+        timeout_s: float = 10.0,
+    ) -> Iterator[Point]:
+        """All matching points in insertion order, read page by page as the iterator goes."""
+        fields: dict[str, Any] = {"limit": page_size, "scope": scope, "with_payload": with_payload}
+        fields |= {"with_vector": with_vector, "min_sequence": min_sequence, "timeout_s": timeout_s}
+        cursor: str | None = None
+        while True:
+            points, cursor = self._run(point_calls.scroll_page(self._name, filter, cursor, fields))
+            yield from points
+            if cursor is None:
+                return
+
+    def count(
+        self, filter: Filter = None, *, scope: Scope = "own", min_sequence: int = 0, timeout_s: float = 10.0
+    ) -> int:
+        """How many points match."""
+        fields = {"scope": scope, "min_sequence": min_sequence, "timeout_s": timeout_s}
+        return self._run(point_calls.count(self._name, filter, fields))
+
+    def update_payload(
+        self,
+        ids: Sequence[str],
+        payloads: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        mode: Literal["merge", "replace"] = "merge",
+        *,
+        if_version: int | Sequence[int | None] | None = None,
+        owner: str | None = None,
+    ) -> int:
+        """Merge (RFC 7396) or replace payloads, all or none; one for all ids or one each. Returns the sequence."""
+        return self._run(point_calls.update_payload(self._name, ids, payloads, mode, if_version, owner))
+
+    def grant(self, ids: Sequence[str], to: Sequence[str], *, owner: str | None = None) -> int:
+        """Let tenants see points (`["*"]`: every tenant of the collection). Idempotent. Returns the sequence."""
+        return self._run(point_calls.share(self._name, "grant", ids, to, owner))
+
+    def revoke(self, ids: Sequence[str], to: Sequence[str], *, owner: str | None = None) -> int:
+        """Take grants back. Idempotent. Returns the sequence."""
+        return self._run(point_calls.share(self._name, "revoke", ids, to, owner))
+
+    def _run(self, sent: Call[T]) -> T:
+        return self._transport.execute(sent, self._tenant)

@@ -1,0 +1,178 @@
+"""Collections, tenants, keys and jobs, synchronous. Generated from aio.py by vdb.client.unasync: edit that one.
+
+Every method builds a call, hands it to the transport and returns what the call makes of the answer. Errors are those of
+`vdb.errors`, the same in process, over HTTP and here.
+"""
+
+import ssl
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from msgspec import UNSET, UnsetType
+
+from vdb.client import calls
+from vdb.client.collection import Collection, Transport, wait_for_job
+from vdb.client.http_sync import HttpTransport
+from vdb.client.retry import RetryPolicy
+from vdb.client.server_url import HttpOptions
+from vdb.client.wire import Call
+from vdb.protocol.answers import Collection as CollectionAnswer
+from vdb.protocol.answers import Done, Job, Key, Tenant
+
+T = TypeVar("T")
+
+
+class Operations:
+    """Every operation of a server or an engine. As safe to share as its transport, which `close` closes."""
+
+    def __init__(self, transport: Transport, tenant: str | None) -> None:
+        self._transport, self._tenant = transport, tenant
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def collection(self, name: str, tenant: str | None = None) -> Collection:
+        """The points of collection `name`, for `tenant` (None: the tenant of this client or its key). Sends nothing."""
+        return Collection(self._transport, name, self._tenant if tenant is None else tenant)
+
+    def create_collection(
+        self,
+        name: str,
+        dimension: int,
+        metric: str = "cosine",
+        tenants: Sequence[str] | None = None,
+        sharing: str = "managed",
+        fields: Mapping[str, str] | None = None,
+    ) -> CollectionAnswer:
+        """A collection of vectors of one `dimension`; metric cosine, l2 or ip; `tenants` None: every tenant may use it.
+
+        `sharing`: "managed" or "tenants" (who may grant). `fields` declares types of payload fields, which are then
+        checked: number, integer, string, boolean, datetime or list.
+        """
+        return self._run(calls.create_collection(name, dimension, metric, tenants, sharing, fields))
+
+    def collections(self) -> list[CollectionAnswer]:
+        """The collections that the key may use."""
+        return self._all("list_collections")
+
+    def get_collection(self, name: str) -> CollectionAnswer:
+        return self._run(calls.get_collection(name))
+
+    def update_collection(
+        self, name: str, *, tenants: Sequence[str] | None | UnsetType = UNSET, sharing: str | UnsetType = UNSET
+    ) -> CollectionAnswer:
+        """Change what is given; `tenants=None` opens the collection to every tenant."""
+        return self._run(calls.update_collection(name, tenants, sharing))
+
+    def delete_collection(self, name: str) -> Done:
+        return self._run(calls.delete_collection(name))
+
+    def create_tenant(self, name: str, max_points: int | None = None, max_bytes: int | None = None) -> Tenant:
+        """A tenant; None means no cap."""
+        return self._run(calls.create_tenant(name, max_points, max_bytes))
+
+    def tenants(self) -> list[Tenant]:
+        return self._all("list_tenants")
+
+    def get_tenant(self, name: str) -> Tenant:
+        """A tenant's quota and usage."""
+        return self._run(calls.get_tenant(name))
+
+    def update_tenant(self, name: str, max_points: int | None = None, max_bytes: int | None = None) -> Tenant:
+        """Set both caps of what the tenant may own; None means no cap."""
+        return self._run(calls.update_tenant(name, max_points, max_bytes))
+
+    def delete_tenant(self, name: str, *, wait: bool = True, timeout_s: float = 600.0) -> Job:
+        """Delete a tenant and its points: a job, finished on return if `wait`, for at most `timeout_s`."""
+        job = self._run(calls.delete_tenant(name))
+        return self.wait_for_job(job.id, timeout_s) if wait else job
+
+    def create_key(
+        self, tenant: str | None = None, role: str = "write", name: str = "", expires_at: datetime | None = None
+    ) -> Key:
+        """A key, whose secret is in `.key` of this answer and nowhere else.
+
+        Roles: "write" and "read" are bound to `tenant`; "service" reads and writes for any tenant; "admin" manages.
+        """
+        return self._run(calls.create_key(tenant, role, name, expires_at))
+
+    def keys(self) -> list[Key]:
+        return self._all("list_keys")
+
+    def get_key(self, key_id: str) -> Key:
+        return self._run(calls.get_key(key_id))
+
+    def rotate_key(self, key_id: str, grace_s: float = 0.0) -> Key:
+        """A new secret, in `.key`; the old one works for `grace_s` more seconds."""
+        return self._run(calls.rotate_key(key_id, grace_s))
+
+    def delete_key(self, key_id: str) -> Done:
+        return self._run(calls.delete_key(key_id))
+
+    def get_job(self, job_id: str) -> Job:
+        return self._run(calls.get_job(job_id))
+
+    def jobs(self) -> list[Job]:
+        return self._all("list_jobs")
+
+    def wait_for_job(self, job_id: str, timeout_s: float = 600.0) -> Job:
+        """The finished job; raises InternalError if it failed, TransportTimeout if it is not done after `timeout_s`."""
+        return wait_for_job(self._transport, job_id, self._tenant, timeout_s)
+
+    def limits(self) -> dict[str, int]:
+        """Every cap of the server, by name."""
+        return self._run(calls.limits())
+
+    def _run(self, sent: Call[T]) -> T:
+        return self._transport.execute(sent, self._tenant)
+
+    def _all(self, listing: str) -> list[Any]:
+        found: list[Any] = []
+        cursor: str | None = None
+        while True:
+            items, cursor = self._run(calls.page(listing, cursor))
+            found += items
+            if cursor is None:
+                return found
+
+
+class Client(Operations):
+    """A vdb server, reached over HTTP. One client serves many threads.
+
+    `tenant` is whom a service or admin key acts for, unless `collection(..., tenant=...)` says otherwise. `timeout_s`
+    bounds a whole call with its retries; refused calls (429, 503) are sent again as the server asks, broken connections
+    only for calls that may be done twice, conditional writes never. Close it, or use it in a `with`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        tenant: str | None = None,
+        *,
+        timeout_s: float = 30.0,
+        connect_timeout_s: float = 5.0,
+        n_connections: int = 16,
+        n_retries: int = 4,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        options = HttpOptions(timeout_s, connect_timeout_s, n_connections, RetryPolicy(n_retries), ssl_context)
+        super().__init__(HttpTransport(url, api_key, options), tenant)
+        self._url = url.rstrip("/")
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._url!r}, tenant={self._tenant!r})"

@@ -1,0 +1,250 @@
+"""Group commit: requests queue per environment; one transaction and one fsync serve all that wait.
+
+Each request runs in a child transaction, so that a refusal undoes its own work only. Order: commit, run what the
+requests left for after the commit (publication in RAM), then resolve their futures. A request is never split over two
+commits, and nothing is acknowledged before its commit has returned.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from vdb.errors import CorruptData, DiskFull, InternalError, QueueFull, ShuttingDown, StorageFailure, VdbError
+from vdb.storage.env import Environment, MapFull, Transaction
+
+logger = logging.getLogger(__name__)
+
+GROUP_REQUESTS = 64
+GROUP_BYTES = 32 << 20
+DELETE_ALLOWANCE_BYTES = 64 << 20
+"""Room beyond the map's cap in which deletes still work."""
+
+
+class Group:
+    """The writes that share one commit. Subclasses add counters; `mark` and `restore` undo a refused request."""
+
+    def __init__(self, txn: Transaction) -> None:
+        self.txn = txn
+        self._published: list[Callable[[], None]] = []
+        self._undone: list[Callable[[], None]] = []
+
+    def after_commit(self, publish: Callable[[], None]) -> None:
+        """Run `publish` once the commit has returned, before the request is answered."""
+        self._published.append(publish)
+
+    def on_undo(self, undo: Callable[[], None]) -> None:
+        """Run `undo` if this request is refused or the commit fails."""
+        self._undone.append(undo)
+
+    def mark(self) -> Any:
+        """What `restore` needs to undo the requests after this moment."""
+        return len(self._published), len(self._undone)
+
+    def restore(self, mark: Any) -> None:
+        """Forget everything since `mark`."""
+        n_published, n_undone = mark
+        del self._published[n_published:]
+        for undo in reversed(self._undone[n_undone:]):
+            undo()
+        del self._undone[n_undone:]
+
+    def close(self) -> None:
+        """Write what the group keeps itself, last thing before the commit."""
+
+    def publish(self) -> None:
+        """Make the committed state visible in RAM."""
+        for publish in self._published:
+            publish()
+
+
+G = TypeVar("G", bound=Group)
+
+
+@dataclass(slots=True)
+class Ticket(Generic[G]):
+    """One queued request."""
+
+    apply: Callable[[G], Any]
+    n_bytes: int
+    frees_space: bool
+    future: "Future[Any]" = field(default_factory=Future)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCaps:
+    """When a queue is full, and how much disk is kept back for deletes."""
+
+    max_requests: int
+    max_bytes: int
+    disk_reserve_bytes: int
+
+
+class CommitQueue(Generic[G]):
+    """The write queue of one environment. `submit` from any thread; `close` waits for what is queued."""
+
+    def __init__(
+        self, env: Environment, open_group: Callable[[Transaction], G], pool: Executor, caps: QueueCaps
+    ) -> None:
+        self._env = env
+        self._open_group = open_group
+        self._pool = pool
+        self._caps = caps
+        self._changed = threading.Condition()
+        self._tickets: deque[Ticket[G]] = deque()
+        self._n_bytes = 0
+        self._is_draining = False
+        self._is_closed = False
+        self.n_commits = 0
+        self.n_requests = 0
+
+    def submit(self, apply: Callable[[G], Any], n_bytes: int = 0, frees_space: bool = False) -> "Future[Any]":
+        """Queue a request: `apply(group)` runs inside the group's transaction, its result resolves the future.
+
+        Raises QueueFull and ShuttingDown at once; what `apply` raises resolves the future as its error.
+        """
+        ticket = Ticket(apply, n_bytes, frees_space)
+        with self._changed:
+            if self._is_closed:
+                raise ShuttingDown("the server is shutting down", retry_after_s=1.0)
+            if len(self._tickets) >= self._caps.max_requests or self._n_bytes + n_bytes > self._caps.max_bytes:
+                raise QueueFull("too many writes are waiting", retry_after_s=1.0)
+            self._tickets.append(ticket)
+            self._n_bytes += n_bytes
+            if self._is_draining:
+                return ticket.future
+            self._is_draining = True
+        self._pool.submit(self._drain)
+        return ticket.future
+
+    @property
+    def n_waiting(self) -> int:
+        return len(self._tickets)
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._is_draining
+
+    def close(self) -> None:
+        """Refuse new requests and wait until the queued ones are committed."""
+        with self._changed:
+            self._is_closed = True
+            while self._is_draining:
+                self._changed.wait()
+
+    def _drain(self) -> None:
+        while True:
+            with self._changed:
+                batch = self._take()
+                if not batch:
+                    self._is_draining = False
+                    self._changed.notify_all()
+                    return
+            self._settle(batch)
+
+    def _take(self) -> list[Ticket[G]]:
+        batch: list[Ticket[G]] = []
+        n_bytes = 0
+        while self._tickets and len(batch) < GROUP_REQUESTS and n_bytes < GROUP_BYTES:
+            ticket = self._tickets.popleft()
+            n_bytes += ticket.n_bytes
+            if ticket.future.set_running_or_notify_cancel():
+                batch.append(ticket)
+        self._n_bytes -= n_bytes
+        return batch
+
+    def _settle(self, batch: list[Ticket[G]]) -> None:
+        """Commit a batch and resolve its futures; a failed commit fails every request in it."""
+        batch = self._refuse_without_room(batch)
+        try:
+            outcomes = self._commit(batch) if batch else []
+        except Exception as exc:  # every foreign failure must reach the waiting callers
+            error = exc if isinstance(exc, VdbError) else InternalError("the write failed; see the server's log")
+            logger.error("commit failed", exc_info=exc, extra={"environment": self._env.path.name})
+            outcomes = [error] * len(batch)
+        self.n_commits += 1
+        self.n_requests += len(batch)
+        for ticket, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                ticket.future.set_exception(outcome)
+            else:
+                ticket.future.set_result(outcome)
+
+    def _refuse_without_room(self, batch: list[Ticket[G]]) -> list[Ticket[G]]:
+        needed = self._caps.disk_reserve_bytes + 3 * sum(ticket.n_bytes for ticket in batch)
+        if self._env.free_disk_bytes() >= needed:
+            return batch
+        return self._refuse(batch, DiskFull("the disk is full: only deletes are accepted"))
+
+    @staticmethod
+    def _refuse(batch: list[Ticket[G]], error: VdbError) -> list[Ticket[G]]:
+        for ticket in batch:
+            if not ticket.frees_space:
+                ticket.future.set_exception(error)
+        return [ticket for ticket in batch if ticket.frees_space]
+
+    def _commit(self, batch: list[Ticket[G]]) -> list[Any]:
+        while True:
+            try:
+                return self._attempt(batch)
+            except MapFull:
+                if not self._env.grow():
+                    return self._commit_at_cap(batch)
+            except StorageFailure as exc:
+                if not isinstance(exc, CorruptData):
+                    self._env.reopen()
+                raise
+
+    def _commit_at_cap(self, batch: list[Ticket[G]]) -> list[Any]:
+        """The map cannot grow: deletes go on in the allowance, everything else is refused."""
+        full = DiskFull("the collection has reached its largest size: only deletes are accepted")
+        freeing = [ticket for ticket in batch if ticket.frees_space]
+        done: list[Any] = []
+        if freeing:
+            self._env.grow(DELETE_ALLOWANCE_BYTES)
+            try:
+                done = self._attempt(freeing)
+            except MapFull:
+                done = [full] * len(freeing)
+        outcomes = iter(done)
+        return [next(outcomes) if ticket.frees_space else full for ticket in batch]
+
+    def _attempt(self, batch: list[Ticket[G]]) -> list[Any]:
+        group: G | None = None
+        try:
+            with self._env.write() as txn:
+                group = self._open_group(txn)
+                start = group.mark()
+                outcomes = [self._apply(group, ticket) for ticket in batch]
+                group.close()
+        except BaseException:
+            if group is not None:
+                group.restore(start)
+            raise
+        group.publish()
+        return outcomes
+
+    def _apply(self, group: G, ticket: Ticket[G]) -> Any:
+        """Run one request in a child transaction; its refusal is its outcome."""
+        mark = group.mark()
+        parent = group.txn
+        try:
+            with self._env.savepoint(parent) as child:
+                group.txn = child
+                return ticket.apply(group)
+        except VdbError as exc:
+            if isinstance(exc, StorageFailure) and not isinstance(exc, CorruptData):
+                raise
+            group.restore(mark)
+            return exc
+        except MapFull:
+            raise
+        except Exception as exc:  # one request's bug must not fail its neighbours
+            group.restore(mark)
+            logger.error("a write failed", exc_info=exc)
+            return InternalError("the write failed; see the server's log")
+        finally:
+            group.txn = parent

@@ -1,0 +1,220 @@
+"""The engine: wires storage, tenancy, indexes and background work, and runs operations by name. Nothing else.
+
+One engine per data directory and process. Thread-safe; whoever opened it closes it.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from msgspec import UNSET
+from numpy.typing import NDArray
+
+import vdb.kernels as kernels
+from vdb.config import Settings
+from vdb.engine import collections, edit, jobs, keys, read, tenants
+from vdb.engine.catalog import Catalog
+from vdb.engine.commit import QueueCaps
+from vdb.engine.delete import delete_points
+from vdb.engine.figures import Sample, health, metrics
+from vdb.engine.limits import limits_answer
+from vdb.engine.maintenance import Maintenance
+from vdb.engine.memory import MemoryCap, Place
+from vdb.engine.search import cost_s, search
+from vdb.engine.services import Services
+from vdb.engine.shard import Shard
+from vdb.engine.shards import Shards
+from vdb.engine.upsert import upsert
+from vdb.protocol.columns import SearchHead
+from vdb.protocol.operations import BY_NAME
+from vdb.protocol.requests import Request, Search
+from vdb.storage.catalog import CollectionDocument
+from vdb.storage.directory import DataDirectory, make_folder
+from vdb.storage.env import Environment
+from vdb.storage.meta import check_format, initialise
+from vdb.tenancy.access import check_access
+from vdb.tenancy.quota import Ledger
+from vdb.types import Caller, Role
+
+INLINE_S = 200e-6
+"""Searches estimated to take less run on the caller's thread (the event loop of a server)."""
+
+Handler = Callable[[Services, Caller, tuple[str, ...], Any], Any]
+
+HANDLERS: dict[str, Handler] = {
+    "create_collection": collections.create_collection,
+    "list_collections": collections.list_collections,
+    "get_collection": collections.get_collection,
+    "update_collection": collections.update_collection,
+    "delete_collection": collections.delete_collection,
+    "get_points": read.get_points,
+    "delete_points": delete_points,
+    "scroll": read.scroll,
+    "count": read.count,
+    "update_payload": edit.update_payload,
+    "share": edit.share,
+    "create_tenant": tenants.create_tenant,
+    "list_tenants": tenants.list_tenants,
+    "get_tenant": tenants.get_tenant,
+    "update_tenant": tenants.update_tenant,
+    "delete_tenant": jobs.delete_tenant,
+    "create_key": keys.create_key,
+    "list_keys": keys.list_keys,
+    "get_key": keys.get_key,
+    "rotate_key": keys.rotate_key,
+    "delete_key": keys.delete_key,
+    "get_job": jobs.get_job,
+    "list_jobs": jobs.list_jobs,
+    "limits": limits_answer,
+}
+
+
+class Engine:
+    """An open data directory. `open` locks it; `close` drains the write queues and lets it go."""
+
+    def __init__(self, settings: Settings, directory: DataDirectory) -> None:
+        self.settings = settings
+        self._directory = directory
+        self._writers = ThreadPoolExecutor(settings.n_writers, "vdb-writer")
+        self._background = ThreadPoolExecutor(1, "vdb-background")
+        caps = QueueCaps(
+            settings.limits.max_queued_requests, settings.limits.max_queued_bytes, settings.disk_reserve_bytes
+        )
+        self._caps = caps
+        self._ledger = Ledger()
+        self._memory = MemoryCap(settings.memory_bytes, self._evict)
+        self._shards = Shards(self._open_shard, settings.max_open_environments)
+        self.services = Services(
+            settings,
+            directory,
+            Catalog(self._open_catalog(), self._writers, caps),
+            self._shards,
+            self._ledger,
+            self._memory,
+            self._background,
+            directory.secret(),
+        )
+        collections.finish_interrupted(self.services)
+        self.first_admin_key: str | None = None
+        self._jobs = jobs.JobRunner(self.services)
+        self._maintenance = Maintenance(self.services)
+
+    @classmethod
+    def open(cls, settings: Settings) -> "Engine":
+        """Lock and open the data directory; raises DirectoryLocked, FormatTooNew, CorruptData, StorageFailure."""
+        directory = DataDirectory(settings.data_dir)
+        try:
+            engine = cls(settings, directory)
+            engine._start()
+        except BaseException:
+            directory.close()
+            raise
+        return engine
+
+    def _start(self) -> None:
+        self.first_admin_key = keys.ensure_admin_key(self.services)
+        tenants.track_all_quotas(self.services)
+        self._jobs.start()
+        self._maintenance.start()
+        if self.settings.compile_kernels:
+            kernels.warm()
+
+    def close(self) -> None:
+        """Finish what is queued, store last uses, close everything. Calls after it fail."""
+        self._maintenance.stop()
+        self._jobs.stop()
+        self._background.shutdown()
+        keys.save_last_used(self.services)
+        self._shards.close()
+        self.services.catalog.close()
+        self._writers.shutdown()
+        self._directory.close()
+
+    def _open_catalog(self) -> Environment:
+        return self._open_environment(self._directory.catalog_path, None)
+
+    def _open_environment(self, path: Path, collection_id: int | None) -> Environment:
+        is_new = not (path / "data.mdb").exists()
+        if is_new:
+            make_folder(path)
+        env = Environment(
+            path, map_bytes=self.settings.map_bytes, max_map_bytes=self.settings.max_map_bytes, create=is_new
+        )
+        if is_new and collection_id is None:
+            initialise(env)
+        check_format(env, collection_id)
+        return env
+
+    def _open_shard(self, collection: CollectionDocument) -> Shard:
+        env = self._open_environment(self._directory.collection_path(collection.id), collection.id)
+        return Shard(collection, env, self._writers, self._caps, self._memory, self._ledger)
+
+    def _evict(self, place: Place) -> None:
+        shard = self._shards.peek(place[0])
+        if shard is not None:
+            shard.readings.evict(place[1])
+
+    def authenticate(self, token: str | None, tenant: str | None) -> Caller:
+        """Who a key belongs to; raises Unauthenticated, KeyExpired, Forbidden, InvalidArgument."""
+        return keys.authenticate(self.services, token, tenant)
+
+    def local_caller(self, role: Role = Role.ADMIN, tenant: str | None = None) -> Caller:
+        """A caller without a key, for use in process."""
+        if tenant is None:
+            return Caller("", role)
+        return Caller("", role, tenants.check_name(tenant, ""), self.services.tenant_id(tenant))
+
+    def run(
+        self,
+        name: str,
+        caller: Caller,
+        path: tuple[str, ...],
+        request: Request,
+        vectors: NDArray[np.float32] | None = None,
+    ) -> Any:
+        """Run an operation: its answer, or a future of it for writes of points.
+
+        `vectors` goes with UpsertHead and SearchHead. Raises VdbError; SequenceTimeout means: not yet, try again.
+        """
+        check_access(caller, BY_NAME[name].access)
+        if name == "search":
+            return search(self.services, caller, path, request, vectors)  # type: ignore[arg-type]
+        if name == "upsert":
+            return upsert(self.services, caller, path, request, vectors)  # type: ignore[arg-type]
+        answer = HANDLERS[name](self.services, caller, path, request)
+        if name in ("delete_points", "delete_tenant") and not isinstance(answer, Future):
+            self._jobs.wake()
+        return answer
+
+    def is_quick(
+        self,
+        name: str,
+        caller: Caller,
+        path: tuple[str, ...],
+        request: Request,
+        vectors: NDArray[np.float32] | None = None,
+    ) -> bool:
+        """Whether `run` returns within some hundred microseconds without waiting for a disk."""
+        if name == "search" and isinstance(request, Search | SearchHead):
+            return request.filter is None and cost_s(self.services, caller, path[0], _n_queries(request)) < INLINE_S
+        return name == "upsert" and caller.tenant_id is not None and self._is_open(path[0])
+
+    def _is_open(self, name: str) -> bool:
+        collection = self.services.catalog.collection(name)
+        return collection is None or self._shards.peek(collection.id) is not None
+
+    def health(self) -> dict[str, object]:
+        """Readiness and what answers, for /readyz."""
+        return health(self.services)
+
+    def metrics(self) -> list[Sample]:
+        """Figures for /metrics."""
+        return metrics(self.services, self._maintenance.n_purged)
+
+
+def _n_queries(request: Search | SearchHead) -> int:
+    if isinstance(request, SearchHead):
+        return 1 if request.n_queries is UNSET else int(request.n_queries)
+    return len(request.vectors) if isinstance(request.vectors, list) else 1

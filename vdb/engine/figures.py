@@ -1,0 +1,50 @@
+"""What the engine tells about itself: health and metrics."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+import vdb.kernels as kernels
+from vdb.engine.services import Services
+
+Sample = tuple[str, str, str, list[tuple[dict[str, str], float]]]
+"""(name, Prometheus type, help, [(labels, value)])."""
+
+
+def health(services: Services) -> dict[str, object]:
+    """Ready as soon as the catalog is open: NumPy answers until the kernels are compiled."""
+    return {"status": "ready", "kernels": kernels.current().name, "version": release()}
+
+
+def release() -> str:
+    """The installed release of vdb."""
+    try:
+        return version("vdb")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def metrics(services: Services, n_purged: int) -> list[Sample]:
+    """Gauges and counters of the open collections and of the whole server."""
+    shards = services.shards.open_shards()
+    names = [{"collection": shard.collection.name} for shard in shards]
+
+    def per_collection(values: list[float]) -> list[tuple[dict[str, str], float]]:
+        return list(zip(names, values, strict=True))
+
+    return [
+        ("vdb_collections", "gauge", "Collections.", [({}, len(services.catalog.collections()))]),
+        ("vdb_open_collections", "gauge", "Collections whose environment is open.", [({}, len(shards))]),
+        ("vdb_resident_bytes", "gauge", "Bytes of vectors held in RAM.", [({}, services.memory.n_bytes)]),
+        ("vdb_evictions_total", "counter", "Readings dropped to stay under memory_bytes.",
+         [({}, services.memory.n_evictions)]),
+        ("vdb_purged_points_total", "counter", "Expired points removed from disk.", [({}, n_purged)]),
+        ("vdb_sequence", "gauge", "Sequence of the last write.",
+         per_collection([shard.readings.published_sequence for shard in shards])),
+        ("vdb_resident_readings", "gauge", "Tenants whose vectors are in RAM.",
+         per_collection([shard.readings.n_residents for shard in shards])),
+        ("vdb_queued_writes", "gauge", "Writes waiting for a commit.",
+         per_collection([shard.queue.n_waiting for shard in shards])),
+        ("vdb_commits_total", "counter", "Commits since the collection was opened.",
+         per_collection([shard.queue.n_commits for shard in shards])),
+        ("vdb_committed_writes_total", "counter", "Writes in those commits.",
+         per_collection([shard.queue.n_requests for shard in shards])),
+    ]  # fmt: skip

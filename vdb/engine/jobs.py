@@ -1,0 +1,300 @@
+"""Background work that survives a restart: delete by filter, delete a tenant.
+
+A job is a catalog document with a position. Each step is one write of at most 1,000 points and then the new position;
+a step done twice removes nothing twice, so a crash between the two costs nothing.
+"""
+
+import dataclasses
+import logging
+import threading
+from collections.abc import Callable
+
+from msgspec import json
+from msgspec.structs import replace
+
+from vdb.engine.commit import Group
+from vdb.engine.edit import Removal, change_of
+from vdb.engine.listing import page_of, start_after
+from vdb.engine.matching import filter_of, matches_of
+from vdb.engine.services import Services
+from vdb.engine.shard import Shard, ShardGroup, epoch_ms
+from vdb.engine.tenants import moment_of
+from vdb.errors import CollectionNotFound, JobNotFound, TenantNotFound, VdbError
+from vdb.protocol import answers
+from vdb.protocol.requests import DeletePoints, ListPage
+from vdb.storage import catalog as store
+from vdb.storage.catalog import ACTIVE, DELETING, CollectionDocument, JobDocument
+from vdb.storage.codec import decode_record
+from vdb.storage.keyspace import META_NEXT_JOB, META_NEXT_PID, Space
+from vdb.storage.meta import read_number, take_number
+from vdb.storage.points import iterate_grants, iterate_records, put_point, read_record
+from vdb.tenancy.access import check_tenant_exists
+from vdb.types import Caller, Role
+
+logger = logging.getLogger(__name__)
+
+STEP_POINTS = 1_000
+QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"
+DELETE_BY_FILTER, DELETE_TENANT = "delete_by_filter", "delete_tenant"
+KEPT_FINISHED_MS = 7 * 86_400_000
+
+
+class JobRunner:
+    """Runs jobs one after another on a thread of its own. `start` once, `stop` waits for the step in hand."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._wake = threading.Event()
+        self._is_stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="vdb-jobs", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+        self.wake()
+
+    def wake(self) -> None:
+        """There may be a new job."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        self._is_stopping.set()
+        self._wake.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._is_stopping.is_set():
+            self._wake.wait()
+            self._wake.clear()
+            for job in _unfinished(self._services):
+                self._run_job(job)
+
+    def _run_job(self, job: JobDocument) -> None:
+        try:
+            while not self._is_stopping.is_set() and job.state in (QUEUED, RUNNING):
+                job = _STEPS[job.kind](self._services, job)
+                _save(self._services, job)
+        except Exception as exc:  # a failed job is shown as failed, the runner goes on
+            logger.error("job %s failed", job.id, exc_info=exc)
+            detail = exc.detail if isinstance(exc, VdbError) else "internal error; see the server's log"
+            _save(self._services, replace(job, state=FAILED, error=detail, finished_at_ms=epoch_ms()))
+
+
+def start_delete_by_filter(
+    services: Services, caller: Caller, collection: CollectionDocument, request: DeletePoints
+) -> answers.Job:
+    """Make the job that deletes the tenant's points that match, among those that exist now."""
+    tenant_id = check_tenant_exists(caller)
+    filter_of(request.filter, collection)
+    with services.shards.use(collection) as shard, shard.env.read() as txn:
+        until = read_number(txn, META_NEXT_PID)
+    document = JobDocument(
+        id=0,
+        kind=DELETE_BY_FILTER,
+        state=QUEUED,
+        collection_id=collection.id,
+        tenant_id=tenant_id,
+        created_at_ms=epoch_ms(),
+        filter=json.encode(request.filter).decode(),
+        scope=request.scope,
+        until=until,
+    )
+    return _answer(services, services.catalog.write(lambda group: _add(group, document), frees_space=True))
+
+
+def delete_tenant(services: Services, caller: Caller, path: tuple[str, ...], request: object) -> answers.Job:
+    """Make the job that removes a tenant; its keys stop working before the answer is sent."""
+
+    def apply(group: Group) -> JobDocument:
+        tenant = store.tenant_by_name(group.txn, path[0])
+        if tenant is None or tenant.state != ACTIVE:
+            raise TenantNotFound("no such tenant")
+        services.catalog.put_tenant(group, replace(tenant, state=DELETING))
+        for key_id in store.keys_of_tenant(group.txn, tenant.id):
+            key = store.key_by_id(group.txn, key_id)
+            if key is not None:
+                services.catalog.remove_key(group, key)
+        document = JobDocument(
+            id=0,
+            kind=DELETE_TENANT,
+            state=QUEUED,
+            collection_id=None,
+            tenant_id=tenant.id,
+            created_at_ms=epoch_ms(),
+        )
+        return _add(group, document)
+
+    return _answer(services, services.catalog.write(apply, frees_space=True))
+
+
+def get_job(services: Services, caller: Caller, path: tuple[str, ...], request: object) -> answers.Job:
+    """A job; a tenant sees its own deletes only."""
+    number = path[0].removeprefix("job-")
+    with services.catalog.env.read() as txn:
+        is_number = number.isascii() and number.isdecimal() and len(number) <= 10 and path[0] == f"job-{number}"
+        document = store.job_by_id(txn, int(number)) if is_number else None
+    if document is None or not _may_see(caller, document):
+        raise JobNotFound("no such job")
+    return _answer(services, document)
+
+
+def list_jobs(services: Services, caller: Caller, path: tuple[str, ...], request: ListPage) -> answers.Jobs:
+    """Jobs in the order they were made."""
+    after = start_after(request, Space.JOB)
+    with services.catalog.env.read() as txn:
+        documents = store.iterate_documents(txn, Space.JOB, JobDocument, after)
+        page, cursor = page_of(
+            (document for document in documents if _may_see(caller, document)),
+            request, services.settings.limits, lambda document: str(document.id),
+        )  # fmt: skip
+    return answers.Jobs(jobs=[_answer(services, document) for document in page], next_cursor=cursor)
+
+
+def forget_finished(services: Services) -> None:
+    """Drop the documents of jobs that ended more than a week ago."""
+    before_ms = epoch_ms() - KEPT_FINISHED_MS
+    with services.catalog.env.read() as txn:
+        jobs = store.iterate_documents(txn, Space.JOB, JobDocument)
+        old = [job.id for job in jobs if 0 < job.finished_at_ms < before_ms]
+
+    def apply(group: Group) -> None:
+        for job_id in old:
+            store.remove_job(group.txn, job_id)
+
+    if old:
+        services.catalog.write(apply, frees_space=True)
+
+
+def _may_see(caller: Caller, job: JobDocument) -> bool:
+    if caller.role is Role.ADMIN:
+        return True
+    return job.kind == DELETE_BY_FILTER and caller.tenant_id is not None and job.tenant_id == caller.tenant_id
+
+
+def _add(group: Group, document: JobDocument) -> JobDocument:
+    document = replace(document, id=take_number(group.txn, META_NEXT_JOB))
+    store.put_job(group.txn, document)
+    return document
+
+
+def _save(services: Services, job: JobDocument) -> None:
+    services.catalog.write(lambda group: store.put_job(group.txn, job), frees_space=True)
+
+
+def _unfinished(services: Services) -> list[JobDocument]:
+    with services.catalog.env.read() as txn:
+        jobs = store.iterate_documents(txn, Space.JOB, JobDocument)
+        return [job for job in jobs if job.state in (QUEUED, RUNNING)]
+
+
+def _finished(job: JobDocument) -> JobDocument:
+    return replace(job, state=DONE, finished_at_ms=epoch_ms())
+
+
+def _step_delete_by_filter(services: Services, job: JobDocument) -> JobDocument:
+    collection = services.catalog.collection_by_id(job.collection_id or 0)
+    if collection is None:
+        raise CollectionNotFound("the collection was deleted")
+    matches = matches_of(filter_of(json.decode(job.filter), collection))
+    owner = job.tenant_id or 0
+
+    def apply(group: ShardGroup, shard: Shard) -> tuple[int, int]:
+        return _remove_run(
+            group, shard, owner, job.position, job.until, lambda value: matches is None or matches(value)
+        )
+
+    n_removed, position = _write(services, collection, apply)
+    job = replace(job, state=RUNNING, position=position, n_done=job.n_done + n_removed)
+    return _finished(job) if position >= job.until else job
+
+
+def _step_delete_tenant(services: Services, job: JobDocument) -> JobDocument:
+    """Remove up to a step's worth of points and grants somewhere; done when no collection has any left."""
+    tenant_id = job.tenant_id or 0
+    for collection in services.catalog.collections():
+        n_removed, _ = _write(
+            services, collection, lambda group, shard: _remove_run(group, shard, tenant_id, 0, 1 << 32, lambda _: True)
+        )
+        n_revoked, _ = _write(services, collection, lambda group, shard: (_revoke_run(group, shard, tenant_id), 0))
+        if n_removed or n_revoked:
+            return replace(job, state=RUNNING, n_done=job.n_done + n_removed)
+        services.ledger.forget(tenant_id)
+    services.catalog.write(lambda group: _forget_tenant(services, group, tenant_id), frees_space=True)
+    return _finished(job)
+
+
+_STEPS: dict[str, Callable[[Services, JobDocument], JobDocument]] = {
+    DELETE_BY_FILTER: _step_delete_by_filter,
+    DELETE_TENANT: _step_delete_tenant,
+}
+
+
+def _write(
+    services: Services, collection: CollectionDocument, apply: Callable[[ShardGroup, Shard], tuple[int, int]]
+) -> tuple[int, int]:
+    shard = services.shards.acquire(collection)
+    future = services.shards.submit(shard, lambda group: apply(group, shard), frees_space=True)
+    result: tuple[int, int] = future.result()
+    return result
+
+
+def _remove_run(
+    group: ShardGroup, shard: Shard, owner: int, first_pid: int, until_pid: int, matches: Callable[[bytes], bool]
+) -> tuple[int, int]:
+    """Look at up to a step's points from `first_pid` on, remove those that match: (number removed, next pid)."""
+    removal = Removal(owner, shard.collection.dimension)
+    chosen = []
+    position = until_pid
+    for n_seen, (pid, value) in enumerate(iterate_records(group.txn, owner, first_pid)):
+        if n_seen == STEP_POINTS or pid >= until_pid:
+            position = min(pid, until_pid)
+            break
+        record = decode_record(value)
+        if matches(record.payload):
+            chosen.append((pid, record))
+    if chosen:
+        sequence = group.next_sequence()
+        for pid, record in chosen:
+            removal.remove(group.txn, pid, record)
+        removal.finish(group, sequence)
+    return len(chosen), position
+
+
+def _revoke_run(group: ShardGroup, shard: Shard, grantee: int) -> int:
+    """Take back up to a step's grants to a tenant."""
+    granted = []
+    for pid, owner in iterate_grants(group.txn, grantee):
+        granted.append((pid, owner))
+        if len(granted) == STEP_POINTS:
+            break
+    if not granted:
+        return 0
+    sequence = group.next_sequence()
+    for pid, owner in granted:
+        old = read_record(group.txn, owner, pid)
+        if old is not None:
+            shared = tuple(tenant for tenant in old.shared if tenant != grantee)
+            put_point(group.txn, owner, pid, old, dataclasses.replace(old, shared=shared), None)
+    kills = {-grantee: [pid for pid, _ in granted]}
+    group.tell(change_of(sequence, grantee, shard.collection.dimension, kills=kills))
+    return len(granted)
+
+
+def _forget_tenant(services: Services, group: Group, tenant_id: int) -> None:
+    document = store.tenant_by_id(group.txn, tenant_id)
+    if document is not None:
+        services.catalog.remove_tenant(group, document)
+
+
+def _answer(services: Services, document: JobDocument) -> answers.Job:
+    collection = services.catalog.collection_by_id(document.collection_id or 0)
+    return answers.Job(
+        id=f"job-{document.id}",
+        kind=document.kind,
+        state=document.state,
+        collection=collection.name if collection is not None else None,
+        tenant=services.tenant_name(document.tenant_id) or None if document.tenant_id is not None else None,
+        n_done=document.n_done,
+        created_at=moment_of(document.created_at_ms),
+        finished_at=moment_of(document.finished_at_ms) if document.finished_at_ms else None,
+        error=document.error or None,
+    )

@@ -1,0 +1,95 @@
+"""What a server does on its own: purge expired points, store last uses of keys, forget old jobs."""
+
+import logging
+import threading
+from collections import defaultdict
+from itertools import islice
+
+from vdb.engine.edit import Removal
+from vdb.engine.jobs import forget_finished
+from vdb.engine.keys import save_last_used
+from vdb.engine.services import Services
+from vdb.engine.shard import ShardGroup, epoch_ms
+from vdb.errors import VdbError
+from vdb.storage.catalog import CollectionDocument
+from vdb.storage.points import iterate_expiries, read_record
+
+logger = logging.getLogger(__name__)
+
+STEP_POINTS = 1_000
+SAVE_USES_EVERY = 6
+FORGET_JOBS_EVERY = 360
+
+
+class Maintenance:
+    """One thread that wakes every `purge_interval_s`. `stop` waits for the step in hand."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._is_stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="vdb-maintenance", daemon=True)
+        self.n_purged = 0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._is_stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        n_rounds = 0
+        while not self._is_stopping.wait(self._services.settings.purge_interval_s):
+            n_rounds += 1
+            try:
+                self._round(n_rounds)
+            except Exception as exc:  # maintenance must not end because one round failed
+                level = logging.WARNING if isinstance(exc, VdbError) else logging.ERROR
+                logger.log(level, "maintenance failed", exc_info=exc)
+
+    def _round(self, n_rounds: int) -> None:
+        for collection in self._services.catalog.collections():
+            if self._is_stopping.is_set():
+                return
+            self._purge(collection)
+        if n_rounds % SAVE_USES_EVERY == 0:
+            save_last_used(self._services)
+        if n_rounds % FORGET_JOBS_EVERY == 0:
+            forget_finished(self._services)
+
+    def _purge(self, collection: CollectionDocument) -> None:
+        """Remove expired points of an open collection, a bounded number per write; closed ones wait for their use."""
+        if self._services.shards.peek(collection.id) is None:
+            return
+        while not self._is_stopping.is_set():
+            n_removed = purge_step(self._services, collection)
+            self.n_purged += n_removed
+            if n_removed < STEP_POINTS:
+                return
+
+
+def purge_step(services: Services, collection: CollectionDocument) -> int:
+    """Remove up to 1,000 points that have expired; how many there were."""
+    with services.shards.use(collection) as shard, shard.env.read() as txn:
+        if next(iterate_expiries(txn, epoch_ms()), None) is None:
+            return 0
+    shard = services.shards.acquire(collection)
+    future = services.shards.submit(shard, lambda group: _remove_expired(group, collection), frees_space=True)
+    return int(future.result())
+
+
+def _remove_expired(group: ShardGroup, collection: CollectionDocument) -> int:
+    now_ms = epoch_ms()
+    expired = list(islice(iterate_expiries(group.txn, now_ms), STEP_POINTS))
+    if not expired:
+        return 0
+    sequence = group.next_sequence()
+    removals: defaultdict[int, Removal] = defaultdict(lambda: Removal(0, collection.dimension))
+    for pid, owner in expired:
+        record = read_record(group.txn, owner, pid)
+        removals[owner].owner = owner
+        if record is not None:
+            removals[owner].remove(group.txn, pid, record)
+    for removal in removals.values():
+        removal.finish(group, sequence)
+    return len(expired)

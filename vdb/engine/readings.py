@@ -1,0 +1,176 @@
+"""What is in RAM of one collection: per tenant its own points and the points granted to it; and those of everyone.
+
+A change names *audiences*: `t` is what tenant t owns, `-t` what was granted to it, `-EVERYONE_ID` what all may see.
+Only resident readings take changes; an absent one is loaded from the store when it is searched. While a reading loads,
+changes queue beside it and are applied if they are newer than the snapshot it was loaded from.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vdb.index.flat import FlatSegment
+from vdb.storage.keyspace import EVERYONE_ID
+from vdb.types import Metric
+
+PUBLIC = -EVERYONE_ID
+
+
+@dataclass(slots=True)
+class Change:
+    """What one committed write means for RAM.
+
+    `pids`, `vectors` (n, d) float32 and `expires_at_ms` describe the points put; `puts` names, per audience, which of
+    them (None: all); `kills` the pids that leave an audience.
+    """
+
+    sequence: int
+    owner: int
+    pids: NDArray[np.uint32]
+    vectors: NDArray[np.float32]
+    expires_at_ms: NDArray[np.int64]
+    puts: dict[int, list[int] | None] = field(default_factory=dict)
+    kills: dict[int, list[int]] = field(default_factory=dict)
+
+
+class Reading:
+    """One tenant's resident segments; for EVERYONE_ID, `own` holds the points shared with everyone."""
+
+    __slots__ = ("granted", "is_evicted", "own")
+
+    def __init__(self, own: FlatSegment, granted: FlatSegment | None) -> None:
+        self.own = own
+        self.granted = granted
+        self.is_evicted = False
+
+    @property
+    def n_bytes(self) -> int:
+        return self.own.nbytes + (self.granted.nbytes if self.granted is not None else 0)
+
+    @property
+    def n_rows(self) -> int:
+        return self.own.state.n_rows + (self.granted.state.n_rows if self.granted is not None else 0)
+
+
+Loader = Callable[[int], tuple[Reading, int]]
+"""Loads a tenant's reading from the store: the reading, and the sequence of the snapshot it was read from."""
+
+
+class Readings:
+    """The resident readings of a collection. One publisher at a time; any number of readers without locks."""
+
+    def __init__(self, dimension: int, metric: Metric, sequence: int) -> None:
+        self._dimension = dimension
+        self._metric = metric
+        self._lock = threading.Lock()
+        self._residents: dict[int, Reading] = {}
+        self._loading: dict[int, list[Change]] = {}
+        self._load_locks: dict[int, threading.Lock] = {}
+        self.published_sequence = sequence
+
+    def get(self, tenant_id: int) -> Reading | None:
+        return self._residents.get(tenant_id)
+
+    def load(self, tenant_id: int, load: Loader) -> Reading:
+        """The reading, loaded if it is absent; concurrent callers load it once."""
+        with self._lock:
+            load_lock = self._load_locks.setdefault(tenant_id, threading.Lock())
+        with load_lock:
+            resident = self._residents.get(tenant_id)
+            if resident is not None:
+                return resident
+            try:
+                return self._load(tenant_id, load)
+            finally:
+                with self._lock:
+                    self._loading.pop(tenant_id, None)
+                    self._load_locks.pop(tenant_id, None)
+
+    def _load(self, tenant_id: int, load: Loader) -> Reading:
+        with self._lock:
+            waiting: list[Change] = []
+            self._loading[tenant_id] = waiting
+        reading, sequence = load(tenant_id)
+        with self._lock:
+            for change in waiting:
+                if change.sequence > sequence:
+                    self._apply(tenant_id, reading, change)
+            self._residents[tenant_id] = reading
+        return reading
+
+    def publish(self, changes: list[Change], sequence: int) -> list[int]:
+        """Apply committed changes, then make `sequence` the published one; returns the tenants whose size changed."""
+        grown = set()
+        with self._lock:
+            for change in changes:
+                for tenant_id in _tenants_of(change):
+                    waiting = self._loading.get(tenant_id)
+                    if waiting is not None:
+                        waiting.append(change)
+                    reading = self._residents.get(tenant_id)
+                    if reading is not None:
+                        self._apply(tenant_id, reading, change)
+                        grown.add(tenant_id)
+            self.published_sequence = sequence
+        return list(grown)
+
+    def _apply(self, tenant_id: int, reading: Reading, change: Change) -> None:
+        audiences = (PUBLIC,) if tenant_id == EVERYONE_ID else (tenant_id, -tenant_id)
+        for audience in audiences:
+            for pid in change.kills.get(audience, ()):
+                segment = self._segment(reading, audience)
+                segment.kill(pid, change.sequence)
+            if audience in change.puts:
+                self._put(self._segment(reading, audience), change, change.puts[audience])
+
+    def _put(self, segment: FlatSegment, change: Change, positions: list[int] | None) -> None:
+        chosen: slice | list[int] = slice(None) if positions is None else positions
+        pids = change.pids[chosen]
+        segment.put_many(
+            pids,
+            np.full(len(pids), change.owner, np.uint32),
+            change.vectors[chosen],
+            change.sequence,
+            change.expires_at_ms[chosen],
+        )
+        if segment.should_compact:
+            segment.compact(change.sequence)
+
+    def _segment(self, reading: Reading, audience: int) -> FlatSegment:
+        if audience > 0 or audience == PUBLIC:
+            return reading.own
+        if reading.granted is None:
+            reading.granted = FlatSegment(self._dimension, self._metric)
+        return reading.granted
+
+    def evict(self, tenant_id: int) -> None:
+        """Drop a reading; whoever searches it now sees `is_evicted` and begins again."""
+        with self._lock:
+            reading = self._residents.pop(tenant_id, None)
+            if reading is not None:
+                reading.is_evicted = True
+
+    def evict_all(self) -> list[int]:
+        """Drop every reading: they are loaded again from the store when needed."""
+        with self._lock:
+            tenants = list(self._residents)
+            for reading in self._residents.values():
+                reading.is_evicted = True
+            self._residents.clear()
+        return tenants
+
+    @property
+    def n_residents(self) -> int:
+        return len(self._residents)
+
+
+def _tenants_of(change: Change) -> set[int]:
+    """Whose readings a change touches."""
+    return _absolutes(change.puts) | _absolutes(change.kills)
+
+
+def _absolutes(audiences: Mapping[int, object]) -> set[int]:
+    return {abs(audience) for audience in audiences}

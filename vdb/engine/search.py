@@ -1,0 +1,244 @@
+"""Exact search: the tenant's own points, those granted to it, and those of everyone, in one snapshot.
+
+Order of a search: take the readings, then a transaction (so that it is never older than they are), scan, read every
+hit's record in that transaction and check it again, fill in payloads. With a filter the nearest candidates are tested
+in growing rounds until enough match, or all were tested: a filter never returns fewer than min(limit, matches).
+"""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from msgspec import UNSET
+from numpy.typing import NDArray
+
+from vdb.config import Limits
+from vdb.engine.matching import Matches, filter_of, matches_of
+from vdb.engine.owners import is_visible
+from vdb.engine.read import payload_of, vector_of
+from vdb.engine.services import Services
+from vdb.engine.shard import Shard, Snapshot
+from vdb.engine.vectors import matrix_of, reshape
+from vdb.errors import EmptyBatch, InternalError, InvalidArgument, TooLarge
+from vdb.index.flat import FlatSegment, FlatState, scan_cost_s
+from vdb.kernels import current
+from vdb.protocol.answers import Hit, Hits, SearchAnswer
+from vdb.protocol.columns import SearchHead
+from vdb.protocol.requests import Search
+from vdb.storage.catalog import CollectionDocument
+from vdb.storage.codec import Record
+from vdb.storage.keyspace import EVERYONE_ID
+from vdb.storage.points import read_record
+from vdb.tenancy.access import check_tenant_exists
+from vdb.types import Caller
+
+MAX_ATTEMPTS = 100
+WIDENING = 8
+FIRST_ROUND = 64
+
+Segments = list[tuple[FlatSegment, FlatState]]
+
+
+def search(
+    services: Services,
+    caller: Caller,
+    path: tuple[str, ...],
+    request: Search | SearchHead,
+    vectors: NDArray[np.float32] | None,
+) -> SearchAnswer:
+    """The nearest points that the caller's tenant may see, nearest first, ties by insertion order."""
+    collection = services.usable(caller, path[0])
+    tenant_id = check_tenant_exists(caller)
+    queries, is_many = queries_of(request, vectors, collection, services.settings.limits)
+    _check(request, services.settings.limits)
+    matches = matches_of(filter_of(request.filter, collection))
+    with services.shard_for_read(collection, request.min_sequence) as shard:
+        for _ in range(MAX_ATTEMPTS):
+            own, public = shard.reading(tenant_id), shard.reading(EVERYONE_ID)
+            with shard.snapshot() as snapshot:
+                segments = [] if own.is_evicted or public.is_evicted else _segments(snapshot, own, public)
+                if segments:
+                    run = _Run(services, shard, tenant_id, request, matches, snapshot, segments)
+                    return run.answer(queries, is_many)
+    raise InternalError("the tenant's vectors do not stay in memory: raise memory_bytes")
+
+
+def _segments(snapshot: Snapshot, own: Any, public: Any) -> Segments:
+    """Segments and their states; none when a state has moved past the snapshot, which is then taken anew."""
+    found = [(segment, segment.state) for segment in (own.own, own.granted, public.own) if segment is not None]
+    return found if all(state.floor_sequence <= snapshot.sequence for _, state in found) else []
+
+
+def queries_of(
+    request: Search | SearchHead, vectors: NDArray[np.float32] | None, collection: CollectionDocument, limits: Limits
+) -> tuple[NDArray[np.float32], bool]:
+    """The queries (q, d) of a request, and whether it asked for several."""
+    dimension = collection.dimension
+    if isinstance(request, SearchHead):
+        block = vectors if vectors is not None else np.empty(0, np.float32)
+        is_many = request.n_queries is not UNSET
+        n = request.n_queries if isinstance(request.n_queries, int) else 1
+        _check_n_queries(n, limits)
+        return reshape(block, n, dimension, "/vectors" if is_many else "/vector"), is_many
+    if (request.vector is UNSET) == (request.vectors is UNSET):
+        raise InvalidArgument.at("/vector", "give either vector or vectors")
+    if not isinstance(request.vectors, list):
+        return matrix_of([request.vector], dimension, lambda _: "/vector"), False
+    _check_n_queries(len(request.vectors), limits)
+    return matrix_of(request.vectors, dimension, lambda i: f"/vectors/{i}"), True
+
+
+def cost_s(services: Services, caller: Caller, name: str, n_queries: int) -> float:
+    """Estimated seconds of a search without filter; infinite where something must be loaded first."""
+    collection = services.catalog.collection(name)
+    shard = services.shards.peek(collection.id) if collection is not None else None
+    if collection is None or shard is None or caller.tenant_id is None:
+        return float("inf")
+    own, public = shard.readings.get(caller.tenant_id), shard.readings.get(EVERYONE_ID)
+    if own is None or public is None:
+        return float("inf")
+    return scan_cost_s(own.n_rows + public.n_rows, collection.dimension, n_queries)
+
+
+def _check(request: Search | SearchHead, limits: Limits) -> None:
+    if not 1 <= request.limit <= limits.max_limit:
+        raise InvalidArgument.at("/limit", f"limit is 1 to {limits.max_limit}")
+    if request.max_distance is not None and not np.isfinite(request.max_distance):
+        raise InvalidArgument.at("/max_distance", "max_distance is a finite number")
+
+
+def _check_n_queries(n: int, limits: Limits) -> None:
+    if n < 1:
+        raise EmptyBatch.at("/vectors", "no queries were given")
+    if n > limits.max_queries_per_request:
+        raise TooLarge.at("/vectors", f"a request takes up to {limits.max_queries_per_request} queries")
+
+
+@dataclass(slots=True)
+class _Run:
+    """One search in one snapshot."""
+
+    services: Services
+    shard: Shard
+    tenant_id: int
+    request: Search | SearchHead
+    matches: Matches | None
+    snapshot: Snapshot
+    segments: Segments
+    records: dict[tuple[int, int], Record | None] = field(default_factory=dict)
+    n_tested: int = 0
+    scan_us: float = 0.0
+
+    def answer(self, queries: NDArray[np.float32], is_many: bool) -> SearchAnswer:
+        began = time.perf_counter()
+        results = self._hits(queries)
+        answer = SearchAnswer(sequence=self.snapshot.sequence)
+        if is_many:
+            answer.results = [Hits(hits=hits) for hits in results]
+        else:
+            answer.hits = results[0]
+        if self.request.explain:
+            answer.explain = self._explain(len(queries), (time.perf_counter() - began) * 1e6)
+        return answer
+
+    def _hits(self, queries: NDArray[np.float32]) -> list[list[Hit]]:
+        if self.matches is None:
+            return [self._checked(found)[0] for found in self._scan(queries, self.request.limit)]
+        return [self._filtered(queries[i : i + 1]) for i in range(len(queries))]
+
+    def _filtered(self, query: NDArray[np.float32]) -> list[Hit]:
+        """Test the nearest candidates in growing rounds; what was tested once is remembered."""
+        n_rows = sum(state.n_rows for _, state in self.segments)
+        k = max(FIRST_ROUND, WIDENING * self.request.limit)
+        while True:
+            hits, is_cut = self._checked(self._scan(query, min(k, n_rows))[0])
+            if len(hits) >= self.request.limit or is_cut or k >= n_rows:
+                return hits
+            k *= WIDENING
+
+    def _scan(self, queries: NDArray[np.float32], k: int) -> list[list[tuple[float, int, int]]]:
+        """Per query the k nearest (distance, pid, owner) over all segments, each pid once."""
+        began = time.perf_counter()
+        snapshot = self.snapshot
+        found = [
+            (state, segment.search(state, queries, k, snapshot.sequence, snapshot.now_ms))
+            for segment, state in self.segments
+            if state.n_rows
+        ]
+        self.scan_us += (time.perf_counter() - began) * 1e6
+        return [
+            _merged([(state, hits.distance[i], hits.row[i]) for state, hits in found], k) for i in range(len(queries))
+        ]
+
+    def _checked(self, found: list[tuple[float, int, int]]) -> tuple[list[Hit], bool]:
+        """Hits whose record, in this snapshot, is visible and matches; and whether max_distance ended them."""
+        hits: list[Hit] = []
+        max_distance, limit = self.request.max_distance, self.request.limit
+        for distance, pid, owner in found:
+            if max_distance is not None and distance > max_distance:
+                return hits, True
+            record = self._record(owner, pid)
+            if record is not None:
+                hits.append(self._hit(distance, pid, owner, record))
+                if len(hits) == limit:
+                    break
+        return hits, False
+
+    def _record(self, owner: int, pid: int) -> Record | None:
+        """The point's record if it may be a hit; remembered only where a filter may ask again."""
+        if self.matches is None:
+            return self._read(owner, pid)
+        key = (owner, pid)
+        if key not in self.records:
+            record = self._read(owner, pid)
+            self.n_tested += 1
+            self.records[key] = record if record is not None and self.matches(record.payload) else None
+        return self.records[key]
+
+    def _read(self, owner: int, pid: int) -> Record | None:
+        record = read_record(self.snapshot.txn, owner, pid)
+        if record is None or not is_visible(record, owner, self.tenant_id, self.snapshot.now_ms):
+            return None
+        return record
+
+    def _hit(self, distance: float, pid: int, owner: int, record: Record) -> Hit:
+        request = self.request
+        hit = Hit(
+            id=record.id.decode(),
+            owner=self.services.tenant_name(owner),
+            distance=distance,
+            version=record.version,
+        )
+        if request.with_payload:
+            hit.payload = payload_of(record)
+        if request.with_vector:
+            hit.vector = vector_of(self.snapshot, owner, pid, request.vector_encoding)
+        return hit
+
+    def _explain(self, n_queries: int, total_us: float) -> dict[str, Any]:
+        return {
+            "path": "exact",
+            "rows": sum(state.n_rows for _, state in self.segments),
+            "queries": n_queries,
+            "candidates_tested": self.n_tested,
+            "kernels": current().name,
+            "scan_us": round(self.scan_us, 1),
+            "total_us": round(total_us, 1),
+        }
+
+
+def _merged(parts: list[tuple[FlatState, Any, Any]], k: int) -> list[tuple[float, int, int]]:
+    """The k nearest of several segments' sorted hits by (distance, pid); a pid in several of them counts once."""
+    merged: list[tuple[float, int, int]] = []
+    for state, distances, rows in parts:
+        n_found = int(np.count_nonzero(rows >= 0))
+        chosen = rows[:n_found]
+        merged.extend(
+            zip(distances[:n_found].tolist(), state.pids[chosen].tolist(), state.owners[chosen].tolist(), strict=True)
+        )
+    if len(parts) == 1:
+        return merged[:k]
+    merged.sort()
+    seen: set[int] = set()
+    return [entry for entry in merged if entry[1] not in seen and not seen.add(entry[1])][:k]  # type: ignore[func-returns-value]

@@ -1,0 +1,67 @@
+"""What the use cases share: settings, catalog, shards, ledger, jobs. Wired by `vdb.engine.engine`."""
+
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from vdb.config import Settings
+from vdb.engine.catalog import Catalog
+from vdb.engine.memory import MemoryCap
+from vdb.engine.shard import Shard
+from vdb.engine.shards import Shards
+from vdb.errors import CollectionNotFound, SequenceTimeout
+from vdb.storage.catalog import ACTIVE, CollectionDocument
+from vdb.storage.directory import DataDirectory
+from vdb.storage.keyspace import EVERYONE_ID
+from vdb.tenancy.access import check_usable
+from vdb.tenancy.quota import Ledger
+from vdb.types import EVERYONE, Caller
+
+
+@dataclass(slots=True)
+class Services:
+    """Passed to every use case; holds no logic beyond look-ups that several of them need."""
+
+    settings: Settings
+    directory: DataDirectory
+    catalog: Catalog
+    shards: Shards
+    ledger: Ledger
+    memory: MemoryCap
+    background: Executor
+    secret: bytes
+    last_used_ms: dict[str, int] = field(default_factory=dict)
+
+    def usable(self, caller: Caller, name: str) -> CollectionDocument:
+        """The collection, or CollectionNotFound if it is absent or not for this caller's tenant."""
+        return check_usable(self.catalog.collection(name), caller)
+
+    def named(self, name: str) -> CollectionDocument:
+        """The collection, for an admin."""
+        document = self.catalog.collection(name)
+        if document is None:
+            raise CollectionNotFound("no such collection")
+        return document
+
+    @contextmanager
+    def shard_for_read(self, collection: CollectionDocument, min_sequence: int) -> Iterator[Shard]:
+        """The shard, if it has reached `min_sequence`; raises SequenceTimeout otherwise (the caller waits)."""
+        with self.shards.use(collection) as shard:
+            if shard.readings.published_sequence < min_sequence:
+                raise SequenceTimeout("the collection has not reached min_sequence", retry_after_s=1.0)
+            yield shard
+
+    def tenant_name(self, tenant_id: int) -> str:
+        """A tenant's name for an answer; "" once its document is gone."""
+        if tenant_id == EVERYONE_ID:
+            return EVERYONE
+        document = self.catalog.tenant_by_id(tenant_id)
+        return document.name if document is not None else ""
+
+    def tenant_id(self, name: str) -> int | None:
+        """The id of an active tenant (or of everyone); None where there is none."""
+        if name == EVERYONE:
+            return EVERYONE_ID
+        document = self.catalog.tenant(name)
+        return document.id if document is not None and document.state == ACTIVE else None

@@ -1,0 +1,245 @@
+"""A shard: one collection's environment, its write queue, and its readings in RAM.
+
+Everything above asks for a `Snapshot` (one read transaction, one moment) or submits a write; nothing else may assume
+that a shard's data is in this process.
+"""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vdb.engine.commit import CommitQueue, Group, QueueCaps
+from vdb.engine.memory import MemoryCap
+from vdb.engine.readings import Change, Reading, Readings
+from vdb.errors import InternalError
+from vdb.index.flat import FlatSegment
+from vdb.storage.catalog import CollectionDocument
+from vdb.storage.codec import decode_record
+from vdb.storage.env import Environment, Transaction
+from vdb.storage.keyspace import EVERYONE_ID
+from vdb.storage.meta import read_counters, read_sequence, write_counters
+from vdb.storage.points import (
+    iterate_grants,
+    iterate_records,
+    iterate_vectors,
+    read_record,
+    read_usage,
+    read_vector,
+    write_usage,
+)
+from vdb.tenancy.quota import Ledger
+
+PUBLISH_WAIT_S = 30.0
+
+
+def epoch_ms() -> int:
+    """Now, in epoch milliseconds: the clock of expiries."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One moment of a collection: its transaction, its sequence, and the time by which expiry is judged."""
+
+    txn: Transaction
+    sequence: int
+    now_ms: int
+
+
+class ShardGroup(Group):
+    """Writes of one commit to a collection: numbers them, counts usage, collects what RAM must learn."""
+
+    def __init__(self, txn: Transaction, shard: "Shard") -> None:
+        super().__init__(txn)
+        self._shard = shard
+        self.sequence, self.next_pid, self.n_points = read_counters(txn)
+        self._usage: dict[int, tuple[int, int]] = {}
+        self._changes: list[Change] = []
+
+    def next_sequence(self) -> int:
+        """The sequence of the request that is about to write."""
+        self.sequence += 1
+        return self.sequence
+
+    def take_pids(self, n: int) -> int:
+        """The first of `n` new pids."""
+        first = self.next_pid
+        if first + n > 0xFFFF_FFFF:
+            raise InternalError("the collection has used up its 2^32 point numbers")
+        self.next_pid += n
+        return first
+
+    def count(self, owner: int, n_points: int, n_bytes: int) -> None:
+        """Add to what `owner` has; raises QuotaExceeded when it grows past a cap of theirs."""
+        if not n_points and not n_bytes:
+            return
+        before = self._usage.get(owner) or read_usage(self.txn, owner)
+        after = (before[0] + n_points, before[1] + n_bytes)
+        ledger = self._shard.ledger
+        if ledger.is_tracked(owner):
+            self.on_undo(lambda: ledger.withdraw((owner,), self._shard.collection.id))
+            ledger.propose(owner, self._shard.collection.id, before, after)
+        self._usage[owner] = after
+        self.n_points += n_points
+
+    def tell(self, change: Change) -> None:
+        """Publish `change` after the commit."""
+        if change.puts or change.kills:
+            self._changes.append(change)
+
+    def mark(self) -> Any:
+        return super().mark(), self.sequence, self.next_pid, self.n_points, dict(self._usage), len(self._changes)
+
+    def restore(self, mark: Any) -> None:
+        inner, self.sequence, self.next_pid, self.n_points, self._usage, n_changes = mark
+        del self._changes[n_changes:]
+        super().restore(inner)
+
+    def close(self) -> None:
+        write_counters(self.txn, self.sequence, self.next_pid, self.n_points)
+        for owner, (n_points, n_bytes) in self._usage.items():
+            write_usage(self.txn, owner, n_points, n_bytes)
+
+    def publish(self) -> None:
+        for owner, used in self._usage.items():
+            self._shard.ledger.settle(owner, self._shard.collection.id, self.sequence, *used)
+        self._shard.publish(self._changes, self.sequence)
+        super().publish()
+
+
+class Shard:
+    """An open collection. Thread-safe; `vdb.engine.shards` opens and closes it."""
+
+    def __init__(
+        self,
+        collection: CollectionDocument,
+        env: Environment,
+        writers: Executor,
+        caps: QueueCaps,
+        memory: MemoryCap,
+        ledger: Ledger,
+    ) -> None:
+        self.collection = collection
+        self.env = env
+        self.ledger = ledger
+        self._memory = memory
+        with env.read() as txn:
+            sequence = read_sequence(txn)
+        self.readings = Readings(collection.dimension, collection.metric, sequence)
+        self.queue: CommitQueue[ShardGroup] = CommitQueue(env, self._open_group, writers, caps)
+
+    def _open_group(self, txn: Transaction) -> ShardGroup:
+        return ShardGroup(txn, self)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """A moment of which everything up to its sequence is published in RAM too."""
+        txn = self.env.begin_read()
+        try:
+            sequence = read_sequence(txn)
+            if self.readings.published_sequence < sequence:
+                self._await_publication(sequence)
+            yield Snapshot(txn, sequence, epoch_ms())
+        finally:
+            self.env.end_read(txn)
+
+    def _await_publication(self, sequence: int) -> None:
+        """A commit becomes readable some microseconds before it is published."""
+        give_up = time.monotonic() + PUBLISH_WAIT_S
+        while self.readings.published_sequence < sequence:
+            if time.monotonic() > give_up:
+                raise InternalError("a commit was not published in time")
+            time.sleep(20e-6)
+
+    def publish(self, changes: list[Change], sequence: int) -> None:
+        """Bring RAM up to a commit; what cannot take the change is dropped, to be loaded anew."""
+        try:
+            grown = self.readings.publish(changes, sequence)
+        except Exception:
+            self._forget(self.readings.evict_all())
+            self.readings.published_sequence = sequence
+            raise
+        for tenant_id in grown:
+            reading = self.readings.get(tenant_id)
+            if reading is not None:
+                self._memory.resize((self.collection.id, tenant_id), reading.n_bytes)
+
+    def reading(self, tenant_id: int) -> Reading:
+        """A tenant's reading, loaded on first use."""
+        reading = self.readings.get(tenant_id)
+        if reading is not None:
+            self._memory.touch((self.collection.id, tenant_id))
+            return reading
+        reading = self.readings.load(tenant_id, self._load)
+        self._memory.keep((self.collection.id, tenant_id), reading.n_bytes)
+        return reading
+
+    def is_resident(self, tenant_id: int) -> bool:
+        return self.readings.get(tenant_id) is not None
+
+    def _load(self, tenant_id: int) -> tuple[Reading, int]:
+        with self.env.read() as txn:
+            sequence = read_sequence(txn)
+            if tenant_id == EVERYONE_ID:
+                public = self._load_granted(txn, EVERYONE_ID, sequence)
+                return Reading(public or self._empty(), None), sequence
+            own = self._load_own(txn, tenant_id, sequence)
+            return Reading(own, self._load_granted(txn, tenant_id, sequence)), sequence
+
+    def _empty(self) -> FlatSegment:
+        return FlatSegment(self.collection.dimension, self.collection.metric)
+
+    def _load_own(self, txn: Transaction, owner: int, sequence: int) -> FlatSegment:
+        """The owner's vectors and expiries, both in pid order."""
+        expiries = {}
+        for pid, value in iterate_records(txn, owner):
+            record = decode_record(value)
+            if record.has_vector and record.expires_at_ms:
+                expiries[pid] = record.expires_at_ms
+        pids, vectors = [], []
+        for pid, vector in iterate_vectors(txn, owner):
+            pids.append(pid)
+            vectors.append(vector)
+        return self._segment(pids, [owner] * len(pids), [expiries.get(pid, 0) for pid in pids], vectors, sequence)
+
+    def _load_granted(self, txn: Transaction, grantee: int, sequence: int) -> FlatSegment | None:
+        rows = []
+        for pid, owner in iterate_grants(txn, grantee):
+            record = read_record(txn, owner, pid)
+            vector = read_vector(txn, owner, pid)
+            if record is not None and vector is not None:
+                rows.append((pid, owner, record.expires_at_ms, vector))
+        if not rows:
+            return None
+        pids, owners, expiries, vectors = map(list, zip(*rows, strict=True))
+        return self._segment(pids, owners, expiries, vectors, sequence)
+
+    def _segment(
+        self, pids: list[int], owners: list[int], expiries: list[int], vectors: list[bytes], sequence: int
+    ) -> FlatSegment:
+        dimension = self.collection.dimension
+        return FlatSegment.bulk(
+            dimension,
+            self.collection.metric,
+            np.array(pids, np.uint32),
+            np.array(owners, np.uint32),
+            np.full(len(pids), sequence, np.int64),
+            np.array(expiries, np.int64),
+            np.frombuffer(b"".join(vectors), "<f4").reshape(len(vectors), dimension),
+            sequence,
+        )
+
+    def _forget(self, tenants: list[int]) -> None:
+        for tenant_id in tenants:
+            self._memory.forget((self.collection.id, tenant_id))
+
+    def close(self) -> None:
+        """Commit what is queued, drop what is in RAM, close the environment."""
+        self.queue.close()
+        self._forget(self.readings.evict_all())
+        self.env.close()

@@ -1,0 +1,144 @@
+"""Open shards: opened on first use, pinned while used, the least recently used closed when too many are open."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from vdb.engine.shard import Shard
+from vdb.errors import CollectionNotFound
+from vdb.storage.catalog import CollectionDocument
+
+
+class _Entry:
+    __slots__ = ("is_closing", "n_pins", "shard")
+
+    def __init__(self, shard: Shard) -> None:
+        self.shard = shard
+        self.n_pins = 0
+        self.is_closing = False
+
+
+class Shards:
+    """The open shards of a server. Thread-safe; `close` closes all of them."""
+
+    def __init__(self, open_shard: Callable[[CollectionDocument], Shard], max_open: int) -> None:
+        self._open_shard = open_shard
+        self._max_open = max_open
+        self._changed = threading.Condition()
+        self._entries: OrderedDict[int, _Entry] = OrderedDict()
+        self._opening: set[int] = set()
+        self._removed: set[int] = set()
+
+    def acquire(self, collection: CollectionDocument) -> Shard:
+        """The collection's shard, kept open until `release`; raises CollectionNotFound once it is removed."""
+        with self._changed:
+            entry = self._entries.get(collection.id)
+            if entry is None or entry.is_closing:
+                entry = self._wait_or_open(collection)
+            entry.n_pins += 1
+            self._entries.move_to_end(collection.id)
+        if len(self._entries) > self._max_open:
+            self._close_idle()
+        return entry.shard
+
+    def _wait_or_open(self, collection: CollectionDocument) -> _Entry:
+        """Called with the lock held, which is let go while the environment opens."""
+        while True:
+            if collection.id in self._removed:
+                raise CollectionNotFound("no such collection")
+            entry = self._entries.get(collection.id)
+            if entry is not None and not entry.is_closing:
+                return entry
+            if entry is None and collection.id not in self._opening:
+                return self._open(collection)
+            self._changed.wait()
+
+    def _open(self, collection: CollectionDocument) -> _Entry:
+        self._opening.add(collection.id)
+        self._changed.release()
+        try:
+            shard = self._open_shard(collection)
+        finally:
+            self._changed.acquire()
+            self._opening.discard(collection.id)
+            self._changed.notify_all()
+        entry = _Entry(shard)
+        self._entries[collection.id] = entry
+        return entry
+
+    def release(self, shard: Shard) -> None:
+        with self._changed:
+            entry = self._entries[shard.collection.id]
+            entry.n_pins -= 1
+            if entry.is_closing and not entry.n_pins:
+                self._changed.notify_all()
+
+    @contextmanager
+    def use(self, collection: CollectionDocument) -> Iterator[Shard]:
+        """The collection's shard for the length of a block."""
+        shard = self.acquire(collection)
+        try:
+            yield shard
+        finally:
+            self.release(shard)
+
+    def submit(self, shard: Shard, *ticket: Any, **options: Any) -> Any:
+        """Queue a write on a shard this caller has acquired; the pin is released when the write is settled."""
+        try:
+            future = shard.queue.submit(*ticket, **options)
+        except BaseException:
+            self.release(shard)
+            raise
+        future.add_done_callback(lambda _: self.release(shard))
+        return future
+
+    def peek(self, collection_id: int) -> Shard | None:
+        """The shard if it is open, without pinning it."""
+        entry = self._entries.get(collection_id)
+        return entry.shard if entry is not None and not entry.is_closing else None
+
+    def replace_document(self, collection: CollectionDocument) -> None:
+        """The collection's settings changed."""
+        shard = self.peek(collection.id)
+        if shard is not None:
+            shard.collection = collection
+
+    def open_shards(self) -> list[Shard]:
+        with self._changed:
+            return [entry.shard for entry in self._entries.values() if not entry.is_closing]
+
+    def remove(self, collection_id: int) -> None:
+        """Close a shard for good, once its users are done."""
+        with self._changed:
+            self._removed.add(collection_id)
+            while collection_id in self._opening:
+                self._changed.wait()
+            entry = self._entries.get(collection_id)
+        if entry is not None:
+            self._close(collection_id, entry)
+
+    def close(self) -> None:
+        """Close every shard, once its users are done."""
+        for collection_id, entry in list(self._entries.items()):
+            self._close(collection_id, entry)
+
+    def _close_idle(self) -> None:
+        with self._changed:
+            idle = next(((i, e) for i, e in self._entries.items() if not e.n_pins and not e.is_closing), None)
+            if idle is not None:
+                idle[1].is_closing = True
+        if idle is not None:
+            self._close(*idle)
+
+    def _close(self, collection_id: int, entry: _Entry) -> None:
+        with self._changed:
+            entry.is_closing = True
+            while entry.n_pins:
+                self._changed.wait()
+        entry.shard.close()
+        with self._changed:
+            if self._entries.get(collection_id) is entry:
+                del self._entries[collection_id]
+            self._changed.notify_all()

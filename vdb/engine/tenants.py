@@ -1,0 +1,171 @@
+"""Tenants: made by an admin, or by their first key or write; quotas; usage; removal as a job."""
+
+from datetime import UTC, datetime
+
+from vdb.engine.commit import Group
+from vdb.engine.listing import page_of, start_after
+from vdb.engine.services import Services
+from vdb.engine.shard import epoch_ms
+from vdb.errors import AlreadyExists, InvalidArgument, TenantNotFound
+from vdb.protocol import answers
+from vdb.protocol.requests import CreateTenant, ListPage, TenantQuota, UpdateTenant
+from vdb.storage import catalog as store
+from vdb.storage.catalog import ACTIVE, TenantDocument
+from vdb.storage.keyspace import META_NEXT_TENANT, Space
+from vdb.storage.meta import take_number
+from vdb.storage.points import read_usage
+from vdb.types import NAME, Caller, Role
+
+MAX_QUOTA = 1 << 62
+
+
+def check_name(name: str, pointer: str) -> str:
+    """The name itself; raises InvalidArgument when it has not the form of names."""
+    if not NAME.match(name):
+        raise InvalidArgument.at(pointer, "a name is 1 to 64 of a-z 0-9 _ -, and begins with a letter or digit")
+    return name
+
+
+def moment_of(milliseconds: int) -> datetime:
+    """Epoch milliseconds as a time in UTC."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def ensure_tenant(services: Services, caller: Caller) -> int:
+    """The id of the tenant the caller acts for; a service or admin key's first write makes the tenant."""
+    if caller.tenant_id is not None:
+        return caller.tenant_id
+    name = caller.tenant or ""
+    return services.catalog.write(lambda group: make_tenant(services, group, name)).id
+
+
+def make_tenant(services: Services, group: Group, name: str, quota: TenantQuota | None = None) -> TenantDocument:
+    """The tenant of that name in the running commit, made where it does not exist.
+
+    Raises TenantNotFound while one of that name is being deleted.
+    """
+    known = store.tenant_by_name(group.txn, name)
+    if known is not None:
+        if known.state != ACTIVE:
+            raise TenantNotFound("no such tenant")
+        return known
+    document = TenantDocument(
+        id=take_number(group.txn, META_NEXT_TENANT),
+        name=name,
+        state=ACTIVE,
+        max_points=quota.points if quota else None,
+        max_bytes=quota.bytes if quota else None,
+        created_at_ms=epoch_ms(),
+    )
+    services.catalog.put_tenant(group, document)
+    return document
+
+
+def create_tenant(services: Services, caller: Caller, path: tuple[str, ...], request: CreateTenant) -> answers.Tenant:
+    """Make a tenant; raises AlreadyExists."""
+    name = check_name(request.name, "/name")
+    quota = _checked(request.quota) if isinstance(request.quota, TenantQuota) else None
+
+    def apply(group: Group) -> TenantDocument:
+        if store.tenant_by_name(group.txn, name) is not None:
+            raise AlreadyExists("a tenant of that name exists")
+        return make_tenant(services, group, name, quota)
+
+    document = services.catalog.write(apply)
+    track_quota(services, document)
+    return answer_of(services, document)
+
+
+def get_tenant(services: Services, caller: Caller, path: tuple[str, ...], request: object) -> answers.Tenant:
+    """A tenant's quota and usage; keys that are not admin's see the tenant they act for only."""
+    document = _active(services, path[0])
+    if caller.role is not Role.ADMIN and caller.tenant_id != document.id:
+        raise TenantNotFound("no such tenant")
+    return answer_of(services, document)
+
+
+def list_tenants(services: Services, caller: Caller, path: tuple[str, ...], request: ListPage) -> answers.Tenants:
+    """Tenants in the order they were made."""
+    after = start_after(request, Space.TENANT)
+    with services.catalog.env.read() as txn:
+        documents = store.iterate_documents(txn, Space.TENANT, TenantDocument, after)
+        page, cursor = page_of(
+            (document for document in documents if document.state == ACTIVE),
+            request, services.settings.limits, lambda document: str(document.id),
+        )  # fmt: skip
+    return answers.Tenants(tenants=[answer_of(services, document) for document in page], next_cursor=cursor)
+
+
+def update_tenant(services: Services, caller: Caller, path: tuple[str, ...], request: UpdateTenant) -> answers.Tenant:
+    """Change a tenant's quota; usage above it stays, growth is refused."""
+    quota = _checked(request.quota)
+
+    def apply(group: Group) -> TenantDocument:
+        known = store.tenant_by_name(group.txn, path[0])
+        if known is None or known.state != ACTIVE:
+            raise TenantNotFound("no such tenant")
+        document = TenantDocument(
+            id=known.id,
+            name=known.name,
+            state=known.state,
+            max_points=quota.points,
+            max_bytes=quota.bytes,
+            created_at_ms=known.created_at_ms,
+        )
+        services.catalog.put_tenant(group, document)
+        return document
+
+    document = services.catalog.write(apply)
+    track_quota(services, document)
+    return answer_of(services, document)
+
+
+def track_quota(services: Services, document: TenantDocument) -> None:
+    """Let the ledger follow a tenant that has a quota, from what its collections hold now."""
+    if document.max_points is None and document.max_bytes is None:
+        services.ledger.forget(document.id)
+        return
+    services.ledger.track(document.id, document.max_points, document.max_bytes)
+    for collection in services.catalog.collections():
+        with services.shards.use(collection) as shard, shard.snapshot() as snapshot:
+            n_points, n_bytes = read_usage(snapshot.txn, document.id)
+            services.ledger.settle(document.id, collection.id, snapshot.sequence, n_points, n_bytes)
+
+
+def track_all_quotas(services: Services) -> None:
+    """At start: follow every tenant that has a quota."""
+    with services.catalog.env.read() as txn:
+        documents = list(store.iterate_documents(txn, Space.TENANT, TenantDocument))
+    for document in documents:
+        if document.max_points is not None or document.max_bytes is not None:
+            track_quota(services, document)
+
+
+def answer_of(services: Services, document: TenantDocument) -> answers.Tenant:
+    """A tenant as callers see it."""
+    n_points = n_bytes = 0
+    for collection in services.catalog.collections():
+        with services.shards.use(collection) as shard, shard.env.read() as txn:
+            used = read_usage(txn, document.id)
+        n_points, n_bytes = n_points + used[0], n_bytes + used[1]
+    return answers.Tenant(
+        name=document.name,
+        id=document.id,
+        created_at=moment_of(document.created_at_ms),
+        quota=answers.Quota(points=document.max_points, bytes=document.max_bytes),
+        usage=answers.Usage(points=n_points, bytes=n_bytes),
+    )
+
+
+def _active(services: Services, name: str) -> TenantDocument:
+    document = services.catalog.tenant(name)
+    if document is None or document.state != ACTIVE:
+        raise TenantNotFound("no such tenant")
+    return document
+
+
+def _checked(quota: TenantQuota) -> TenantQuota:
+    for field, value in (("points", quota.points), ("bytes", quota.bytes)):
+        if value is not None and not 0 <= value <= MAX_QUOTA:
+            raise InvalidArgument.at(f"/quota/{field}", "a quota is zero or more, and fits 63 bits")
+    return quota

@@ -1,0 +1,147 @@
+"""Which kernels answer now: the NumPy twins at once, the compiled ones from the moment they are loaded.
+
+Compiling takes seconds on a first start and loading numba a third of one, so neither happens at import: `warm` does it
+on a daemon thread and then swaps one reference. A search takes `current()` once and uses it to the end. Where numba
+cannot be loaded the twins stay, slower and equal in their answers.
+"""
+
+import importlib
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from vdb.kernels import reference
+from vdb.kernels.reference import COSINE, IP, L2, Float32s, Int64s, UInt8s, UInt32s
+from vdb.types import Metric
+
+log = logging.getLogger(__name__)
+
+METRIC_NUMBER: Final = {Metric.COSINE: COSINE, Metric.L2: L2, Metric.IP: IP}
+"""The `metric` argument of kernels."""
+
+ScanRows = Callable[
+    [
+        Float32s,  # query (d,)
+        Float32s,  # vectors (capacity, d)
+        Float32s,  # scales (capacity,); (0,) unless cosine
+        UInt32s,  # pids
+        Int64s,  # added_at
+        Int64s,  # dead_at
+        Int64s,  # expires_at, ms; 0 = never
+        UInt8s,  # mask; (0,) = none
+        int,  # n_rows
+        int,  # sequence
+        int,  # now_ms
+        int,  # metric
+        Float32s,  # heap_distance (m,)
+        Int64s,  # heap_row (m,)
+    ],
+    int,
+]
+ScanMany = Callable[
+    [
+        Float32s,  # queries (q, d)
+        Float32s,
+        Float32s,
+        UInt32s,
+        Int64s,
+        Int64s,
+        Int64s,
+        UInt8s,
+        int,
+        int,
+        int,
+        int,
+        Float32s,  # heap_distance (q, m)
+        Int64s,  # heap_row (q, m)
+        Int64s,  # found (q,)
+    ],
+    None,
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """One implementation of every kernel; stateless, free for any thread."""
+
+    name: str
+    scan_rows: ScanRows
+    scan_many: ScanMany
+
+
+def reference_kernels() -> Kernels:
+    """The NumPy twins."""
+    return Kernels("numpy", reference.scan_rows, reference.scan_many)
+
+
+def cpu_kernels() -> Kernels:
+    """The compiled kernels: imports numba and compiles or loads them (seconds). Raises whatever numba raises."""
+    scan = importlib.import_module("vdb.kernels.cpu.scan")
+    return Kernels("cpu", scan.scan_rows, scan.scan_many)
+
+
+class Loader:
+    """Loads kernels once and publishes them by one reference. Any thread may call anything; nothing to close."""
+
+    def __init__(self, load: Callable[[], Kernels]) -> None:
+        self._load = load
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._finished = threading.Event()
+        self._is_loaded = False
+        self.current = reference_kernels()
+
+    def warm(self, background: bool = True) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="vdb-kernels", daemon=True)
+                self._thread.start()
+        if not background:
+            self._finished.wait()
+
+    def _run(self) -> None:
+        try:
+            self.current = self._load()
+            self._is_loaded = True
+        except Exception:  # a broken numba must not take the server down: the twins answer
+            log.warning("compiled kernels are not available; NumPy answers instead", exc_info=True)
+        finally:
+            self._finished.set()
+
+    def is_ready(self) -> bool:
+        return self._is_loaded
+
+    def wait_ready(self, timeout_s: float) -> bool:
+        self._finished.wait(timeout_s)
+        return self._is_loaded
+
+
+_loader: Final = Loader(cpu_kernels)
+
+
+def current() -> Kernels:
+    """The fastest kernels that are ready."""
+    return _loader.current
+
+
+def warm(background: bool = True) -> None:
+    """Start loading the compiled kernels; once per process, later calls do nothing.
+
+    With `background=False` returns when loading has ended, well or not.
+    """
+    _loader.warm(background)
+
+
+def is_ready() -> bool:
+    """Whether `current()` are the compiled kernels."""
+    return _loader.is_ready()
+
+
+def wait_ready(timeout_s: float) -> bool:
+    """Wait until loading has ended, at most `timeout_s`; whether `current()` are the compiled kernels.
+
+    False at once if loading failed; `warm` must have been called, or the whole timeout passes.
+    """
+    return _loader.wait_ready(timeout_s)

@@ -1,0 +1,124 @@
+"""`vdb.open`: the engine in this process, behind the methods of `vdb.client`.
+
+A call is encoded and its answer decoded as over HTTP, only without a server between, so results and errors are the
+same. Validation is the engine's.
+"""
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from vdb.client import wire
+from vdb.client.retry import Attempts, RetryPolicy
+from vdb.client.sync import Operations
+from vdb.client.wire import Call
+from vdb.config import Settings
+from vdb.engine.engine import Engine
+from vdb.errors import InvalidArgument, SequenceTimeout, VdbError
+from vdb.protocol import columns, strict_json
+from vdb.protocol.pointers import from_validation_error
+from vdb.protocol.requests import Request
+from vdb.types import Role
+
+T = TypeVar("T")
+
+_BINARY: dict[str, type[Request]] = {"upsert": columns.UpsertHead, "search": columns.SearchHead}
+_REFUSED_TIMEOUT_S = 30.0
+_SEQUENCE_POLL_S = 0.005
+
+
+class LocalTransport:
+    """Carries calls to an engine as one role. Safe to share between threads; whoever opened the engine closes it."""
+
+    def __init__(self, engine: Engine, role: Role, *, owns_engine: bool = False) -> None:
+        self._engine, self._role, self._owns_engine = engine, role, owns_engine
+
+    def execute(self, sent: Call[T], tenant: str | None) -> T:
+        """Run until answered or beyond retrying, by the same policy as over HTTP."""
+        attempts = Attempts(RetryPolicy(), sent.repeat, _REFUSED_TIMEOUT_S + sent.wait_s)
+        while True:
+            try:
+                return self._run(sent, tenant)
+            except VdbError as exc:
+                self.sleep(attempts.delay_after(exc))
+
+    def close(self) -> None:
+        if self._owns_engine:
+            self._engine.close()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def _run(self, sent: Call[T], tenant: str | None) -> T:
+        request = _request(sent)
+        wait_s = min(sent.wait_s, self._engine.settings.limits.max_timeout_s)
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                answer = self._answer(sent, tenant, request)
+                return wire.read_answer(sent, msgspec.json.encode(answer))
+            except SequenceTimeout:
+                if time.monotonic() >= deadline:
+                    raise
+            self.sleep(_SEQUENCE_POLL_S)
+
+    def _answer(self, sent: Call[Any], tenant: str | None, request: Request) -> object:
+        if tenant is not None:
+            wire.header_value(tenant, "tenant")
+        caller = self._engine.local_caller(self._role, tenant)
+        answer = self._engine.run(sent.operation.name, caller, sent.path, request, sent.vectors)
+        return answer.result() if isinstance(answer, Future) else answer
+
+
+class Database(Operations):
+    """A data directory opened in this process, as an admin. Safe to share between threads; close it, or use `with`."""
+
+    def __init__(self, engine: Engine, tenant: str | None) -> None:
+        super().__init__(LocalTransport(engine, Role.ADMIN, owns_engine=True), tenant)
+        self._engine = engine
+
+    def __repr__(self) -> str:
+        return f"Database({str(self._engine.settings.data_dir)!r}, tenant={self._tenant!r})"
+
+    def as_tenant(self, tenant: str, role: str = "write") -> Operations:
+        """The same database as a key of `tenant` with `role` sees it; closing it closes nothing."""
+        try:
+            bound = Role(role)
+        except ValueError as exc:
+            raise InvalidArgument.at("/role", f"must be one of {', '.join(Role)}") from exc
+        return Operations(LocalTransport(self._engine, bound), tenant)
+
+
+def open_database(path: str | PathLike[str], tenant: str | None, settings: Mapping[str, object]) -> Database:
+    """See `vdb.open`. The environment is not read: settings are those given."""
+    try:
+        chosen = Settings.with_environment({}, data_dir=Path(path), **settings)
+    except TypeError as exc:
+        raise InvalidArgument(f"unknown setting: {exc}") from exc
+    return Database(Engine.open(chosen), tenant)
+
+
+def _request(sent: Call[Any]) -> Request:
+    """The operation's request, decoded from the very bytes a server would get."""
+    shape = sent.operation.request if sent.vectors is None else _BINARY[sent.operation.name]
+    _judge(sent)
+    try:
+        return msgspec.json.decode(wire.encode(sent.fields), type=shape)
+    except msgspec.ValidationError as exc:
+        raise from_validation_error(exc) from exc
+
+
+def _judge(sent: Call[Any]) -> None:
+    """Refuse what typed decoding lets pass: integers beyond 64 bits, nesting too deep. Payloads are the engine's."""
+    fields = dict(sent.fields)
+    if sent.operation.name == "upsert":
+        fields = {"if_version": fields.get("if_version")}
+    elif sent.operation.name == "update_payload":
+        fields = {"points": [{"if_version": point.get("if_version")} for point in fields["points"]]}
+    strict_json.decode(wire.encode(fields.pop("filter", None)), "/filter")
+    strict_json.decode(wire.encode(fields))

@@ -1,0 +1,169 @@
+"""Answer shapes, the same in process, over HTTP and in the SDK.
+
+`payload` is a JSON object, held as encoded bytes (`msgspec.Raw`) until an answer leaves the server and as a dict in
+the SDK. `vector` is a float32 array of shape (d,) in process and in the SDK; on the wire a list or base64.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from msgspec import UNSET, Struct, UnsetType
+
+from vdb.types import FieldType, Metric, Role, Sharing
+
+
+class Answer(Struct, kw_only=True, omit_defaults=True):
+    """Base of all answers: fields left at their default are not sent."""
+
+
+class Hit(Struct, kw_only=True):
+    """One neighbour. `distance`: cosine 1 - cos, l2 the Euclidean distance, ip -<q, x>."""
+
+    id: str
+    owner: str
+    distance: float
+    version: int
+    payload: Any = UNSET
+    vector: Any = UNSET
+
+
+class Hits(Answer):
+    hits: list[Hit]
+
+
+class SearchAnswer(Answer):
+    """`hits` for one query, `results` for several, nearest first."""
+
+    sequence: int
+    hits: list[Hit] | UnsetType = UNSET
+    results: list[Hits] | UnsetType = UNSET
+    explain: Any = UNSET
+
+
+class Point(Answer):
+    """One stored point; `shared_with` is shown to its owner only."""
+
+    id: str
+    owner: str
+    version: int
+    expires_at: datetime | None = None
+    shared_with: list[str] | UnsetType = UNSET
+    payload: Any = UNSET
+    vector: Any = UNSET
+
+
+class Points(Answer):
+    points: list[Point]
+    sequence: int
+
+
+class ScrollPage(Struct, kw_only=True):
+    points: list[Point]
+    next_cursor: str | None
+    sequence: int
+
+
+class Counted(Answer):
+    count: int
+    sequence: int
+
+
+class Written(Answer):
+    """A write is durable and visible to every later read."""
+
+    sequence: int
+
+
+class Deleted(Answer):
+    sequence: int
+    deleted: int
+
+
+class Collection(Struct, kw_only=True):
+    name: str
+    id: int
+    dimension: int
+    metric: Metric
+    sharing: Sharing
+    fields: dict[str, FieldType]
+    created_at: datetime
+    sequence: int
+    n_points: int
+    tenants: list[str] | None | UnsetType = UNSET
+
+
+class Collections(Struct, kw_only=True):
+    collections: list[Collection]
+    next_cursor: str | None
+
+
+class Quota(Struct, kw_only=True):
+    points: int | None
+    bytes: int | None
+
+
+class Usage(Struct, kw_only=True):
+    points: int
+    bytes: int
+
+
+class Tenant(Struct, kw_only=True):
+    name: str
+    id: int
+    created_at: datetime
+    quota: Quota
+    usage: Usage
+
+
+class Tenants(Struct, kw_only=True):
+    tenants: list[Tenant]
+    next_cursor: str | None
+
+
+class Key(Struct, kw_only=True):
+    """A key without its secret; `key` is there only in the answer that made it."""
+
+    id: str
+    name: str
+    role: Role
+    tenant: str | None
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    key: str | UnsetType = UNSET
+
+
+class Keys(Struct, kw_only=True):
+    keys: list[Key]
+    next_cursor: str | None
+
+
+class Job(Struct, kw_only=True):
+    """A piece of background work; `state`: queued, running, done or failed."""
+
+    id: str
+    kind: str
+    state: str
+    collection: str | None
+    tenant: str | None
+    n_done: int
+    created_at: datetime
+    finished_at: datetime | None
+    error: str | None
+
+
+class Jobs(Struct, kw_only=True):
+    jobs: list[Job]
+    next_cursor: str | None
+
+
+class Done(Struct, kw_only=True):
+    """The named thing is gone."""
+
+    deleted: bool = True
+
+
+class LimitsAnswer(Struct, kw_only=True):
+    """Every cap of the server, by name."""
+
+    limits: dict[str, int]

@@ -1,0 +1,111 @@
+"""The table of operations: one line per route, read by the server, the SDK, in-process use and the documents.
+
+`access`: `admin` (admin keys), `read` (any key, acting for a tenant), `write` (any key but a read key, acting for a
+tenant), `any` (any key, tenant or not). What a key may not reach answers 403; what a tenant may not see answers 404.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from vdb.protocol import answers, requests
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """`name` is the engine's and the SDK's method; `path` has `{collection}`, `{tenant}`, `{key}` or `{job}`."""
+
+    name: str
+    method: str
+    path: str
+    request: type[requests.Request]
+    answer: Any
+    access: str
+    summary: str
+    is_conditional: bool = False
+    created: bool = False
+
+
+_C = "/v1/collections/{collection}"
+_T = "/v1/tenants/{tenant}"
+_K = "/v1/keys/{key}"
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "create_collection",
+        "POST",
+        "/v1/collections",
+        requests.CreateCollection,
+        answers.Collection,
+        "admin",
+        "Create a collection",
+        created=True,
+    ),
+    Operation(
+        "list_collections",
+        "GET",
+        "/v1/collections",
+        requests.ListPage,
+        answers.Collections,
+        "any",
+        "List the collections the key may use",
+    ),
+    Operation("get_collection", "GET", _C, requests.Empty, answers.Collection, "any", "Describe a collection"),
+    Operation(
+        "update_collection",
+        "PATCH",
+        _C,
+        requests.UpdateCollection,
+        answers.Collection,
+        "admin",
+        "Change members and sharing",
+    ),
+    Operation("delete_collection", "DELETE", _C, requests.Empty, answers.Done, "admin", "Delete a collection"),
+    Operation("upsert", "POST", f"{_C}/points", requests.Upsert, answers.Written, "write", "Insert or replace points"),
+    Operation("get_points", "POST", f"{_C}/points/get", requests.GetPoints, answers.Points, "read", "Get by ids"),
+    Operation(
+        "delete_points",
+        "POST",
+        f"{_C}/points/delete",
+        requests.DeletePoints,
+        answers.Deleted | answers.Job,
+        "write",
+        "Delete by ids, or by filter as a job",
+    ),
+    Operation("scroll", "POST", f"{_C}/points/scroll", requests.Scroll, answers.ScrollPage, "read", "Page through"),
+    Operation("count", "POST", f"{_C}/points/count", requests.Count, answers.Counted, "read", "Count points"),
+    Operation(
+        "update_payload",
+        "POST",
+        f"{_C}/points/payload",
+        requests.UpdatePayload,
+        answers.Written,
+        "write",
+        "Merge or replace payloads",
+    ),
+    Operation("share", "POST", f"{_C}/points/grants", requests.Share, answers.Written, "write", "Grant or revoke"),
+    Operation("search", "POST", f"{_C}/search", requests.Search, answers.SearchAnswer, "read", "Nearest points"),
+    Operation(
+        "create_tenant",
+        "POST",
+        "/v1/tenants",
+        requests.CreateTenant,
+        answers.Tenant,
+        "admin",
+        "Create a tenant",
+        created=True,
+    ),
+    Operation("list_tenants", "GET", "/v1/tenants", requests.ListPage, answers.Tenants, "admin", "List tenants"),
+    Operation("get_tenant", "GET", _T, requests.Empty, answers.Tenant, "any", "A tenant's quota and usage"),
+    Operation("update_tenant", "PATCH", _T, requests.UpdateTenant, answers.Tenant, "admin", "Change the quota"),
+    Operation("delete_tenant", "DELETE", _T, requests.Empty, answers.Job, "admin", "Delete a tenant, as a job"),
+    Operation("create_key", "POST", "/v1/keys", requests.CreateKey, answers.Key, "admin", "Create a key", created=True),
+    Operation("list_keys", "GET", "/v1/keys", requests.ListPage, answers.Keys, "admin", "List keys"),
+    Operation("get_key", "GET", _K, requests.Empty, answers.Key, "admin", "Describe a key"),
+    Operation("rotate_key", "POST", f"{_K}/rotate", requests.RotateKey, answers.Key, "admin", "New secret"),
+    Operation("delete_key", "DELETE", _K, requests.Empty, answers.Done, "admin", "Delete a key"),
+    Operation("get_job", "GET", "/v1/jobs/{job}", requests.Empty, answers.Job, "any", "A job's progress"),
+    Operation("list_jobs", "GET", "/v1/jobs", requests.ListPage, answers.Jobs, "any", "List jobs"),
+    Operation("limits", "GET", "/v1/limits", requests.Empty, answers.LimitsAnswer, "any", "Every cap of the server"),
+)
+
+BY_NAME: dict[str, Operation] = {operation.name: operation for operation in OPERATIONS}

@@ -1,0 +1,183 @@
+"""Request shapes. Unknown fields are refused; what a shape cannot say is checked by the engine.
+
+A vector is a list of numbers, or base64 of little-endian float32; in process also a float32 array of shape (d,).
+`UNSET` means that the field was not given.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from vdb.types import FieldType, Metric, Role, Sharing
+
+Vector = list[float] | str
+
+
+class Request(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Base of all requests."""
+
+
+class Empty(Request):
+    """A request without fields."""
+
+
+class ListPage(Request):
+    """Page of a listing, from the query string."""
+
+    limit: int = 100
+    cursor: str | None = None
+
+
+class CreateCollection(Request):
+    """A collection: one dimension, one metric, many tenants. `tenants` null means every tenant may use it."""
+
+    name: str
+    dimension: int
+    metric: Metric = Metric.COSINE
+    tenants: list[str] | None = None
+    sharing: Sharing = Sharing.MANAGED
+    fields: dict[str, FieldType] = {}
+
+
+class UpdateCollection(Request):
+    """Change who may use a collection and who may share its points."""
+
+    tenants: list[str] | None | UnsetType = UNSET
+    sharing: Sharing | UnsetType = UNSET
+
+
+class UpsertPoint(Request):
+    """One point. Replaces vector, payload and `expires_at`; `shared_with` not given keeps the grants."""
+
+    id: str
+    vector: Vector | None = None
+    payload: Raw | UnsetType = UNSET
+    expires_at: datetime | None = None
+    shared_with: list[str] | UnsetType = UNSET
+    if_version: int | UnsetType = UNSET
+    if_absent: bool | UnsetType = UNSET
+
+
+class Upsert(Request):
+    """Insert or replace points, all or none. `owner` other than the caller's tenant is refused."""
+
+    points: list[UpsertPoint]
+    owner: str | UnsetType = UNSET
+
+
+class GetPoints(Request):
+    """Points by id, in the order asked; those that do not exist or may not be seen are left out."""
+
+    ids: list[str]
+    owner: str | UnsetType = UNSET
+    with_payload: bool = True
+    with_vector: bool = False
+    vector_encoding: Literal["list", "base64"] = "list"
+    min_sequence: int = 0
+    timeout_s: float = 10.0
+
+
+class DeletePoints(Request):
+    """Delete by ids (at once) or by filter (a job)."""
+
+    ids: list[str] | UnsetType = UNSET
+    filter: Any = UNSET
+    owner: str | UnsetType = UNSET
+    if_version: int | UnsetType = UNSET
+    scope: Literal["own", "visible"] = "own"
+
+
+class Scroll(Request):
+    """Points in insertion order, page by page."""
+
+    filter: Any = None
+    limit: int = 100
+    cursor: str | None = None
+    scope: Literal["own", "visible"] = "own"
+    with_payload: bool = True
+    with_vector: bool = False
+    vector_encoding: Literal["list", "base64"] = "list"
+    min_sequence: int = 0
+    timeout_s: float = 10.0
+
+
+class Count(Request):
+    """Number of points that match."""
+
+    filter: Any = None
+    scope: Literal["own", "visible"] = "own"
+    min_sequence: int = 0
+    timeout_s: float = 10.0
+
+
+class PayloadChange(Request):
+    """One point's new payload, or the patch to merge into it."""
+
+    id: str
+    payload: Raw
+    if_version: int | UnsetType = UNSET
+
+
+class UpdatePayload(Request):
+    """Change payloads, all or none: RFC 7396 merge patch, or replacement."""
+
+    points: list[PayloadChange]
+    mode: Literal["merge", "replace"] = "merge"
+    owner: str | UnsetType = UNSET
+
+
+class Share(Request):
+    """Grant points to tenants (or to everyone, `"*"`), or revoke; both idempotent."""
+
+    action: Literal["grant", "revoke"]
+    ids: list[str]
+    to: list[str]
+    owner: str | UnsetType = UNSET
+
+
+class Search(Request):
+    """Nearest points of one query (`vector`) or several (`vectors`)."""
+
+    vector: Vector | UnsetType = UNSET
+    vectors: list[Vector] | UnsetType = UNSET
+    limit: int = 10
+    max_distance: float | None = None
+    filter: Any = None
+    with_payload: bool = True
+    with_vector: bool = False
+    vector_encoding: Literal["list", "base64"] = "list"
+    explain: bool = False
+    min_sequence: int = 0
+    timeout_s: float = 10.0
+
+
+class TenantQuota(Request):
+    """Caps of what a tenant may own over all collections; null means no cap."""
+
+    points: int | None = None
+    bytes: int | None = None
+
+
+class CreateTenant(Request):
+    name: str
+    quota: TenantQuota | UnsetType = UNSET
+
+
+class UpdateTenant(Request):
+    quota: TenantQuota
+
+
+class CreateKey(Request):
+    """A key: bound to `tenant` for the roles read and write, unbound for admin and service."""
+
+    role: Role
+    tenant: str | None = None
+    name: str = ""
+    expires_at: datetime | None = None
+
+
+class RotateKey(Request):
+    """A new secret for the same key; the old one works for `grace_s` more seconds."""
+
+    grace_s: float = 0.0

@@ -1,0 +1,169 @@
+"""Documents of the catalog: collections, tenants, keys, jobs. Functions take the transaction.
+
+Times are epoch milliseconds, 0 for never. Ids are u32 counters, never reused; key ids are random text.
+"""
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from vdb.storage.codec import Shape, decode_document, decode_u32, encode_document, encode_u32
+from vdb.storage.env import Transaction
+from vdb.storage.keyspace import LAST_NUMBER, Space, name_key, number_key, tenant_key_key
+from vdb.types import FieldType, Metric, Role, Sharing
+
+ACTIVE, CREATING, DELETING = "active", "creating", "deleting"
+
+
+class CollectionDocument(Struct, kw_only=True, frozen=True):
+    """A collection; `tenants` null means that every tenant may use it."""
+
+    id: int
+    name: str
+    state: str
+    dimension: int
+    metric: Metric
+    sharing: Sharing
+    fields: dict[str, FieldType]
+    tenants: list[int] | None
+    created_at_ms: int
+
+
+class TenantDocument(Struct, kw_only=True, frozen=True):
+    id: int
+    name: str
+    state: str
+    max_points: int | None
+    max_bytes: int | None
+    created_at_ms: int
+
+
+class KeyDocument(Struct, kw_only=True, frozen=True):
+    """A key; `hash` is the keyed hash of its secret, `previous_hash` of the one it replaced (until a time)."""
+
+    id: str
+    name: str
+    role: Role
+    tenant_id: int | None
+    hash: str
+    created_at_ms: int
+    expires_at_ms: int = 0
+    last_used_at_ms: int = 0
+    previous_hash: str = ""
+    previous_until_ms: int = 0
+
+
+class JobDocument(Struct, kw_only=True, frozen=True):
+    """Background work that goes on after a restart from `position`."""
+
+    id: int
+    kind: str
+    state: str
+    collection_id: int | None
+    tenant_id: int | None
+    created_at_ms: int
+    filter: str = ""
+    scope: str = "own"
+    position: int = 0
+    until: int = 0
+    n_done: int = 0
+    finished_at_ms: int = 0
+    error: str = ""
+
+
+def put_collection(txn: Transaction, document: CollectionDocument) -> None:
+    txn.put(number_key(Space.COLLECTION, document.id), encode_document(document))
+    txn.put(name_key(Space.COLLECTION_NAME, document.name), encode_u32(document.id))
+
+
+def remove_collection(txn: Transaction, document: CollectionDocument) -> None:
+    """Forget the collection and its name."""
+    txn.delete(number_key(Space.COLLECTION, document.id))
+    txn.delete(name_key(Space.COLLECTION_NAME, document.name))
+
+
+def put_tenant(txn: Transaction, document: TenantDocument) -> None:
+    txn.put(number_key(Space.TENANT, document.id), encode_document(document))
+    txn.put(name_key(Space.TENANT_NAME, document.name), encode_u32(document.id))
+
+
+def remove_tenant(txn: Transaction, document: TenantDocument) -> None:
+    txn.delete(number_key(Space.TENANT, document.id))
+    txn.delete(name_key(Space.TENANT_NAME, document.name))
+
+
+def tenant_by_name(txn: Transaction, name: str) -> TenantDocument | None:
+    value = txn.get(name_key(Space.TENANT_NAME, name))
+    return None if value is None else tenant_by_id(txn, decode_u32(value))
+
+
+def tenant_by_id(txn: Transaction, tenant_id: int) -> TenantDocument | None:
+    value = txn.get(number_key(Space.TENANT, tenant_id))
+    return None if value is None else decode_document(value, TenantDocument)
+
+
+def put_key(txn: Transaction, document: KeyDocument, old: KeyDocument | None = None) -> None:
+    """Store a key and its hashes; hashes of `old` that are no longer its own are forgotten."""
+    if old is not None:
+        for gone in {old.hash, old.previous_hash} - {document.hash, document.previous_hash, ""}:
+            txn.delete(name_key(Space.KEY_HASH, gone))
+    txn.put(name_key(Space.KEY, document.id), encode_document(document))
+    for digest in filter(None, (document.hash, document.previous_hash)):
+        txn.put(name_key(Space.KEY_HASH, digest), document.id.encode())
+    if document.tenant_id is not None:
+        txn.put(tenant_key_key(document.tenant_id, document.id), b"")
+
+
+def remove_key(txn: Transaction, document: KeyDocument) -> None:
+    for digest in filter(None, (document.hash, document.previous_hash)):
+        txn.delete(name_key(Space.KEY_HASH, digest))
+    txn.delete(name_key(Space.KEY, document.id))
+    if document.tenant_id is not None:
+        txn.delete(tenant_key_key(document.tenant_id, document.id))
+
+
+def key_by_id(txn: Transaction, key_id: str) -> KeyDocument | None:
+    value = txn.get(name_key(Space.KEY, key_id))
+    return None if value is None else decode_document(value, KeyDocument)
+
+
+def key_by_hash(txn: Transaction, digest: str) -> KeyDocument | None:
+    key_id = txn.get(name_key(Space.KEY_HASH, digest))
+    return None if key_id is None else key_by_id(txn, key_id.decode())
+
+
+def keys_of_tenant(txn: Transaction, tenant_id: int) -> list[str]:
+    """Ids of the keys bound to a tenant."""
+    prefix = tenant_key_key(tenant_id, "")
+    return [key[len(prefix) :].decode() for key, _ in iterate_prefix(txn, prefix)]
+
+
+def put_job(txn: Transaction, document: JobDocument) -> None:
+    txn.put(number_key(Space.JOB, document.id), encode_document(document))
+
+
+def remove_job(txn: Transaction, job_id: int) -> None:
+    txn.delete(number_key(Space.JOB, job_id))
+
+
+def job_by_id(txn: Transaction, job_id: int) -> JobDocument | None:
+    value = txn.get(number_key(Space.JOB, job_id)) if 0 < job_id <= LAST_NUMBER else None
+    return None if value is None else decode_document(value, JobDocument)
+
+
+def iterate_documents(txn: Transaction, space: Space, shape: type[Shape], after: bytes = b"") -> Iterator[Shape]:
+    """All documents of a space in key order, those after key `after` (without its space byte) where given."""
+    for _, value in iterate_prefix(txn, bytes((space,)), after):
+        yield decode_document(value, shape)
+
+
+def iterate_prefix(txn: Transaction, prefix: bytes, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+    """(key, value) of the keys with a prefix, past `prefix + after` where given."""
+    with txn.cursor() as cursor:
+        if not cursor.set_range(prefix + after):
+            return
+        for key, value in cursor.iternext():
+            if not key.startswith(prefix):
+                return
+            if not after or key != prefix + after:
+                yield key, value

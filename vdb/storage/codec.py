@@ -1,0 +1,156 @@
+"""Every value layout of format 1. Integers in values are little-endian; checksums are CRC-32 (zlib's).
+
+Record of a point (38 bytes, then grants, id, payload):
+
+    0   u32  checksum of all bytes that follow
+    4   u8   layout, 1
+    5   u8   flags: bit 0 has a vector
+    6   u16  number of grants
+    8   u16  length of the id in bytes
+    10  u64  version: the sequence of the last write of this point
+    18  u64  vector version: the sequence at which its vector was last written
+    26  i64  expiry, epoch milliseconds; 0 never
+    34  u32  checksum of the vector's bytes
+    38  u32 × grants: tenant ids, ascending; 0xFFFFFFFF is everyone
+    …   id, UTF-8
+    …   payload, a JSON object in UTF-8; empty means {}
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import TypeVar
+from zlib import crc32
+
+import msgspec
+
+from vdb.errors import CorruptData
+
+FORMAT_VERSION = 1
+RECORD_LAYOUT = 1
+HAS_VECTOR = 1
+
+_HEAD = struct.Struct("<IBBHHQQqI")
+_BODY = struct.Struct("<BBHHQQqI")
+_CHECKSUM = struct.Struct("<I")
+_U32 = struct.Struct("<I")
+_U64 = struct.Struct("<Q")
+_USAGE = struct.Struct("<QQ")
+
+HEAD_BYTES = _HEAD.size
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is stored of a point beside its vector; `shared` are tenant ids, ascending."""
+
+    id: bytes
+    version: int
+    vector_version: int
+    expires_at_ms: int
+    shared: tuple[int, ...]
+    payload: bytes
+    has_vector: bool
+    vector_checksum: int
+
+    def is_expired(self, now_ms: int) -> bool:
+        return 0 < self.expires_at_ms <= now_ms
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes that count towards the owner's quota, the vector apart."""
+        return len(self.id) + len(self.payload)
+
+
+def encode_record(record: Record) -> bytes:
+    """The stored bytes of a record."""
+    n_shared = len(record.shared)
+    body = b"".join(
+        (
+            _BODY.pack(
+                RECORD_LAYOUT,
+                HAS_VECTOR if record.has_vector else 0,
+                n_shared,
+                len(record.id),
+                record.version,
+                record.vector_version,
+                record.expires_at_ms,
+                record.vector_checksum,
+            ),
+            struct.pack(f"<{n_shared}I", *record.shared) if n_shared else b"",
+            record.id,
+            record.payload,
+        )
+    )
+    return _CHECKSUM.pack(crc32(body)) + body
+
+
+def decode_record(value: bytes) -> Record:
+    """The record of stored bytes; raises CorruptData when the checksum or the layout is wrong."""
+    if len(value) < HEAD_BYTES:
+        raise CorruptData("a record is shorter than its head")
+    checksum, layout, flags, n_shared, id_length, version, vector_version, expires_at_ms, vector_checksum = (
+        _HEAD.unpack_from(value)
+    )
+    if crc32(memoryview(value)[4:]) != checksum or layout != RECORD_LAYOUT:
+        raise CorruptData("a record's checksum does not match its bytes")
+    id_start = HEAD_BYTES + 4 * n_shared
+    payload_start = id_start + id_length
+    return Record(
+        value[id_start:payload_start],
+        version,
+        vector_version,
+        expires_at_ms,
+        struct.unpack_from(f"<{n_shared}I", value, HEAD_BYTES) if n_shared else (),
+        value[payload_start:],
+        bool(flags & HAS_VECTOR),
+        vector_checksum,
+    )
+
+
+def encode_u32(number: int) -> bytes:
+    return _U32.pack(number)
+
+
+def decode_u32(value: bytes) -> int:
+    return int(_U32.unpack(value)[0])
+
+
+def encode_u64(number: int) -> bytes:
+    return _U64.pack(number)
+
+
+def decode_u64(value: bytes | None) -> int:
+    """The number, 0 where nothing is stored."""
+    return int(_U64.unpack(value)[0]) if value is not None else 0
+
+
+def encode_usage(n_points: int, n_bytes: int) -> bytes:
+    return _USAGE.pack(n_points, n_bytes)
+
+
+def decode_usage(value: bytes | None) -> tuple[int, int]:
+    """(points, bytes), zeros where nothing is stored."""
+    if value is None:
+        return 0, 0
+    n_points, n_bytes = _USAGE.unpack(value)
+    return n_points, n_bytes
+
+
+Shape = TypeVar("Shape", bound=msgspec.Struct)
+
+
+def encode_document(document: msgspec.Struct) -> bytes:
+    """A catalog value: CRC-32, then JSON."""
+    body = msgspec.json.encode(document)
+    return _CHECKSUM.pack(crc32(body)) + body
+
+
+def decode_document(value: bytes, shape: type[Shape]) -> Shape:
+    """The document of a catalog value; raises CorruptData."""
+    body = value[4:]
+    if len(value) < 4 or _CHECKSUM.unpack_from(value)[0] != crc32(body):
+        raise CorruptData("a catalog value's checksum does not match its bytes")
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except msgspec.MsgspecError as exc:
+        raise CorruptData(f"a catalog value is not a {shape.__name__}") from exc

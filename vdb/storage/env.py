@@ -1,0 +1,218 @@
+"""One LMDB environment: transactions, safe map growth, closing, and translation of LMDB's errors.
+
+Commits are full-sync, so a returned commit survives a power failure. `set_mapsize` with a live reader ends the process
+(SIGBUS), so every transaction passes a gate, and the map grows, closes or reopens only when nobody is inside.
+Rule for callers: a thread holds at most one transaction of an environment at a time (child transactions apart).
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lmdb
+
+from vdb.errors import CorruptData, DiskFull, StorageFailure
+
+Transaction = Any
+"""An lmdb.Transaction; lmdb ships no types."""
+
+MAX_READERS = 1024
+PAGE_BYTES = 4096
+
+
+class MapFull(Exception):
+    """The map must grow before this transaction can be tried again."""
+
+
+class Gate:
+    """Many inside at once, or one alone. Whoever waits to be alone holds newcomers back."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition(threading.Lock())
+        self._n_inside = 0
+        self._is_exclusive = False
+
+    def enter(self) -> None:
+        with self._changed:
+            while self._is_exclusive:
+                self._changed.wait()
+            self._n_inside += 1
+
+    def leave(self) -> None:
+        with self._changed:
+            self._n_inside -= 1
+            if self._is_exclusive and not self._n_inside:
+                self._changed.notify_all()
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        with self._changed:
+            while self._is_exclusive:
+                self._changed.wait()
+            self._is_exclusive = True
+            while self._n_inside:
+                self._changed.wait()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._is_exclusive = False
+                self._changed.notify_all()
+
+
+class Environment:
+    """An open environment. Safe for any number of threads; whoever opened it closes it."""
+
+    def __init__(self, path: Path, *, map_bytes: int, max_map_bytes: int, create: bool = False) -> None:
+        self.path = path
+        self._max_map_bytes = max_map_bytes
+        self._gate = Gate()
+        self._map_bytes = max(map_bytes, _file_bytes(path) + (16 << 20))
+        self._env = self._open(create)
+
+    def _open(self, create: bool) -> Any:
+        try:
+            return lmdb.open(
+                str(self.path),
+                map_size=self._map_bytes,
+                create=create,
+                readahead=False,
+                max_readers=MAX_READERS,
+                max_spare_txns=16,
+                mode=0o600,
+            )
+        except (lmdb.InvalidError, lmdb.VersionMismatchError, lmdb.CorruptedError) as exc:
+            raise CorruptData(f"{self.path} is not an LMDB environment") from exc
+        except lmdb.Error as exc:
+            raise StorageFailure(f"cannot open {self.path}: {exc}") from exc
+
+    def begin_read(self) -> Transaction:
+        """A read transaction with values as bytes; give it back to `end_read`."""
+        self._gate.enter()
+        try:
+            return self._env.begin()
+        except lmdb.Error as exc:
+            self._gate.leave()
+            raise StorageFailure(f"cannot read {self.path}: {exc}") from exc
+
+    def end_read(self, txn: Transaction) -> None:
+        txn.abort()
+        self._gate.leave()
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """A read transaction: one snapshot."""
+        txn = self.begin_read()
+        try:
+            yield txn
+        finally:
+            self.end_read(txn)
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """A write transaction: durable when the block ends, undone when it raises.
+
+        Raises MapFull (grow, then try again), DiskFull, StorageFailure.
+        """
+        self._gate.enter()
+        txn = None
+        try:
+            txn = self._env.begin(write=True)
+            yield txn
+            txn.commit()
+        except lmdb.Error as exc:
+            raise self._translate(exc) from exc
+        finally:
+            # After a commit, failed or not, the handle is spent and abort does nothing.
+            if txn is not None:
+                txn.abort()
+            self._gate.leave()
+
+    @contextmanager
+    def savepoint(self, parent: Transaction) -> Iterator[Transaction]:
+        """A child transaction: merged into `parent` when the block ends, undone when it raises.
+
+        Raises MapFull, DiskFull or StorageFailure as `write` does; the whole transaction must then be given up.
+        """
+        child = self._env.begin(write=True, parent=parent)
+        try:
+            yield child
+            child.commit()
+        except lmdb.Error as exc:
+            raise self._translate(exc) from exc
+        finally:
+            child.abort()
+
+    def grow(self, allowance_bytes: int = 0) -> bool:
+        """Double the map, up to the cap (plus `allowance_bytes`, kept for deletes); False when it cannot grow."""
+        wanted = min(self._map_bytes * 2, max(self._max_map_bytes, self._map_bytes))
+        if wanted <= self._map_bytes:
+            wanted = self._max_map_bytes + allowance_bytes
+        if wanted <= self._map_bytes:
+            return False
+        with self._gate.exclusive():
+            self._env.set_mapsize(wanted)
+            self._map_bytes = wanted
+        return True
+
+    def reopen(self) -> None:
+        """Close and open again: LMDB refuses an environment whose commit failed half-way."""
+        with self._gate.exclusive():
+            self._env.close()
+            self._env = self._open(create=False)
+
+    def close(self) -> None:
+        """Wait for the transactions inside, then close."""
+        with self._gate.exclusive():
+            self._env.close()
+
+    def copy_to(self, path: Path) -> None:
+        """A compacted copy of one snapshot into the empty directory `path`."""
+        self._gate.enter()
+        try:
+            self._env.copy(str(path), compact=True)
+        except lmdb.Error as exc:
+            raise self._translate(exc) from exc
+        finally:
+            self._gate.leave()
+
+    @property
+    def map_bytes(self) -> int:
+        return self._map_bytes
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes of the file in use up to its last page."""
+        self._gate.enter()
+        try:
+            return int(self._env.info()["last_pgno"] + 1) * PAGE_BYTES
+        finally:
+            self._gate.leave()
+
+    def free_disk_bytes(self) -> int:
+        """What the file system lets us still write."""
+        return free_disk_bytes(self.path)
+
+    def _translate(self, exc: lmdb.Error) -> Exception:
+        if isinstance(exc, lmdb.MapFullError):
+            return MapFull(str(self.path))
+        if isinstance(exc, lmdb.BadValsizeError):
+            raise exc
+        # A full disk shows as EIO at commit, so the file system is asked.
+        if isinstance(exc, lmdb.DiskError) or self.free_disk_bytes() < (1 << 20):
+            return DiskFull("no space is left on the disk")
+        return StorageFailure(f"write to {self.path.name} failed: {exc}")
+
+
+def free_disk_bytes(path: Path) -> int:
+    """Bytes that an ordinary process may still write on the file system of `path`."""
+    state = os.statvfs(path)
+    return state.f_bavail * state.f_frsize
+
+
+def _file_bytes(path: Path) -> int:
+    data = path / "data.mdb"
+    return data.stat().st_size if data.exists() else 0

@@ -1,0 +1,182 @@
+"""Points of one collection inside a transaction: records, vectors, ids, grants, expiries, usage.
+
+Every function takes the transaction; a read sees one snapshot, a write is part of its caller's commit. `put_point` and
+`remove_point` keep the four indexes (id, grant, expiry, vector) in step with the record. Layouts: `keyspace`, `codec`.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from vdb.storage.codec import (
+    Record,
+    decode_record,
+    decode_u32,
+    decode_usage,
+    encode_record,
+    encode_u32,
+    encode_usage,
+)
+from vdb.storage.env import Transaction
+from vdb.storage.keyspace import (
+    Space,
+    expiry_key,
+    expiry_of,
+    grant_key,
+    owner_prefix,
+    pair_of,
+    point_id_prefix,
+    record_key,
+    usage_key,
+    vector_key,
+)
+
+LAST_PID = 0xFFFF_FFFF
+
+
+def find_pids(txn: Transaction, owner: int, ids: Sequence[bytes]) -> dict[bytes, int]:
+    """id → pid of those of `ids` that the owner has."""
+    prefix = point_id_prefix(owner)
+    start = len(prefix)
+    with txn.cursor() as cursor:
+        found = cursor.getmulti([prefix + point_id for point_id in ids])
+    return {key[start:]: decode_u32(value) for key, value in found}
+
+
+def read_record(txn: Transaction, owner: int, pid: int) -> Record | None:
+    value = txn.get(record_key(owner, pid))
+    return None if value is None else decode_record(value)
+
+
+def read_vector(txn: Transaction, owner: int, pid: int) -> bytes | None:
+    value: bytes | None = txn.get(vector_key(owner, pid))
+    return value
+
+
+def iterate_records(txn: Transaction, owner: int, first_pid: int = 0) -> Iterator[tuple[int, bytes]]:
+    """(pid, encoded record) of an owner in insertion order."""
+    return _iterate_pairs(txn, record_key(owner, first_pid), record_key(owner, LAST_PID))
+
+
+def iterate_vectors(txn: Transaction, owner: int) -> Iterator[tuple[int, bytes]]:
+    """(pid, vector bytes) of an owner in insertion order."""
+    return _iterate_pairs(txn, vector_key(owner, 0), vector_key(owner, LAST_PID))
+
+
+def iterate_grants(txn: Transaction, grantee: int, first_pid: int = 0) -> Iterator[tuple[int, int]]:
+    """(pid, owner) of the points granted to one grantee, in insertion order of the points."""
+    for pid, value in _iterate_pairs(txn, grant_key(grantee, first_pid), grant_key(grantee, LAST_PID)):
+        yield pid, decode_u32(value)
+
+
+def iterate_expiries(txn: Transaction, until_ms: int) -> Iterator[tuple[int, int]]:
+    """(pid, owner) of the points expired by `until_ms`, earliest first."""
+    first, last = expiry_key(0, 0), expiry_key(until_ms, LAST_PID)
+    with txn.cursor() as cursor:
+        if not cursor.set_range(first):
+            return
+        for key, value in cursor.iternext():
+            if key > last:
+                return
+            yield expiry_of(key)[1], decode_u32(value)
+
+
+def iterate_owners(txn: Transaction) -> Iterator[tuple[int, int, int]]:
+    """(owner, points, bytes) of every owner that has or had points here."""
+    first, last = usage_key(0), usage_key(LAST_PID)
+    with txn.cursor() as cursor:
+        if not cursor.set_range(first):
+            return
+        for key, value in cursor.iternext():
+            if key > last:
+                return
+            n_points, n_bytes = decode_usage(value)
+            yield int.from_bytes(key[1:5], "big"), n_points, n_bytes
+
+
+def _iterate_pairs(txn: Transaction, first: bytes, last: bytes) -> Iterator[tuple[int, bytes]]:
+    with txn.cursor() as cursor:
+        if not cursor.set_range(first):
+            return
+        for key, value in cursor.iternext():
+            if key > last:
+                return
+            yield pair_of(key)[1], value
+
+
+def insert_plain(
+    txn: Transaction,
+    owner: int,
+    first_pid: int,
+    records: list[bytes],
+    vectors: list[bytes | None],
+    ids: Sequence[bytes],
+) -> None:
+    """Insert new points without grants or expiry, pids `first_pid` and up: three sorted runs of puts."""
+    pids = range(first_pid, first_pid + len(ids))
+    prefix = point_id_prefix(owner)
+    with txn.cursor() as cursor:
+        cursor.putmulti(sorted((prefix + point_id, encode_u32(pid)) for pid, point_id in zip(pids, ids, strict=True)))
+        cursor.putmulti([(record_key(owner, pid), record) for pid, record in zip(pids, records, strict=True)])
+        cursor.putmulti(
+            [(vector_key(owner, pid), vector) for pid, vector in zip(pids, vectors, strict=True) if vector is not None]
+        )
+
+
+def put_point(txn: Transaction, owner: int, pid: int, old: Record | None, new: Record, vector: bytes | None) -> None:
+    """Insert or replace one point; `vector` None leaves the stored vector as it is when `new.has_vector`."""
+    txn.put(record_key(owner, pid), encode_record(new))
+    if vector is not None:
+        txn.put(vector_key(owner, pid), vector)
+    elif old is not None and old.has_vector and not new.has_vector:
+        txn.delete(vector_key(owner, pid))
+    if old is None:
+        txn.put(point_id_prefix(owner) + new.id, encode_u32(pid))
+    _move_expiry(txn, owner, pid, old.expires_at_ms if old else 0, new.expires_at_ms)
+    _move_grants(txn, owner, pid, old.shared if old else (), new.shared)
+
+
+def remove_point(txn: Transaction, owner: int, pid: int, old: Record) -> None:
+    """Remove one point from every index."""
+    txn.delete(record_key(owner, pid))
+    txn.delete(point_id_prefix(owner) + old.id)
+    if old.has_vector:
+        txn.delete(vector_key(owner, pid))
+    _move_expiry(txn, owner, pid, old.expires_at_ms, 0)
+    _move_grants(txn, owner, pid, old.shared, ())
+
+
+def _move_expiry(txn: Transaction, owner: int, pid: int, old_ms: int, new_ms: int) -> None:
+    if old_ms == new_ms:
+        return
+    if old_ms:
+        txn.delete(expiry_key(old_ms, pid))
+    if new_ms:
+        txn.put(expiry_key(new_ms, pid), encode_u32(owner))
+
+
+def _move_grants(txn: Transaction, owner: int, pid: int, old: tuple[int, ...], new: tuple[int, ...]) -> None:
+    if old == new:
+        return
+    for grantee in set(old).difference(new):
+        txn.delete(grant_key(grantee, pid))
+    for grantee in set(new).difference(old):
+        txn.put(grant_key(grantee, pid), encode_u32(owner))
+
+
+def read_usage(txn: Transaction, owner: int) -> tuple[int, int]:
+    """(points, bytes) the owner has in this collection."""
+    return decode_usage(txn.get(usage_key(owner)))
+
+
+def write_usage(txn: Transaction, owner: int, n_points: int, n_bytes: int) -> None:
+    """Store the counts; an owner of nothing leaves no key."""
+    if n_points or n_bytes:
+        txn.put(usage_key(owner), encode_usage(n_points, n_bytes))
+    else:
+        txn.delete(usage_key(owner))
+
+
+def has_any(txn: Transaction, space: Space, owner: int) -> bool:
+    """Whether `owner` (or grantee) has a key in `space`."""
+    prefix = owner_prefix(space, owner)
+    with txn.cursor() as cursor:
+        return bool(cursor.set_range(prefix)) and cursor.key().startswith(prefix)

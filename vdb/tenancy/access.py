@@ -1,0 +1,53 @@
+"""Who may do what. What a tenant may not see answers like what does not exist, by the same code path."""
+
+from collections.abc import Iterable
+
+from vdb.errors import CollectionNotFound, Forbidden, SharingForbidden, TenantNotFound, TenantRequired
+from vdb.storage.catalog import CollectionDocument
+from vdb.storage.keyspace import EVERYONE_ID
+from vdb.types import Caller, Role, Sharing
+
+
+def check_access(caller: Caller, access: str) -> None:
+    """Raise unless the caller's key reaches an operation of this `access` (protocol.operations)."""
+    if access == "any":
+        return
+    if access == "admin":
+        if caller.role is not Role.ADMIN:
+            raise Forbidden("this needs an admin key")
+        return
+    if access == "write" and caller.role is Role.READ:
+        raise Forbidden("this key may only read")
+    if caller.tenant is None:
+        raise TenantRequired("name the tenant in the Vdb-Tenant header")
+
+
+def check_tenant_exists(caller: Caller) -> int:
+    """The id of the tenant the caller acts for; TenantNotFound where there is none of that name."""
+    if caller.tenant_id is None:
+        raise TenantNotFound("no such tenant")
+    return caller.tenant_id
+
+
+def may_use(collection: CollectionDocument, tenant_id: int | None) -> bool:
+    """Whether a tenant may use a collection; a tenant that does not exist may use the open ones."""
+    return collection.tenants is None or tenant_id in collection.tenants
+
+
+def check_usable(collection: CollectionDocument | None, caller: Caller) -> CollectionDocument:
+    """The collection, if the caller may use it; otherwise it does not exist for them."""
+    if collection is None:
+        raise CollectionNotFound("no such collection")
+    if caller.tenant is None and not caller.is_bound:
+        return collection
+    if not may_use(collection, caller.tenant_id):
+        raise CollectionNotFound("no such collection")
+    return collection
+
+
+def check_sharing(collection: CollectionDocument, caller: Caller, grantees: Iterable[int]) -> None:
+    """Raise SharingForbidden unless the caller may grant or revoke for these grantees."""
+    if caller.is_bound and collection.sharing is not Sharing.TENANTS:
+        raise SharingForbidden("this collection's points are shared by admin and service keys only")
+    if caller.role is not Role.ADMIN and EVERYONE_ID in grantees:
+        raise SharingForbidden("sharing with everyone needs an admin key")
