@@ -11,12 +11,13 @@ WORKERS   ?= 2
 PIP       := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: help env serve test check format lock clean
+.PHONY: help env serve test check demo format lock clean
 
 help:
 	@echo 'make serve    build $(VENV) and start the server on 127.0.0.1:8080 (SERVE_ARGS="--port 9000 ...")'
 	@echo 'make test     build $(VENV) and run the tests (TEST_ARGS="-k name ...", WORKERS=$(WORKERS))'
 	@echo 'make check    format, lint, types, import layers'
+	@echo 'make demo     two tenants and a shared set of real sentences, on a server that is gone afterwards'
 	@echo 'make format   let ruff rewrite what it can'
 	@echo 'make lock     bring requirements.lock in step with pyproject.toml (LOCK_ARGS=--upgrade renews every pin)'
 	@echo 'make clean    remove $(VENV) and everything built'
@@ -34,6 +35,9 @@ check: $(INSTALLED)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy --strict $(CODE)
 	$(BIN)/lint-imports
+
+demo: $(INSTALLED)
+	@$(BIN)/python -m bench.demo
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix $(CODE)

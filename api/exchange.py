@@ -4,6 +4,7 @@ Headers that say who asks may stand once only. A body is refused by its `Content
 chunked one as soon as it grows over the cap; the server below discards the rest, so the connection stays usable.
 """
 
+import itertools
 import os
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -26,6 +27,8 @@ KEY = "vdb.exchange"
 _JSON = b"application/json"
 _BINARY = MEDIA_TYPE.encode()
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
+_PROCESS = os.urandom(6).hex()
+_count = itertools.count(1)
 _ONCE = (b"authorization", b"vdb-tenant", b"content-type", b"content-encoding")
 
 
@@ -118,7 +121,7 @@ class Exchange:
         given = self.headers.get(b"x-request-id")
         if given is not None and _REQUEST_ID.match(given):
             return given.decode()
-        return os.urandom(8).hex()
+        return f"{_PROCESS}-{next(_count):x}"
 
 
 async def send_reply(send: Send, reply: Reply, more_headers: Iterable[tuple[bytes, bytes]] = ()) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import UNSET, Raw, UnsetType
 
 from vdb.client import wire
 from vdb.client.retry import Attempts, RetryPolicy
@@ -19,7 +20,7 @@ from vdb.client.sync import Operations
 from vdb.client.wire import Call
 from vdb.config import Settings
 from vdb.engine.engine import Engine
-from vdb.errors import InvalidArgument, SequenceTimeout, VdbError
+from vdb.errors import Forbidden, InvalidArgument, SequenceTimeout, VdbError
 from vdb.protocol import columns, strict_json
 from vdb.protocol.pointers import from_validation_error
 from vdb.protocol.requests import Request
@@ -27,16 +28,26 @@ from vdb.types import Role
 
 T = TypeVar("T")
 
-_BINARY: dict[str, type[Request]] = {"upsert": columns.UpsertHead, "search": columns.SearchHead}
+
+class _UpsertHead(columns.UpsertHead):
+    """msgspec takes any value as `Raw`, null too, but none as `Raw | None`."""
+
+    payloads: list[Raw] | UnsetType = UNSET  # type: ignore[assignment]
+
+
+_BINARY: dict[str, type[Request]] = {"upsert": _UpsertHead, "search": columns.SearchHead}
 _REFUSED_TIMEOUT_S = 30.0
 _SEQUENCE_POLL_S = 0.005
 
 
 class LocalTransport:
-    """Carries calls to an engine as one role. Safe to share between threads; whoever opened the engine closes it."""
+    """Carries calls to an engine as one role. Safe to share between threads; whoever opened the engine closes it.
 
-    def __init__(self, engine: Engine, role: Role, *, owns_engine: bool = False) -> None:
-        self._engine, self._role, self._owns_engine = engine, role, owns_engine
+    `bound_to` is the tenant of a read or write role, which can act for no other.
+    """
+
+    def __init__(self, engine: Engine, role: Role, *, bound_to: str | None = None, owns_engine: bool = False) -> None:
+        self._engine, self._role, self._bound_to, self._owns_engine = engine, role, bound_to, owns_engine
 
     def execute(self, sent: Call[T], tenant: str | None) -> T:
         """Run until answered or beyond retrying, by the same policy as over HTTP."""
@@ -70,8 +81,11 @@ class LocalTransport:
     def _answer(self, sent: Call[Any], tenant: str | None, request: Request) -> object:
         if tenant is not None:
             wire.header_value(tenant, "tenant")
+        if self._bound_to not in (None, tenant):
+            raise Forbidden("this role is bound to another tenant")
         caller = self._engine.local_caller(self._role, tenant)
-        answer = self._engine.run(sent.operation.name, caller, sent.path, request, sent.vectors)
+        vectors = None if sent.vectors is None else sent.vectors.reshape(-1)
+        answer = self._engine.run(sent.operation.name, caller, sent.path, request, vectors)
         return answer.result() if isinstance(answer, Future) else answer
 
 
@@ -91,7 +105,8 @@ class Database(Operations):
             bound = Role(role)
         except ValueError as exc:
             raise InvalidArgument.at("/role", f"must be one of {', '.join(Role)}") from exc
-        return Operations(LocalTransport(self._engine, bound), tenant)
+        is_bound = bound in (Role.READ, Role.WRITE)
+        return Operations(LocalTransport(self._engine, bound, bound_to=tenant if is_bound else None), tenant)
 
 
 def open_database(path: str | PathLike[str], tenant: str | None, settings: Mapping[str, object]) -> Database:
@@ -108,9 +123,12 @@ def _request(sent: Call[Any]) -> Request:
     shape = sent.operation.request if sent.vectors is None else _BINARY[sent.operation.name]
     _judge(sent)
     try:
-        return msgspec.json.decode(wire.encode(sent.fields), type=shape)
+        request = msgspec.json.decode(wire.encode(sent.fields), type=shape)
     except msgspec.ValidationError as exc:
         raise from_validation_error(exc) from exc
+    if isinstance(request, columns.UpsertHead) and request.payloads is not UNSET:
+        request.payloads = [raw if raw is not None and bytes(raw) != b"null" else None for raw in request.payloads]
+    return request
 
 
 def _judge(sent: Call[Any]) -> None:
@@ -120,5 +138,6 @@ def _judge(sent: Call[Any]) -> None:
         fields = {"if_version": fields.get("if_version")}
     elif sent.operation.name == "update_payload":
         fields = {"points": [{"if_version": point.get("if_version")} for point in fields["points"]]}
-    strict_json.decode(wire.encode(fields.pop("filter", None)), "/filter")
+    elif sent.operation.name == "search":
+        strict_json.decode(wire.encode(fields.pop("filter", None)), "/filter")
     strict_json.decode(wire.encode(fields))

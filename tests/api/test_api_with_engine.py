@@ -74,7 +74,8 @@ def test_the_engine_points_into_the_body(engine: StubEngine, keys: dict[str, str
     assert upsert('{"id":"a"}')[1] == "duplicate_id"
     assert upsert('{"id":"b","payload":{"x":1,"x":2}}') == (400, "duplicate_key", ["/points/1/payload"])
     assert upsert('{"id":"b","payload":{"x":9223372036854775808}}')[:2] == (400, "integer_out_of_range")
-    assert upsert('{"id":"b","payload":%s1%s}' % ('{"x":' * 40, "}" * 40))[:2] == (400, "nested_too_deep")
+    deep = '{"x":' * 40 + "1" + "}" * 40
+    assert upsert('{"id":"b","payload":' + deep + "}")[:2] == (400, "nested_too_deep")
     assert ask(engine, "POST", f"{POINTS}/count", {}, key=keys["read"]).json["count"] == 0
 
 

@@ -99,7 +99,7 @@ def test_a_listing_is_read_to_its_end() -> None:
     pages = [Reply(body={"tenants": [tenant], "next_cursor": cursor}) for cursor in ("a b", None)]
     with serving(*pages) as script, _client(script) as client:
         assert [(found.name, found.quota.bytes) for found in client.tenants()] == [("acme", 5)] * 2
-    assert [asked.path for asked in script.asked] == ["/v1/tenants?limit=1000", "/v1/tenants?limit=1000&cursor=a+b"]
+    assert [asked.path for asked in script.asked] == ["/v1/tenants?limit=100", "/v1/tenants?limit=100&cursor=a+b"]
 
 
 def test_deleting_by_ids_answers_at_once() -> None:

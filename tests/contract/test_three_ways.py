@@ -16,14 +16,15 @@ import pytest
 import vdb
 import vdb.testing
 from tests.contract import ways
+from tests.contract.bad_input import BAD_INPUT, BAD_MANAGEMENT, NOBODY_KNOWS, Act, X
 from tests.contract.ways import World
 from vdb.client import AsyncClient
+from vdb.errors import VdbError
 from vdb.local import Database
 from vdb.testing import RunningServer
 
-X, Y, XY, MINUS_X = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [3.0, 4.0, 0.0], [-1.0, 0.0, 0.0]
+Y, XY, MINUS_X = [0.0, 1.0, 0.0], [3.0, 4.0, 0.0], [-1.0, 0.0, 0.0]
 EN, DE = {"lang": "en", "year": 2020}, {"lang": "de", "year": 2024}
-NOBODY_KNOWS = "no-such-thing"
 
 _numbers = itertools.count(1)
 
@@ -268,6 +269,8 @@ def test_roles(world: World, docs: Any) -> None:
         (world.tenant("acme", "service").tenants,),
     ):
         assert world.code(act, *args) == "forbidden"
+    foreign = world.tenant("acme").collection(world.name("docs"), tenant=world.name("globex"))
+    assert world.code(foreign.count) == "forbidden"
     assert world.points("docs", "acme", "service").count() == 3
     assert world.code(world.admin.collection(world.name("docs")).count) == "tenant_required"
 
@@ -304,49 +307,6 @@ def test_limits_and_jobs(world: World) -> None:
     assert world.code(world.admin.get_job, NOBODY_KNOWS) == "job_not_found"
 
 
-Act = Callable[[Any], Any]
-
-BAD_INPUT: list[tuple[str, Act, str]] = [
-    ("wrong dimension", lambda docs: docs.upsert(["a"], [[1.0]]), "dimension_mismatch"),
-    ("wrong dimension in a search", lambda docs: docs.search([1.0]), "dimension_mismatch"),
-    ("a number beyond float32", lambda docs: docs.upsert(["a"], [[1e300, 0, 0]]), "non_finite_vector"),
-    ("a query beyond float32", lambda docs: docs.search([1e300, 0, 0]), "non_finite_vector"),
-    ("no points", lambda docs: docs.upsert([], []), "empty_batch"),
-    ("an id twice", lambda docs: docs.upsert(["a", "a"], [X, X]), "duplicate_id"),
-    ("an empty id", lambda docs: docs.upsert([""], [X]), "invalid_id"),
-    ("a long id", lambda docs: docs.upsert(["x" * 257], [X]), "invalid_id"),
-    ("a control character in an id", lambda docs: docs.upsert(["a\n"], [X]), "invalid_id"),
-    ("an id that is a number", lambda docs: docs.upsert([5], [X]), "invalid_argument"),
-    ("a large payload", lambda docs: docs.upsert(["a"], [X], [{"x": "y" * 70_000}]), "payload_too_large"),
-    ("a payload that is a list", lambda docs: docs.upsert(["a"], [X], [[1]]), "invalid_argument"),
-    ("a deep payload", lambda docs: docs.upsert(["a"], [X], [_deep(40)]), "nested_too_deep"),
-    ("an integer beyond 64 bits", lambda docs: docs.upsert(["a"], [X], [{"n": 2**64}]), "integer_out_of_range"),
-    ("a foreign owner", lambda docs: docs.upsert(["a"], [X], owner="someone"), "forbidden"),
-    ("a limit that is text", lambda docs: docs.search(X, limit="x"), "invalid_argument"),
-    ("a limit of nothing", lambda docs: docs.search(X, limit=0), "invalid_argument"),
-    ("a limit beyond the cap", lambda docs: docs.search(X, limit=10**6), "invalid_argument"),
-    ("a limit beyond 64 bits", lambda docs: docs.search(X, limit=2**70), "integer_out_of_range"),
-    ("a negative distance", lambda docs: docs.search(X, max_distance="far"), "invalid_argument"),
-    ("a filter without an operator", lambda docs: docs.search(X, filter={"field": "a"}), "invalid_filter"),
-    ("a filter of an unknown operator", lambda docs: docs.count({"field": "a", "like": 1}), "invalid_filter"),
-    ("a filter that is text", lambda docs: docs.count("a = 1"), "invalid_filter"),
-    ("a deep filter", lambda docs: docs.count(_deep(40)), "nested_too_deep"),
-    (
-        "an integer of a filter beyond 64 bits",
-        lambda docs: docs.count({"field": "a", "eq": 2**64}),
-        "integer_out_of_range",
-    ),
-    ("a scope of another kind", lambda docs: docs.count(scope="all"), "invalid_argument"),
-    ("no ids", lambda docs: docs.get([]), "empty_batch"),
-    ("a page of nothing", lambda docs: list(docs.scroll(page_size=0)), "invalid_argument"),
-    ("a negative sequence", lambda docs: docs.count(min_sequence=-1), "invalid_argument"),
-    ("neither ids nor filter", lambda docs: docs.delete(), "invalid_argument"),
-    ("ids and filter", lambda docs: docs.delete(["a"], filter={"field": "a", "eq": 1}), "invalid_argument"),
-    ("a mode of another kind", lambda docs: docs.update_payload(["a"], {}, "add"), "invalid_argument"),
-    ("a version that is text", lambda docs: docs.upsert(["a"], [X], if_version="x"), "invalid_argument"),
-]
-
-
 @pytest.mark.parametrize(("act", "code"), [row[1:] for row in BAD_INPUT], ids=[row[0] for row in BAD_INPUT])
 def test_bad_input_has_one_code_and_changes_nothing(world: World, docs: Any, act: Act, code: str) -> None:
     assert world.code(act, docs) == code
@@ -354,26 +314,44 @@ def test_bad_input_has_one_code_and_changes_nothing(world: World, docs: Any, act
     assert world.plain(docs.get(["a"], with_vector=True))[0]["vector"] == X
 
 
-@pytest.mark.parametrize(
-    ("act", "code"),
-    [
-        (lambda admin, name: admin.create_collection("Not A Name", 3), "invalid_argument"),
-        (lambda admin, name: admin.create_collection(name, 0), "invalid_argument"),
-        (lambda admin, name: admin.create_collection(name, 10**6), "invalid_argument"),
-        (lambda admin, name: admin.create_collection(name, "3"), "invalid_argument"),
-        (lambda admin, name: admin.create_collection(name, 3, "hamming"), "invalid_argument"),
-        (lambda admin, name: admin.create_collection(name, 3, sharing="all"), "invalid_argument"),
-        (lambda admin, name: admin.create_collection(name, 3, fields={"a": "text"}), "invalid_argument"),
-        (lambda admin, name: admin.create_tenant("Not A Name"), "invalid_argument"),
-        (lambda admin, name: admin.create_tenant(name, -1), "invalid_argument"),
-        (lambda admin, name: admin.get_collection(NOBODY_KNOWS), "collection_not_found"),
-        (lambda admin, name: admin.collection(NOBODY_KNOWS, tenant=name).search(X), "collection_not_found"),
-        (lambda admin, name: admin.get_tenant(NOBODY_KNOWS), "tenant_not_found"),
-        (lambda admin, name: admin.get_key(NOBODY_KNOWS), "key_not_found"),
-    ],
-)
+@pytest.mark.parametrize(("act", "code"), BAD_MANAGEMENT)
 def test_bad_management_has_one_code(world: World, act: Callable[[Any, str], Any], code: str) -> None:
     assert world.code(act, world.admin, world.name("thing")) == code
+
+
+def _told(world: World, act: Act) -> tuple[Any, ...]:
+    """All that the error of an act says."""
+    world.admin.create_collection(world.name("docs"), 3, "l2")
+    points = world.points("docs", "acme")
+    points.upsert(["a"], [X])
+    with pytest.raises(VdbError) as caught:
+        act(points)
+    problems = [(entry.pointer, entry.detail) for entry in caught.value.problems]
+    return type(caught.value), caught.value.detail, problems
+
+
+@pytest.mark.parametrize("act", [row[1] for row in BAD_INPUT], ids=[row[0] for row in BAD_INPUT])
+def test_errors_say_the_same_in_process_as_over_http(server: RunningServer, database: Database, act: Act) -> None:
+    prefix = f"e{next(_numbers)}"
+    told = _told(ways.local_world(prefix, database), act)
+    assert told == _told(ways.sdk_world(prefix, server), act)
+
+
+def _history(world: World) -> list[Any]:
+    """Sequences and versions of one collection's writes."""
+    world.admin.create_collection(world.name("docs"), 3)
+    points = world.points("docs", "acme")
+    sequences = [points.upsert(["a", "b"], [X, Y]), points.upsert(["b"], [X]), points.update_payload(["a"], {"n": 1})]
+    sequences += [points.delete(["a"]).sequence, points.search(X).sequence]
+    versions = [(point.id, point.version) for point in points.scroll()]
+    return [*sequences, versions, world.admin.get_collection(world.name("docs")).sequence]
+
+
+def test_sequences_and_versions_count_alike(server: RunningServer, database: Database) -> None:
+    prefix = f"e{next(_numbers)}"
+    history = _history(ways.local_world(prefix, database))
+    assert history == _history(ways.sdk_world(prefix, server))
+    assert history[:4] == sorted(set(history[:4]))
 
 
 def test_declared_fields_are_checked(world: World) -> None:
@@ -383,10 +361,3 @@ def test_declared_fields_are_checked(world: World) -> None:
     assert world.code(points.count, {"field": "year", "eq": "old"}) == "field_type_mismatch"
     points.upsert(["a"], [X], [{"year": 2020}])
     assert points.count({"field": "year", "eq": 2020}) == 1
-
-
-def _deep(n: int) -> Any:
-    value: Any = {"field": "a", "eq": 1}
-    for _ in range(n):
-        value = {"not": value}
-    return value

@@ -19,7 +19,7 @@ LISTINGS = {
 }
 """Operations that answer page by page, and the field of the page that holds the items."""
 
-_PAGE_SIZE = 1000
+_PAGE_SIZE = 100
 
 
 def page(name: str, cursor: str | None) -> Call[tuple[list[Any], str | None]]:

@@ -218,6 +218,8 @@ def _shared(columns: Sequence[Any], limits: Limits, pointer: Pointer) -> list[li
 
 
 def _conditions(versions: Sequence[Any], absents: Sequence[Any], pointer: Pointer) -> list[Condition] | None:
+    if all(v is UNSET or v is None for v in versions) and not any(absent is True for absent in absents):
+        return None
     found = [
         Condition(
             None if version is UNSET or version is None else check_version(version, pointer(i, "if_version")),
@@ -228,5 +230,4 @@ def _conditions(versions: Sequence[Any], absents: Sequence[Any], pointer: Pointe
     for i, condition in enumerate(found):
         if condition.if_absent and condition.if_version is not None:
             raise InvalidArgument.at(pointer(i, "if_absent"), "if_version and if_absent exclude each other")
-    nothing = Condition()
-    return None if all(condition == nothing for condition in found) else found
+    return found

@@ -19,10 +19,10 @@ from vdb.protocol import answers
 from vdb.protocol.requests import CreateCollection, ListPage, UpdateCollection
 from vdb.storage import catalog as store
 from vdb.storage.catalog import ACTIVE, CREATING, DELETING, CollectionDocument
-from vdb.storage.directory import make_folder, remove_folder
-from vdb.storage.env import Environment
+from vdb.storage.create import create_environment
+from vdb.storage.directory import remove_folder
 from vdb.storage.keyspace import EVERYONE_ID, META_N_POINTS, META_NEXT_COLLECTION, Space, name_key, number_key
-from vdb.storage.meta import initialise, read_number, read_sequence, take_number
+from vdb.storage.meta import read_number, read_sequence, take_number
 from vdb.storage.points import read_usage
 from vdb.tenancy.access import may_use
 from vdb.types import NAME, Caller, Role
@@ -138,7 +138,9 @@ def finish_interrupted(services: Services) -> None:
 
 def _sweep(services: Services, document: CollectionDocument) -> None:
     services.shards.remove(document.id)
-    remove_folder(services.directory.collection_path(document.id))
+    path = services.directory.collection_path(document.id)
+    remove_folder(path.with_name(f"{path.name}.draft"))
+    remove_folder(path)
     services.ledger.forget_collection(document.id)
     services.catalog.write(lambda group: _forget(group, document), frees_space=True)
 
@@ -152,14 +154,12 @@ def _forget(group: Group, document: CollectionDocument) -> None:
 
 def _make_environment(services: Services, document: CollectionDocument) -> None:
     settings = services.settings
-    path = services.directory.collection_path(document.id)
-    make_folder(path)
-    env = Environment(path, map_bytes=settings.map_bytes, max_map_bytes=settings.max_map_bytes, create=True)
-    try:
-        initialise(env, document.id)
-    finally:
-        env.close()
-    make_folder(path)
+    create_environment(
+        services.directory.collection_path(document.id),
+        map_bytes=settings.map_bytes,
+        max_map_bytes=settings.max_map_bytes,
+        collection_id=document.id,
+    )
 
 
 def _members(services: Services, names: list[str] | None) -> list[int] | None:

@@ -7,6 +7,7 @@ commits, and nothing is acknowledged before its commit has returned.
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -20,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 GROUP_REQUESTS = 64
 GROUP_BYTES = 32 << 20
+ROOM_TRUSTED_S = 0.1
+"""How long one look at the free disk serves, less what was written since."""
+
 DELETE_ALLOWANCE_BYTES = 64 << 20
 """Room beyond the map's cap in which deletes still work."""
 
@@ -98,6 +102,8 @@ class CommitQueue(Generic[G]):
         self._n_bytes = 0
         self._is_draining = False
         self._is_closed = False
+        self._room_bytes = 0
+        self._room_until = 0.0
         self.n_commits = 0
         self.n_requests = 0
 
@@ -136,14 +142,17 @@ class CommitQueue(Generic[G]):
                 self._changed.wait()
 
     def _drain(self) -> None:
-        while True:
-            with self._changed:
-                batch = self._take()
-                if not batch:
-                    self._is_draining = False
-                    self._changed.notify_all()
-                    return
+        """Commit one batch, then queue up again behind the other environments' batches."""
+        with self._changed:
+            batch = self._take()
+        if batch:
             self._settle(batch)
+        with self._changed:
+            if not self._tickets:
+                self._is_draining = False
+                self._changed.notify_all()
+                return
+        self._pool.submit(self._drain)
 
     def _take(self) -> list[Ticket[G]]:
         batch: list[Ticket[G]] = []
@@ -174,8 +183,12 @@ class CommitQueue(Generic[G]):
                 ticket.future.set_result(outcome)
 
     def _refuse_without_room(self, batch: list[Ticket[G]]) -> list[Ticket[G]]:
-        needed = self._caps.disk_reserve_bytes + 3 * sum(ticket.n_bytes for ticket in batch)
-        if self._env.free_disk_bytes() >= needed:
+        n_bytes = 3 * sum(ticket.n_bytes for ticket in batch)
+        self._room_bytes -= n_bytes
+        if self._room_bytes < 0 or time.monotonic() > self._room_until:
+            self._room_until = time.monotonic() + ROOM_TRUSTED_S
+            self._room_bytes = self._env.free_disk_bytes() - self._caps.disk_reserve_bytes - n_bytes
+        if self._room_bytes >= 0:
             return batch
         return self._refuse(batch, DiskFull("the disk is full: only deletes are accepted"))
 

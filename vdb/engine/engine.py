@@ -27,19 +27,23 @@ from vdb.engine.services import Services
 from vdb.engine.shard import Shard
 from vdb.engine.shards import Shards
 from vdb.engine.upsert import upsert
-from vdb.protocol.columns import SearchHead
+from vdb.protocol.columns import SearchHead, UpsertHead
 from vdb.protocol.operations import BY_NAME
-from vdb.protocol.requests import Request, Search
+from vdb.protocol.requests import Request, Search, Upsert
 from vdb.storage.catalog import CollectionDocument
-from vdb.storage.directory import DataDirectory, make_folder
+from vdb.storage.create import create_environment
+from vdb.storage.directory import DataDirectory
 from vdb.storage.env import Environment
-from vdb.storage.meta import check_format, initialise
+from vdb.storage.meta import check_format
 from vdb.tenancy.access import check_access
 from vdb.tenancy.quota import Ledger
 from vdb.types import Caller, Role
 
 INLINE_S = 200e-6
 """Searches estimated to take less run on the caller's thread (the event loop of a server)."""
+
+INLINE_POINTS = 64
+"""Upserts of more points are checked on a thread of the pool."""
 
 Handler = Callable[[Services, Caller, tuple[str, ...], Any], Any]
 
@@ -136,14 +140,10 @@ class Engine:
         return self._open_environment(self._directory.catalog_path, None)
 
     def _open_environment(self, path: Path, collection_id: int | None) -> Environment:
-        is_new = not (path / "data.mdb").exists()
-        if is_new:
-            make_folder(path)
-        env = Environment(
-            path, map_bytes=self.settings.map_bytes, max_map_bytes=self.settings.max_map_bytes, create=is_new
-        )
-        if is_new and collection_id is None:
-            initialise(env)
+        sizes: dict[str, Any] = {"map_bytes": self.settings.map_bytes, "max_map_bytes": self.settings.max_map_bytes}
+        if collection_id is None and not path.exists():
+            create_environment(path, **sizes)
+        env = Environment(path, **sizes)
         check_format(env, collection_id)
         return env
 
@@ -199,7 +199,9 @@ class Engine:
         """Whether `run` returns within some hundred microseconds without waiting for a disk."""
         if name == "search" and isinstance(request, Search | SearchHead):
             return request.filter is None and cost_s(self.services, caller, path[0], _n_queries(request)) < INLINE_S
-        return name == "upsert" and caller.tenant_id is not None and self._is_open(path[0])
+        if name != "upsert" or caller.tenant_id is None or not self._is_open(path[0]):
+            return False
+        return _n_points(request) <= INLINE_POINTS
 
     def _is_open(self, name: str) -> bool:
         collection = self.services.catalog.collection(name)
@@ -212,6 +214,16 @@ class Engine:
     def metrics(self) -> list[Sample]:
         """Figures for /metrics."""
         return metrics(self.services, self._maintenance.n_purged)
+
+
+def _n_points(request: Request) -> int:
+    return (
+        len(request.points)
+        if isinstance(request, Upsert)
+        else len(request.ids)
+        if isinstance(request, UpsertHead)
+        else 0
+    )
 
 
 def _n_queries(request: Search | SearchHead) -> int:

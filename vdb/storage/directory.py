@@ -23,7 +23,8 @@ class DataDirectory:
     def __init__(self, root: Path) -> None:
         self.root = root
         try:
-            root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not root.exists():
+                make_folder(root.absolute())
             self._lock = os.open(root / "LOCK", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as exc:
             raise StorageFailure(f"cannot use the data directory {root}: {exc.strerror}") from exc

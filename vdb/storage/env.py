@@ -64,10 +64,16 @@ class Gate:
 
 
 class Environment:
-    """An open environment. Safe for any number of threads; whoever opened it closes it."""
+    """An open environment. Safe for any number of threads; whoever opened it closes it.
 
-    def __init__(self, path: Path, *, map_bytes: int, max_map_bytes: int, create: bool = False) -> None:
+    `read_only` writes nothing at all, not even LMDB's table of readers: for who holds the directory's lock.
+    """
+
+    def __init__(
+        self, path: Path, *, map_bytes: int, max_map_bytes: int, create: bool = False, read_only: bool = False
+    ) -> None:
         self.path = path
+        self._is_read_only = read_only
         self._max_map_bytes = max_map_bytes
         self._gate = Gate()
         self._map_bytes = max(map_bytes, _file_bytes(path) + (16 << 20))
@@ -79,6 +85,8 @@ class Environment:
                 str(self.path),
                 map_size=self._map_bytes,
                 create=create,
+                readonly=self._is_read_only,
+                lock=not self._is_read_only,
                 readahead=False,
                 max_readers=MAX_READERS,
                 max_spare_txns=16,

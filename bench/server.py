@@ -1,0 +1,135 @@
+"""A server process under measurement: `vdb serve` with its own data directory, and its accounts from /proc (Linux)."""
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+from bench.connection import Connection
+from bench.record import ROOT
+
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 60.0
+_POLL_S = 0.005
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+class Server:
+    """`vdb serve` on a free port, with settings of its own, access log to a file; stopped by its process id.
+
+    Use it in a `with`, or call `start` and `stop`. The data directory survives a `stop`.
+    """
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        self.data_dir = folder / "data"
+        self.log = folder / "server.log"
+        self.admin_key = secrets.token_urlsafe(24)
+        self.port = _free_port()
+        self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "the server does not run"
+        return self._process.pid
+
+    def start(self) -> float:
+        """Start the process and wait until /readyz answers; returns the seconds that took."""
+        given = {"data_dir": self.data_dir, "port": self.port, "admin_key": self.admin_key, **self._settings}
+        environment = os.environ | {f"VDB_{name.upper()}": str(value) for name, value in given.items()}
+        began = time.perf_counter()
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "vdb.cli", "serve"], cwd=ROOT, env=environment, stdout=log, stderr=log
+            )
+        try:
+            self._await(lambda health: health["status"] == "ready")
+        except BaseException:
+            self.stop()
+            raise
+        return time.perf_counter() - began
+
+    def await_kernels(self) -> None:
+        """Wait until the compiled kernels answer, or will not: then the figures are those of the NumPy twins."""
+        try:
+            self._await(lambda health: health["kernels"] != "numpy")
+        except TimeoutError:
+            print("the compiled kernels are not there: NumPy answers", file=sys.stderr)
+
+    def stop(self) -> None:
+        """End the process as an operator would (SIGTERM), by force only if that does not help."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def connect(self) -> Connection:
+        return Connection(self.port)
+
+    def make_collection(self, name: str, dimension: int) -> None:
+        """A collection with the cosine metric."""
+        self._administer("/v1/collections", {"name": name, "dimension": dimension, "metric": "cosine"})
+
+    def make_key(self, tenant: str) -> str:
+        """A write key of `tenant`, which is made with it."""
+        return str(self._administer("/v1/keys", {"tenant": tenant, "role": "write"})["key"])
+
+    def cpu_s(self) -> float:
+        """CPU seconds of the process so far, user and system, all threads."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+
+    def anonymous_bytes(self) -> int:
+        """Memory of the process that no file backs: what the mapped database does not account for."""
+        lines = Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:"))
+
+    def disk_bytes(self) -> int:
+        """What the data directory occupies on disk."""
+        return sum(path.stat().st_blocks * 512 for path in self.data_dir.rglob("*") if path.is_file())
+
+    def _administer(self, path: str, body: dict[str, object]) -> dict[str, object]:
+        with self.connect() as connection:
+            answer: dict[str, object] = connection.ask("POST", path, self.admin_key, body)
+            return answer
+
+    def _await(self, is_met: Callable[[dict[str, str]], bool]) -> None:
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while True:
+            try:
+                with self.connect() as connection:
+                    if is_met(connection.ask("GET", "/readyz", "")):
+                        return
+            except OSError:
+                self._check_alive()
+            if time.monotonic() > deadline:
+                raise TimeoutError("the server was not ready in time")
+            time.sleep(_POLL_S)
+
+    def _check_alive(self) -> None:
+        if self._process is not None and self._process.poll() is not None:
+            raise RuntimeError(f"the server ended: {self.log.read_text(errors='replace')[-2000:]}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

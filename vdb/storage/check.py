@@ -1,0 +1,115 @@
+"""The check of a data directory: every invariant of format 1, without changing a byte of the data.
+
+Offline: the process lock is held meanwhile, so that no server can be running. The catalog's invariants are in
+`check_catalog`, a collection's in `check_collection`; this file owns the order, the folders and the secret.
+"""
+
+import stat
+from pathlib import Path
+
+from vdb.errors import CorruptData, StorageFailure, VdbError
+from vdb.storage.catalog import ACTIVE, CollectionDocument
+from vdb.storage.check_catalog import check_catalog
+from vdb.storage.check_collection import check_collection
+from vdb.storage.directory import SECRET_BYTES, DataDirectory
+from vdb.storage.env import Environment, Transaction
+from vdb.storage.faults import Fault, Findings
+from vdb.storage.keyspace import Space, number_key
+
+__all__ = ["check_directory", "examine"]
+
+KNOWN_FILES = frozenset({"LOCK", "secret", "secret.draft", "catalog", "catalog.draft", "collections"})
+MAP_BYTES = 1 << 20
+"""A map is made as large as its file anyway."""
+
+
+def check_directory(path: Path) -> list[Fault]:
+    """Every broken invariant of the directory at `path`, at most `faults.MAX_FAULTS` of them; see `examine`."""
+    return examine(path).faults
+
+
+def examine(path: Path) -> Findings:
+    """Check a directory that no server uses; raises DirectoryLocked, FormatTooNew, StorageFailure (no directory)."""
+    if not path.is_dir():
+        raise StorageFailure(f"there is no data directory at {path}")
+    directory = DataDirectory(path)
+    try:
+        findings = Findings()
+        _examine(directory, findings)
+        return findings
+    finally:
+        directory.close()
+
+
+def _examine(directory: DataDirectory, findings: Findings) -> None:
+    for entry in sorted(directory.root.iterdir()):
+        findings.expect(entry.name in KNOWN_FILES, entry.name, "nothing of ours has this name")
+    if not (directory.catalog_path / "data.mdb").exists():
+        # A first start that ended early leaves no more than this.
+        findings.expect(not _folders(directory), "catalog", "it is missing, though there are collections")
+        return
+    _check_secret(directory.root / "secret", findings)
+    env = _open(directory.catalog_path, "catalog", findings)
+    if env is None:
+        return
+    try:
+        with env.read() as txn:
+            collections = check_catalog(txn, findings)
+            _check_folders(directory, collections, findings)
+            for collection in collections:
+                if collection.state == ACTIVE:
+                    _check_one(directory, collection, txn, findings)
+    finally:
+        env.close()
+
+
+def _check_secret(path: Path, findings: Findings) -> None:
+    if not path.exists():
+        findings.add("secret", "it is missing: no key can be verified")
+        return
+    state = path.stat()
+    findings.expect(state.st_size == SECRET_BYTES, "secret", f"it has {state.st_size} bytes, not {SECRET_BYTES}")
+    findings.expect(not stat.S_IMODE(state.st_mode) & 0o077, "secret", "others than its owner may read it")
+
+
+def _folders(directory: DataDirectory) -> list[Path]:
+    path = directory.collections_path
+    return sorted(path.iterdir()) if path.is_dir() else []
+
+
+def _check_folders(directory: DataDirectory, collections: list[CollectionDocument], findings: Findings) -> None:
+    """A folder for each active collection, none without a document; those half made or half removed may have one."""
+    expected = {directory.collection_path(collection.id) for collection in collections}
+    for path in _folders(directory):
+        findings.expect(path in expected, f"collections/{path.name}", "no collection of the catalog has this folder")
+
+
+def _check_one(
+    directory: DataDirectory, collection: CollectionDocument, catalog: Transaction, findings: Findings
+) -> None:
+    path = directory.collection_path(collection.id)
+    where = f"collection {collection.name}"
+    if not (path / "data.mdb").exists():
+        findings.add(where, f"its environment {path.name} is missing")
+        return
+    env = _open(path, where, findings)
+    if env is None:
+        return
+    try:
+        with env.read() as txn:
+            check_collection(
+                txn, collection, lambda tenant: catalog.get(number_key(Space.TENANT, tenant)) is not None, findings
+            )
+        findings.n_collections += 1
+    except CorruptData as exc:
+        findings.add(where, exc.detail)
+    finally:
+        env.close()
+
+
+def _open(path: Path, where: str, findings: Findings) -> Environment | None:
+    try:
+        return Environment(path, map_bytes=MAP_BYTES, max_map_bytes=MAP_BYTES, read_only=True)
+    except VdbError as exc:
+        findings.add(where, exc.detail)
+        return None

@@ -1,0 +1,217 @@
+"""Invariants of the catalog: documents decode and stand under their own id; names, key hashes and tenants' keys agree
+with them both ways; counters lie beyond every id."""
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+import msgspec
+
+from vdb.errors import CorruptData, FormatTooNew
+from vdb.storage import catalog as store
+from vdb.storage.catalog import (
+    ACTIVE,
+    CREATING,
+    DELETING,
+    CollectionDocument,
+    JobDocument,
+    KeyDocument,
+    TenantDocument,
+)
+from vdb.storage.codec import FORMAT_VERSION, decode_document, decode_u32
+from vdb.storage.env import Transaction
+from vdb.storage.faults import Findings
+from vdb.storage.keyspace import (
+    META_FORMAT,
+    META_NEXT_COLLECTION,
+    META_NEXT_JOB,
+    META_NEXT_TENANT,
+    Space,
+    name_key,
+    number_key,
+    tenant_key_key,
+)
+from vdb.storage.meta import read_number
+from vdb.types import NAME, Role
+
+META_KEYS = frozenset({META_FORMAT, META_NEXT_COLLECTION, META_NEXT_TENANT, META_NEXT_JOB})
+SPACES = frozenset(
+    {
+        Space.META, Space.COLLECTION, Space.COLLECTION_NAME, Space.TENANT, Space.TENANT_NAME,
+        Space.KEY, Space.KEY_HASH, Space.TENANT_KEY, Space.JOB,
+    }
+)  # fmt: skip
+JOB_KINDS = frozenset({"delete_by_filter", "delete_tenant"})
+JOB_STATES = frozenset({"queued", "running", "done", "failed"})
+
+Document = TypeVar("Document", bound=msgspec.Struct)
+
+
+def check_catalog(txn: Transaction, findings: Findings) -> list[CollectionDocument]:
+    """Check everything in the catalog; the collections that could be read. Raises FormatTooNew."""
+    check_meta(txn, META_KEYS, "catalog", findings)
+    for key in _keys_of_unknown_space(txn):
+        findings.add("catalog", f"key {key.hex()} is of no known space")
+    collections = list(_documents(txn, Space.COLLECTION, CollectionDocument, findings))
+    for collection in collections:
+        _check_collection(txn, collection, findings)
+    for tenant in _documents(txn, Space.TENANT, TenantDocument, findings):
+        _check_tenant(txn, tenant, findings)
+    for key_document in _documents(txn, Space.KEY, KeyDocument, findings):
+        _check_key(txn, key_document, findings)
+    for job in _documents(txn, Space.JOB, JobDocument, findings):
+        _check_job(txn, job, findings)
+    _check_names(txn, findings)
+    _check_hashes(txn, findings)
+    _check_tenant_keys(txn, findings)
+    return collections
+
+
+def check_meta(txn: Transaction, known: frozenset[bytes], where: str, findings: Findings) -> None:
+    """The numbers an environment keeps about itself: known names, 8 bytes each, our format."""
+    for key, value in store.iterate_prefix(txn, bytes((Space.META,))):
+        findings.expect(key in known, where, f"unknown number {key[1:]!r}")
+        if len(value) != 8:
+            raise CorruptData(f"the number {key[1:].decode(errors='replace')} is not 8 bytes")
+    version = read_number(txn, META_FORMAT)
+    if version > FORMAT_VERSION:
+        raise FormatTooNew(f"{where} has format {version}; this release reads up to {FORMAT_VERSION}")
+    findings.expect(version == FORMAT_VERSION, where, f"its format is {version}")
+
+
+def _keys_of_unknown_space(txn: Transaction) -> Iterator[bytes]:
+    with txn.cursor() as cursor:
+        for key in cursor.iternext(keys=True, values=False):
+            if key[0] not in SPACES:
+                yield key
+
+
+def _documents(txn: Transaction, space: Space, shape: type[Document], findings: Findings) -> Iterator[Document]:
+    """The documents of a space that decode and stand under their own id."""
+    for key, value in store.iterate_prefix(txn, bytes((space,))):
+        where = f"{space.name.lower()} {_label(key[1:])}"
+        try:
+            document = decode_document(value, shape)
+        except CorruptData as exc:
+            findings.add(where, exc.detail)
+            continue
+        own = document.id  # type: ignore[attr-defined]
+        if key == (name_key(space, own) if isinstance(own, str) else _number_key(space, own)):
+            yield document
+        else:
+            findings.add(where, f"the document says that its id is {own!r}")
+
+
+def _number_key(space: Space, number: int) -> bytes:
+    return number_key(space, number) if 0 < number < 1 << 32 else b""
+
+
+def _label(suffix: bytes) -> str:
+    """An id for people: the number of four bytes, text otherwise."""
+    return str(int.from_bytes(suffix, "big")) if len(suffix) == 4 else suffix.decode(errors="replace")
+
+
+def _check_collection(txn: Transaction, document: CollectionDocument, findings: Findings) -> None:
+    where = f"collection {document.name}"
+    findings.expect(bool(NAME.match(document.name)), where, "its name has not the form of names")
+    findings.expect(document.state in (ACTIVE, CREATING, DELETING), where, f"unknown state {document.state!r}")
+    findings.expect(document.dimension >= 1, where, f"its dimension is {document.dimension}")
+    findings.expect(
+        document.id <= read_number(txn, META_NEXT_COLLECTION), where, "its id lies beyond the counter of collections"
+    )
+    last_tenant = read_number(txn, META_NEXT_TENANT)
+    members = document.tenants or []
+    findings.expect(members == sorted(set(members)), where, "its tenants are not ascending")
+    findings.expect(all(0 < tenant <= last_tenant for tenant in members), where, "it names a tenant that never was")
+    if document.state != DELETING:
+        _check_name(txn, Space.COLLECTION_NAME, document.name, document.id, where, findings)
+
+
+def _check_tenant(txn: Transaction, document: TenantDocument, findings: Findings) -> None:
+    where = f"tenant {document.name}"
+    findings.n_tenants += 1
+    findings.expect(bool(NAME.match(document.name)), where, "its name has not the form of names")
+    findings.expect(document.state in (ACTIVE, DELETING), where, f"unknown state {document.state!r}")
+    findings.expect(document.id <= read_number(txn, META_NEXT_TENANT), where, "its id lies beyond the counter")
+    caps = (document.max_points, document.max_bytes)
+    findings.expect(all(cap is None or cap >= 0 for cap in caps), where, "a quota is negative")
+    _check_name(txn, Space.TENANT_NAME, document.name, document.id, where, findings)
+
+
+def _check_name(txn: Transaction, space: Space, name: str, number: int, where: str, findings: Findings) -> None:
+    value = txn.get(name_key(space, name))
+    if value is None or len(value) != 4 or decode_u32(value) != number:
+        findings.add(where, "its name does not lead to it")
+
+
+def _check_key(txn: Transaction, document: KeyDocument, findings: Findings) -> None:
+    where = f"key {document.id}"
+    for digest in filter(None, (document.hash, document.previous_hash)):
+        owner = txn.get(name_key(Space.KEY_HASH, digest))
+        findings.expect(owner == document.id.encode(), where, "a hash of its secrets does not lead to it")
+    is_bound = document.role in (Role.READ, Role.WRITE)
+    findings.expect(is_bound == (document.tenant_id is not None), where, "its role and its tenant do not go together")
+    if document.tenant_id is None:
+        return
+    listed = txn.get(tenant_key_key(document.tenant_id, document.id))
+    findings.expect(listed is not None, where, "it is not among its tenant's keys")
+    findings.expect(_is_active_tenant(txn, document.tenant_id), where, "its tenant is gone")
+
+
+def _is_active_tenant(txn: Transaction, tenant_id: int) -> bool:
+    try:
+        tenant = store.tenant_by_id(txn, tenant_id)
+    except CorruptData:
+        return True  # reported where the tenant is checked
+    return tenant is not None and tenant.state == ACTIVE
+
+
+def _check_job(txn: Transaction, document: JobDocument, findings: Findings) -> None:
+    where = f"job {document.id}"
+    findings.expect(document.id <= read_number(txn, META_NEXT_JOB), where, "its id lies beyond the counter of jobs")
+    findings.expect(document.kind in JOB_KINDS, where, f"unknown kind {document.kind!r}")
+    findings.expect(document.state in JOB_STATES, where, f"unknown state {document.state!r}")
+    is_over = document.state in ("done", "failed")
+    findings.expect(is_over == (document.finished_at_ms > 0), where, "its state and its end do not go together")
+
+
+def _check_names(txn: Transaction, findings: Findings) -> None:
+    """Every name leads to a document of that name."""
+    for space, numbers, shape in (
+        (Space.COLLECTION_NAME, Space.COLLECTION, CollectionDocument),
+        (Space.TENANT_NAME, Space.TENANT, TenantDocument),
+    ):
+        for key, value in store.iterate_prefix(txn, bytes((space,))):
+            where = f"{space.name.lower()} {_label(key[1:])}"
+            stored = txn.get(numbers.to_bytes() + value[::-1]) if len(value) == 4 else None
+            if stored is None:
+                findings.add(where, "the name leads to nothing")
+                continue
+            try:
+                name = decode_document(stored, shape).name  # type: ignore[attr-defined]
+            except CorruptData:
+                continue  # reported where the document is checked
+            findings.expect(name.encode() == key[1:], where, f"the name leads to {name!r}")
+
+
+def _check_hashes(txn: Transaction, findings: Findings) -> None:
+    """Every hash leads to a key that has it."""
+    for entry, key_id in store.iterate_prefix(txn, bytes((Space.KEY_HASH,))):
+        digest = entry[1:].decode(errors="replace")
+        try:
+            document = store.key_by_id(txn, key_id.decode(errors="replace"))
+        except CorruptData:
+            continue  # reported where the key is checked
+        is_known = document is not None and digest in (document.hash, document.previous_hash)
+        findings.expect(is_known, f"key_hash {digest[:8]}…", "it leads to no key that has it")
+
+
+def _check_tenant_keys(txn: Transaction, findings: Findings) -> None:
+    """Every entry among a tenant's keys is a key of that tenant."""
+    for entry, _ in store.iterate_prefix(txn, bytes((Space.TENANT_KEY,))):
+        key_id = entry[5:].decode(errors="replace")
+        try:
+            document = store.key_by_id(txn, key_id)
+        except CorruptData:
+            continue  # reported where the key is checked
+        is_its = document is not None and document.tenant_id == int.from_bytes(entry[1:5], "big")
+        findings.expect(is_its, f"tenant_key {key_id}", "it is no key of that tenant")
