@@ -6,7 +6,6 @@ equal. Where the proof does not hold, the judge decides. What the proof leaves o
 filter here, payloads in the engine. Numbers of a vector may be written as integers of any size.
 """
 
-import re
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qsl
@@ -27,6 +26,7 @@ from vdb.errors import (
 )
 from vdb.protocol import columns, requests, strict_json
 from vdb.protocol.operations import OPERATIONS, Operation
+from vdb.protocol.pointers import from_validation_error
 from vdb.protocol.strict_json import INT64_MAX, INT64_MIN, child_pointer
 
 Vectors = NDArray[np.float32]
@@ -35,10 +35,6 @@ Decoded = tuple[requests.Request, Vectors | None]
 _MAX_QUERY_PARAMETERS = 16
 _REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _SPACED_COLONS = (b" :", b"\n:", b"\r:", b"\t:")
-_PLACE = re.compile(r"(?P<what>.*?)(?: - at (?:`key` in )?`(?P<path>\$[^`]*)`)?\Z", re.DOTALL)
-_UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>.*)`\Z", re.DOTALL)
-_MISSING = re.compile(r"Object missing required field `(?P<field>.*)`\Z", re.DOTALL)
-_STEP = re.compile(r"\.(\w+)|\[(\d+)\]|(\[\.\.\.\])")
 
 
 class _Search(requests.Search):
@@ -51,16 +47,10 @@ class _SearchHead(columns.SearchHead):
     filter: Raw | UnsetType = UNSET
 
 
-class _UpsertHead(columns.UpsertHead):
-    """A binary upsert's head; msgspec takes any value as `Raw`, null too, but none as `Raw | None`."""
-
-    payloads: list[Raw] | UnsetType = UNSET  # type: ignore[assignment]
-
-
 _decode_search = msgspec.json.Decoder(_Search).decode
 _decode_search_head = msgspec.json.Decoder(_SearchHead).decode
 _decode_upsert = msgspec.json.Decoder(requests.Upsert).decode
-_decode_upsert_head = msgspec.json.Decoder(_UpsertHead).decode
+_decode_upsert_head = msgspec.json.Decoder(columns.UpsertHead).decode
 _decode_update_payload = msgspec.json.Decoder(requests.UpdatePayload).decode
 _cold_decoders = {operation.name: msgspec.json.Decoder(operation.request) for operation in OPERATIONS}
 
@@ -211,8 +201,6 @@ def _binary_upsert(body: bytes) -> Decoded:
     payloads: list[bytes] = []
     if request.payloads is not UNSET:
         payloads = [bytes(raw) for raw in request.payloads]
-        decoded: columns.UpsertHead = request
-        decoded.payloads = [Raw(raw) if raw != b"null" else None for raw in payloads]
     if request.if_version is not UNSET:
         for position, version in enumerate(request.if_version):
             _check_integer(version, f"/if_version/{position}")
@@ -269,25 +257,7 @@ def _translate(exc: Exception) -> VdbError:
         return NestedTooDeep.at("", f"nested deeper than {strict_json.MAX_DEPTH} levels")
     if not isinstance(exc, msgspec.ValidationError):
         return InvalidJson.at("", "the body is not valid JSON")
-    found = _PLACE.match(str(exc))
-    assert found is not None  # the pattern matches any text
-    what, pointer = found["what"], _pointer(found["path"] or "")
-    if unknown := _UNKNOWN.match(what):
-        return UnknownField.at(child_pointer(pointer, unknown["field"]), "unknown field")
-    if missing := _MISSING.match(what):
-        return InvalidArgument.at(child_pointer(pointer, missing["field"]), "this field is required")
-    what = what.replace("`", "")
-    return InvalidArgument.at(pointer, what[:1].lower() + what[1:])
-
-
-def _pointer(path: str) -> str:
-    """`$.points[3].vector[1]` as `/points/3/vector/1`; it ends where the decoder does not tell the key."""
-    pointer = ""
-    for field, index, unnamed in _STEP.findall(path):
-        if unnamed:
-            break
-        pointer = child_pointer(pointer, int(index) if index else field)
-    return pointer
+    return from_validation_error(exc)
 
 
 def _check_integer(value: Any, pointer: str) -> None:

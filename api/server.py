@@ -23,6 +23,7 @@ from vdb.errors import InvalidArgument, Unavailable
 
 from . import app, logs
 from .deps import Service
+from .transport import HttpProtocol
 
 _GRACE_S = 8  # less than the ten seconds that container runtimes wait before they kill
 _BACKLOG = 2048
@@ -80,7 +81,7 @@ async def _serve_all(servers: list[tuple[_Server, socket.socket]], greet: Callab
 def _server(application: Any) -> _Server:
     config = uvicorn.Config(
         application,
-        http="httptools",
+        http=HttpProtocol,
         ws="none",
         lifespan="off",
         log_config=None,

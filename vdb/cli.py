@@ -1,4 +1,4 @@
-"""The command line: `vdb serve`. Options win over the `VDB_*` variables, which win over the defaults."""
+"""The command line: `vdb serve`, `vdb check`. Options win over the `VDB_*` variables, which win over the defaults."""
 
 import argparse
 import sys
@@ -29,6 +29,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--metrics-port", type=int, help="loopback port that serves /metrics without a key")
     serve.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="least level of the log")
     serve.set_defaults(run=_serve)
+    check = commands.add_parser("check", help="verify every invariant of a data directory that no server uses")
+    check.add_argument("--data-dir", type=Path, help="directory of all data (default: ./data)")
+    check.set_defaults(run=_check)
     return parser
 
 
@@ -44,6 +47,14 @@ def _serve(given: argparse.Namespace) -> int:
     )
     serve(settings, lambda line: print(line, flush=True))
     return 0
+
+
+def _check(given: argparse.Namespace) -> int:
+    from vdb.storage.check_report import report_of  # LMDB is loaded by the commands that need it only
+
+    lines, is_sound = report_of(Settings.with_environment(data_dir=given.data_dir).data_dir)
+    print("\n".join(lines))
+    return 0 if is_sound else 1
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
 
 from vdb.client import wire
 from vdb.client.retry import Attempts, RetryPolicy
@@ -29,13 +28,7 @@ from vdb.types import Role
 T = TypeVar("T")
 
 
-class _UpsertHead(columns.UpsertHead):
-    """msgspec takes any value as `Raw`, null too, but none as `Raw | None`."""
-
-    payloads: list[Raw] | UnsetType = UNSET  # type: ignore[assignment]
-
-
-_BINARY: dict[str, type[Request]] = {"upsert": _UpsertHead, "search": columns.SearchHead}
+_BINARY: dict[str, type[Request]] = {"upsert": columns.UpsertHead, "search": columns.SearchHead}
 _REFUSED_TIMEOUT_S = 30.0
 _SEQUENCE_POLL_S = 0.005
 
@@ -123,12 +116,9 @@ def _request(sent: Call[Any]) -> Request:
     shape = sent.operation.request if sent.vectors is None else _BINARY[sent.operation.name]
     _judge(sent)
     try:
-        request = msgspec.json.decode(wire.encode(sent.fields), type=shape)
+        return msgspec.json.decode(wire.encode(sent.fields), type=shape)
     except msgspec.ValidationError as exc:
         raise from_validation_error(exc) from exc
-    if isinstance(request, columns.UpsertHead) and request.payloads is not UNSET:
-        request.payloads = [raw if raw is not None and bytes(raw) != b"null" else None for raw in request.payloads]
-    return request
 
 
 def _judge(sent: Call[Any]) -> None:

@@ -22,8 +22,9 @@ _NAME = "notes"
 _BATCH = 1000
 _N_PROCESSES = 2
 _N_QUERIES = 64
-_FRESH = 1 << 20
-"""How far apart the ids of two writing clients begin."""
+_FIRST = 100_000_000
+_FRESH = 1_000_000
+"""Where the ids of writing clients begin, and how far apart: all have nine digits, so that a prepared request fits any."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="vdb-bench-") as folder, Server(Path(folder)) as server:
         key = _load(server, given.n, given.dim, given.seed)
         server.await_kernels()
-        figures = _measure(server, key, given.n, given.dim, given.clients, given.seconds)
+        figures = _measure(server, key, given.dim, given.clients, given.seconds)
     return report.publish("single", arguments, given.results, figures)
 
 
@@ -52,13 +53,13 @@ def _load(server: Server, n: int, dimension: int, seed: int) -> str:
     return key
 
 
-def _measure(server: Server, key: str, n: int, dimension: int, n_clients: int, seconds: float) -> list[report.Figure]:
+def _measure(server: Server, key: str, dimension: int, n_clients: int, seconds: float) -> list[report.Figure]:
     port = server.port
     quiet = np.array(run_processes(1, _searcher, port, key, dimension, seconds)[1][0])
-    alone = np.array(run_processes(1, _writers, port, key, dimension, seconds, n, 1)[1][0])
+    alone = np.array(run_processes(1, _writers, port, key, dimension, seconds, _FIRST, 1)[1][0])
     cpu_s = server.cpu_s()
     n_each = max(1, n_clients // _N_PROCESSES)
-    first = n + _FRESH
+    first = _FIRST + _FRESH
     _, found = run_processes(_N_PROCESSES + 1, _mixed, port, key, dimension, seconds, first, n_each)
     busy, together = np.array(found[0]), np.concatenate(found[1:])
     cpu_s = server.cpu_s() - cpu_s
@@ -106,14 +107,21 @@ def _writers(
     def client(k: int) -> Callable[[], list[float]]:
         connection = Connection(port)
         start = first + (number * n_clients + k) * _FRESH
+        templates = [_template(key, start, vector) for vector in vectors]
+        place = b"p%d" % start
 
         def upsert(i: int) -> bytes:
-            return samples.binary_upsert(_NAME, key, start + i, vectors[i % _N_QUERIES][np.newaxis])
+            return templates[i % _N_QUERIES].replace(place, b"p%d" % (start + i), 1)
 
         return lambda: _ask(connection, upsert, seconds)
 
     calls = [client(k) for k in range(n_clients)]
     return lambda: [latency for latencies in run_threads(calls) for latency in latencies]
+
+
+def _template(key: str, number: int, vector: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]") -> bytes:
+    """A prepared upsert of one point; ids of equal length can be put in the place of its own."""
+    return samples.binary_upsert(_NAME, key, number, vector[np.newaxis])
 
 
 def _ask(connection: Connection, request_of: Callable[[int], bytes], seconds: float) -> list[float]:

@@ -198,7 +198,7 @@ def test_a_binary_upsert_carries_columns() -> None:
     )
     assert isinstance(request, columns.UpsertHead)
     assert request.ids == ["a", "b"]
-    assert request.payloads == [msgspec.Raw(b'{"x":1}'), None]
+    assert request.payloads == [msgspec.Raw(b'{"x":1}'), msgspec.Raw(b"null")]
     assert vectors is not None
     assert vectors.size == 6
 

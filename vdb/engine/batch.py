@@ -28,7 +28,7 @@ Pointer = Callable[[int, str], str]
 """JSON pointer of a field of the i-th point."""
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
-MAX_EPOCH_MS = 1 << 62
+_NULL = Raw(b"null")
 MAX_VERSION = (1 << 63) - 1
 
 
@@ -151,9 +151,9 @@ def check_payload(raw: Any, collection: CollectionDocument, limits: Limits, poin
 def check_payloads(
     payloads: Sequence[Any], collection: CollectionDocument, limits: Limits, pointer: Pointer
 ) -> list[bytes]:
-    """Every payload's JSON, checked."""
+    """Every payload's JSON, checked; null is none."""
     return [
-        check_payload(raw, collection, limits, pointer(i, "payload")) if raw is not None else b""
+        b"" if raw is None or raw == _NULL else check_payload(raw, collection, limits, pointer(i, "payload"))
         for i, raw in enumerate(payloads)
     ]
 

@@ -60,6 +60,7 @@ def _grants(
         if names is None:
             grants.append(None)
             continue
+        check_sharing(collection, caller, ())  # first: who may not grant learns nothing about the names
         ids = grantee_ids(services, collection, owner, names, batch.pointer(i, "shared_with"))
         check_sharing(collection, caller, ids)
         grants.append(ids)

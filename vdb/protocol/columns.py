@@ -32,7 +32,7 @@ class UpsertHead(Request):
     """Columns of a binary upsert; see the module."""
 
     ids: list[str]
-    payloads: list[Raw | None] | UnsetType = UNSET
+    payloads: list[Raw] | UnsetType = UNSET
     expires_at: list[datetime | None] | UnsetType = UNSET
     shared_with: list[list[str] | None] | UnsetType = UNSET
     if_version: list[int | None] | UnsetType = UNSET

@@ -59,6 +59,8 @@ def _examine(directory: DataDirectory, findings: Findings) -> None:
             for collection in collections:
                 if collection.state == ACTIVE:
                     _check_one(directory, collection, txn, findings)
+    except CorruptData as exc:
+        findings.add("catalog", exc.detail)
     finally:
         env.close()
 
@@ -80,6 +82,7 @@ def _folders(directory: DataDirectory) -> list[Path]:
 def _check_folders(directory: DataDirectory, collections: list[CollectionDocument], findings: Findings) -> None:
     """A folder for each active collection, none without a document; those half made or half removed may have one."""
     expected = {directory.collection_path(collection.id) for collection in collections}
+    expected |= {path.with_name(f"{path.name}.draft") for path in expected if not (path / "data.mdb").exists()}
     for path in _folders(directory):
         findings.expect(path in expected, f"collections/{path.name}", "no collection of the catalog has this folder")
 

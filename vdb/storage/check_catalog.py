@@ -40,6 +40,7 @@ SPACES = frozenset(
         Space.KEY, Space.KEY_HASH, Space.TENANT_KEY, Space.JOB,
     }
 )  # fmt: skip
+NUMBERED = frozenset({Space.COLLECTION, Space.TENANT, Space.JOB})
 JOB_KINDS = frozenset({"delete_by_filter", "delete_tenant"})
 JOB_STATES = frozenset({"queued", "running", "done", "failed"})
 
@@ -88,7 +89,7 @@ def _keys_of_unknown_space(txn: Transaction) -> Iterator[bytes]:
 def _documents(txn: Transaction, space: Space, shape: type[Document], findings: Findings) -> Iterator[Document]:
     """The documents of a space that decode and stand under their own id."""
     for key, value in store.iterate_prefix(txn, bytes((space,))):
-        where = f"{space.name.lower()} {_label(key[1:])}"
+        where = f"{space.name.lower()} {_label(space, key[1:])}"
         try:
             document = decode_document(value, shape)
         except CorruptData as exc:
@@ -105,9 +106,9 @@ def _number_key(space: Space, number: int) -> bytes:
     return number_key(space, number) if 0 < number < 1 << 32 else b""
 
 
-def _label(suffix: bytes) -> str:
-    """An id for people: the number of four bytes, text otherwise."""
-    return str(int.from_bytes(suffix, "big")) if len(suffix) == 4 else suffix.decode(errors="replace")
+def _label(space: Space, suffix: bytes) -> str:
+    """What follows the space in a key, for people."""
+    return str(int.from_bytes(suffix, "big")) if space in NUMBERED else suffix.decode(errors="replace")
 
 
 def _check_collection(txn: Transaction, document: CollectionDocument, findings: Findings) -> None:
@@ -181,8 +182,8 @@ def _check_names(txn: Transaction, findings: Findings) -> None:
         (Space.TENANT_NAME, Space.TENANT, TenantDocument),
     ):
         for key, value in store.iterate_prefix(txn, bytes((space,))):
-            where = f"{space.name.lower()} {_label(key[1:])}"
-            stored = txn.get(numbers.to_bytes() + value[::-1]) if len(value) == 4 else None
+            where = f"{space.name.lower()} {_label(space, key[1:])}"
+            stored = txn.get(number_key(numbers, decode_u32(value))) if len(value) == 4 else None
             if stored is None:
                 findings.add(where, "the name leads to nothing")
                 continue

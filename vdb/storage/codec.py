@@ -112,7 +112,11 @@ def encode_u32(number: int) -> bytes:
 
 
 def decode_u32(value: bytes) -> int:
-    return int(_U32.unpack(value)[0])
+    """The number; raises CorruptData when the value is not one."""
+    try:
+        return int(_U32.unpack(value)[0])
+    except struct.error as exc:
+        raise CorruptData("a stored number is not 4 bytes long") from exc
 
 
 def encode_u64(number: int) -> bytes:
@@ -120,8 +124,11 @@ def encode_u64(number: int) -> bytes:
 
 
 def decode_u64(value: bytes | None) -> int:
-    """The number, 0 where nothing is stored."""
-    return int(_U64.unpack(value)[0]) if value is not None else 0
+    """The number, 0 where nothing is stored; raises CorruptData when the value is not one."""
+    try:
+        return int(_U64.unpack(value)[0]) if value is not None else 0
+    except struct.error as exc:
+        raise CorruptData("a stored number is not 8 bytes long") from exc
 
 
 def encode_usage(n_points: int, n_bytes: int) -> bytes:
@@ -129,10 +136,13 @@ def encode_usage(n_points: int, n_bytes: int) -> bytes:
 
 
 def decode_usage(value: bytes | None) -> tuple[int, int]:
-    """(points, bytes), zeros where nothing is stored."""
+    """(points, bytes), zeros where nothing is stored; raises CorruptData when the value is no usage."""
     if value is None:
         return 0, 0
-    n_points, n_bytes = _USAGE.unpack(value)
+    try:
+        n_points, n_bytes = _USAGE.unpack(value)
+    except struct.error as exc:
+        raise CorruptData("a stored usage is not 16 bytes long") from exc
     return n_points, n_bytes
 
 

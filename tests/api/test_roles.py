@@ -1,0 +1,175 @@
+"""Every operation × every role. The table here is the one that docs/tenancy.md prints."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import vdb.testing
+from tests.api.live import Live
+from vdb.protocol.operations import OPERATIONS
+
+CALLERS = (
+    "no key", "wrong key", "expired key", "read", "write", "service", "service +", "admin", "admin +",
+)  # fmt: skip
+"""`+`: with a `Vdb-Tenant` header. Read and write keys belong to that tenant."""
+
+EXPECTED = {
+    "create_collection": "401 401 401 403 403 403 403 201 201",
+    "list_collections": "401 401 401 200 200 200 200 200 200",
+    "get_collection": "401 401 401 200 200 200 200 200 200",
+    "update_collection": "401 401 401 403 403 403 403 200 200",
+    "delete_collection": "401 401 401 403 403 403 403 200 200",
+    "upsert": "401 401 401 403 200 400 200 400 200",
+    "get_points": "401 401 401 200 200 400 200 400 200",
+    "delete_points": "401 401 401 403 200 400 200 400 200",
+    "scroll": "401 401 401 200 200 400 200 400 200",
+    "count": "401 401 401 200 200 400 200 400 200",
+    "update_payload": "401 401 401 403 200 400 200 400 200",
+    "share": "401 401 401 403 403 400 200 400 200",
+    "search": "401 401 401 200 200 400 200 400 200",
+    "create_tenant": "401 401 401 403 403 403 403 201 201",
+    "list_tenants": "401 401 401 403 403 403 403 200 200",
+    "get_tenant": "401 401 401 200 200 404 200 200 200",
+    "update_tenant": "401 401 401 403 403 403 403 200 200",
+    "delete_tenant": "401 401 401 403 403 403 403 200 200",
+    "create_key": "401 401 401 403 403 403 403 201 201",
+    "list_keys": "401 401 401 403 403 403 403 200 200",
+    "get_key": "401 401 401 403 403 403 403 200 200",
+    "rotate_key": "401 401 401 403 403 403 403 200 200",
+    "delete_key": "401 401 401 403 403 403 403 200 200",
+    "get_job": "401 401 401 200 200 404 200 200 200",
+    "list_jobs": "401 401 401 200 200 200 200 200 200",
+    "limits": "401 401 401 200 200 200 200 200 200",
+}
+
+CODES = {400: {"tenant_required"}, 401: {"unauthenticated", "key_expired"}, 403: {"forbidden", "sharing_forbidden"},
+         404: {"tenant_not_found", "job_not_found"}}  # fmt: skip
+
+Who = dict[str, str | None]
+Asked = tuple[tuple[str, ...], Any]
+DOCUMENT = Path(__file__).parents[2] / "docs" / "tenancy.md"
+POINT = {"id": "a", "vector": [1, 0, 0], "payload": {"lang": "en"}}
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def live() -> Iterator[Live]:
+    """A server with the collection `notes`, the tenants `acme` and `globex`, and a point of acme's."""
+    with vdb.testing.server(compile_kernels=False) as server:
+        live = Live(server)
+        live.must("create_collection", (), {"name": "notes", "dimension": 3})
+        live.must("create_tenant", (), {"name": "globex"})
+        live.must("upsert", ("notes",), {"points": [POINT]}, tenant="acme")
+        yield live
+
+
+@pytest.fixture(scope="module")
+def callers(live: Live) -> dict[str, Who]:
+    """Key and tenant header of every caller."""
+    service = live.key("service")
+    return {
+        "no key": {"key": ""},
+        "wrong key": {"key": "vdb_" + "x" * 43},
+        "expired key": {"key": live.key("write", "acme", expires_at="2020-01-01T00:00:00Z")},
+        "read": {"key": live.key("read", "acme")},
+        "write": {"key": live.key("write", "acme")},
+        "service": {"key": service},
+        "service +": {"key": service, "tenant": "acme"},
+        "admin": {"key": None},
+        "admin +": {"key": None, "tenant": "acme"},
+    }
+
+
+def _name(live: Live) -> str:
+    return f"thing{next(_numbers)}"
+
+
+def _collection(live: Live) -> str:
+    return str(live.must("create_collection", (), {"name": _name(live), "dimension": 3})["name"])
+
+
+def _tenant(live: Live) -> str:
+    return str(live.must("create_tenant", (), {"name": _name(live)})["name"])
+
+
+def _key(live: Live) -> str:
+    return str(live.must("create_key", (), {"role": "read", "tenant": "globex"})["id"])
+
+
+def _job(live: Live) -> str:
+    body = {"filter": {"field": "lang", "eq": "none"}}
+    return str(live.must("delete_points", ("notes",), body, tenant="acme")["id"])
+
+
+REQUESTS: dict[str, Callable[[Live], Asked]] = {
+    "create_collection": lambda live: ((), {"name": _name(live), "dimension": 3}),
+    "list_collections": lambda live: ((), None),
+    "get_collection": lambda live: (("notes",), None),
+    "update_collection": lambda live: ((_collection(live),), {"tenants": ["acme"]}),
+    "delete_collection": lambda live: ((_collection(live),), None),
+    "upsert": lambda live: (("notes",), {"points": [POINT]}),
+    "get_points": lambda live: (("notes",), {"ids": ["a"]}),
+    "delete_points": lambda live: (("notes",), {"ids": ["b"]}),
+    "scroll": lambda live: (("notes",), {}),
+    "count": lambda live: (("notes",), {}),
+    "update_payload": lambda live: (("notes",), {"points": [{"id": "a", "payload": {"year": 2024}}]}),
+    "share": lambda live: (("notes",), {"action": "grant", "ids": ["a"], "to": ["globex"]}),
+    "search": lambda live: (("notes",), {"vector": [1, 0, 0]}),
+    "create_tenant": lambda live: ((), {"name": _name(live)}),
+    "list_tenants": lambda live: ((), None),
+    "get_tenant": lambda live: (("acme",), None),
+    "update_tenant": lambda live: ((_tenant(live),), {"quota": {"points": 5}}),
+    "delete_tenant": lambda live: ((_tenant(live),), None),
+    "create_key": lambda live: ((), {"role": "read", "tenant": "globex"}),
+    "list_keys": lambda live: ((), None),
+    "get_key": lambda live: ((_key(live),), None),
+    "rotate_key": lambda live: ((_key(live),), {}),
+    "delete_key": lambda live: ((_key(live),), None),
+    "get_job": lambda live: ((_job(live),), None),
+    "list_jobs": lambda live: ((), None),
+    "limits": lambda live: ((), None),
+}
+
+
+def test_the_tables_name_every_operation() -> None:
+    names = [operation.name for operation in OPERATIONS]
+    assert list(EXPECTED) == names
+    assert list(REQUESTS) == names
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_every_role_gets_its_status(live: Live, callers: dict[str, Who], name: str) -> None:
+    found = {}
+    for caller in CALLERS:
+        path, body = REQUESTS[name](live)
+        reply = live.run(name, path, body, **callers[caller])
+        found[caller] = str(reply.status)
+        if reply.status >= 400:
+            assert reply.code in CODES[reply.status], caller
+    assert found == dict(zip(CALLERS, EXPECTED[name].split(), strict=True))
+
+
+def test_a_refused_key_is_told_how_to_authenticate(live: Live, callers: dict[str, Who]) -> None:
+    replies = {caller: live.run("limits", **callers[caller]) for caller in CALLERS[:3]}
+    assert {reply.headers["www-authenticate"] for reply in replies.values()} == {"Bearer"}
+    codes = {caller: reply.code for caller, reply in replies.items()}
+    assert codes == {"no key": "unauthenticated", "wrong key": "unauthenticated", "expired key": "key_expired"}
+
+
+def test_metrics_are_for_admins_and_health_for_everyone(live: Live, callers: dict[str, Who]) -> None:
+    statuses = [live.ask("GET", "/metrics", **callers[caller]).status for caller in CALLERS]
+    assert statuses == [401, 401, 401, 403, 403, 403, 403, 200, 200]
+    assert {live.ask("GET", path, key="").status for path in ("/healthz", "/readyz", "/openapi.json")} == {200}
+
+
+def test_the_document_prints_this_table() -> None:
+    rows = [line for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    assert ["Operation", *CALLERS] in cells
+    printed = {row[0].strip("`"): " ".join(row[1:]) for row in cells if len(row) == len(CALLERS) + 1}
+    printed.pop("Operation")
+    assert printed == EXPECTED

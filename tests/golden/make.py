@@ -1,0 +1,171 @@
+"""Writes tests/golden/v1: a small data directory of format 1, and what every caller must read from it.
+
+    python -m tests.golden.make
+
+Clock and secrets are fixed, so that a second run makes the same documents. Run it only when a format version is new:
+the point of a golden directory is that the release which introduced the format wrote it.
+"""
+
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from hashlib import sha256
+from itertools import count
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import msgspec
+
+from tests.engine.driver import Driver, opened
+from vdb.protocol.requests import (
+    DeletePoints,
+    Empty,
+    ListPage,
+    PayloadChange,
+    RotateKey,
+    Scroll,
+    UpdatePayload,
+)
+from vdb.storage.directory import DataDirectory
+from vdb.storage.env import Environment
+from vdb.types import FieldType, Metric, Role, Sharing
+
+HERE = Path(__file__).parent
+DIRECTORY, EXPECTED = HERE / "v1", HERE / "v1.json"
+ADMIN_KEY = "golden-admin-key-of-format-1"
+MADE_AT = datetime(2026, 1, 1, tzinfo=UTC)
+EXPIRED_AT = datetime(2026, 1, 2, tzinfo=UTC)
+EXPIRES_AT = datetime(2100, 1, 1, tzinfo=UTC)
+TENANTS = ("acme", "globex", "initech")
+COLLECTIONS = ("notes", "shapes")
+
+
+@contextmanager
+def fixed_clock_and_secrets() -> Iterator[None]:
+    """Time stands still, and what should be random is counted."""
+    numbers = count()
+
+    def draw(n: int) -> bytes:
+        return sha256(b"golden %d" % next(numbers)).digest()[:n]
+
+    with (
+        mock.patch.object(time, "time_ns", lambda: int(MADE_AT.timestamp()) * 10**9),
+        mock.patch.object(secrets, "token_bytes", draw),
+        mock.patch.object(secrets, "token_hex", lambda n: draw(n).hex()),
+        mock.patch.object(secrets, "token_urlsafe", lambda n: draw(n).hex()),
+    ):
+        yield
+
+
+def fill(driver: Driver) -> dict[str, str]:
+    """Write something of every kind; the secrets of the keys by name."""
+    for name in TENANTS:
+        driver.create_tenant(name, *((1_000, 1_000_000) if name == "globex" else (None, None)))
+    driver.create("notes", dimension=4, metric=Metric.COSINE)
+    fields = {"sides": FieldType.INTEGER, "name": FieldType.STRING, "drawn": FieldType.DATETIME}
+    driver.create(
+        "shapes", dimension=3, metric=Metric.L2, sharing=Sharing.TENANTS, fields=fields, tenants=["acme", "globex"]
+    )
+    _fill_notes(driver)
+    _fill_shapes(driver)
+    job = driver.run("delete_points", "initech", ("notes",), DeletePoints(filter={"field": "draft", "eq": True}))
+    assert driver.finish_job(job).state == "done"
+    return _make_keys(driver)
+
+
+def _fill_notes(driver: Driver) -> None:
+    driver.upsert(
+        "acme", "notes", ["a1", "a2", "ä3"], [[1, 0, 0, 0], [0, 1, 0, 0], [0.5, 0.5, 0.25, -2]],
+        payloads=[{"lang": "en", "year": 2020}, {"text": "zwölf", "tags": ["x", "y"]}, {"deep": {"er": [1, {"a": None}]}}],
+    )  # fmt: skip
+    driver.upsert("acme", "notes", ["no-vector"], payloads=[{"only": "payload"}])
+    driver.upsert("acme", "notes", ["zero"], [[0, 0, 0, 0]])
+    driver.upsert("globex", "notes", ["a1", "for-all"], [[0, 0, 1, 0], [0, 0, 0, 1]])
+    driver.upsert("globex", "notes", ["later", "gone"], [[1, 1, 0, 0]] * 2, expires_at=[EXPIRES_AT, EXPIRED_AT])
+    driver.upsert("initech", "notes", [f"i{i}" for i in range(6)], [[i + 1, 1, 0, 0] for i in range(6)],
+                  payloads=[{"draft": i % 2 == 0} for i in range(6)])  # fmt: skip
+    driver.share("globex", "notes", ["for-all"], ["*"])
+    driver.share("acme", "notes", ["a1", "no-vector"], ["globex", "initech"])
+    driver.share("acme", "notes", ["a1"], ["initech"], "revoke")
+    driver.upsert("acme", "notes", ["a2"], [[0, 2, 0, 0]], payloads=[{"text": "changed"}])
+    change = PayloadChange(id="a1", payload=msgspec.Raw(b'{"year":2021,"lang":null,"new":true}'))
+    driver.run("update_payload", "acme", ("notes",), UpdatePayload(points=[change]))
+
+
+def _fill_shapes(driver: Driver) -> None:
+    names = ["triangle", "square", "pentagon"]
+    driver.upsert(
+        "acme", "shapes", names, [[i, 2 * i, -i] for i in range(3)],
+        payloads=[{"sides": i + 3, "name": name, "drawn": "2025-05-05T05:05:05Z"} for i, name in enumerate(names)],
+        shared_with=[["globex"], [], ["*"]],
+    )  # fmt: skip
+    driver.upsert("globex", "shapes", ["circle"], [[1.5, 2.5, 3.5]], expires_at=[EXPIRES_AT], shared_with=[["acme"]])
+    driver.delete("acme", "shapes", ["square"])
+
+
+def _make_keys(driver: Driver) -> dict[str, str]:
+    made = {
+        "writer": driver.create_key(Role.WRITE, "acme", name="writer"),
+        "reader": driver.create_key(Role.READ, "globex", name="reader", expires_at=EXPIRES_AT),
+        "server": driver.create_key(Role.SERVICE, name="server"),
+        "expired": driver.create_key(Role.WRITE, "globex", name="expired", expires_at=EXPIRED_AT),
+    }
+    keys = {name: str(answer.key) for name, answer in made.items()}
+    rotated = driver.run("rotate_key", None, (made["writer"].id,), RotateKey(grace_s=3600))
+    driver.engine.authenticate(str(rotated.key), None)
+    return keys | {"writer": str(rotated.key), "replaced": keys["writer"]}
+
+
+def contents(driver: Driver) -> dict[str, Any]:
+    """Everything that can be read, as JSON values."""
+    found: dict[str, Any] = {
+        "collections": [driver.run("get_collection", None, (name,), Empty()) for name in COLLECTIONS],
+        "tenants": driver.run("list_tenants", None, (), ListPage()).tenants,
+        "keys": driver.run("list_keys", None, (), ListPage()).keys,
+        "jobs": driver.run("list_jobs", None, (), ListPage()).jobs,
+        "points": {},
+        "nearest": {},
+    }
+    for collection in COLLECTIONS:
+        for tenant in TENANTS if collection == "notes" else TENANTS[:2]:
+            request = Scroll(scope="visible", with_vector=True, vector_encoding="base64")
+            found["points"][f"{collection} {tenant}"] = driver.run("scroll", tenant, (collection,), request)
+            query = [1.0, 2.0, 3.0, 4.0][: 4 if collection == "notes" else 3]
+            found["nearest"][f"{collection} {tenant}"] = driver.found(tenant, collection, query)
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(found))
+    return plain
+
+
+def copy_compacted(source: Path, target: Path) -> None:
+    """The directory as small as it gets: no free pages, no lock files."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(mode=0o700)
+    shutil.copy(source / "secret", target / "secret")
+    directory = DataDirectory(source)
+    for path in (directory.catalog_path, *sorted(directory.collections_path.iterdir())):
+        copy = target / path.relative_to(source)
+        copy.mkdir(parents=True)
+        env = Environment(path, map_bytes=1 << 20, max_map_bytes=1 << 20, read_only=True)
+        env.copy_to(copy)
+        env.close()
+    directory.close()
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "data"
+        with fixed_clock_and_secrets(), opened(path, admin_key=ADMIN_KEY) as driver:
+            keys = fill(driver)
+        copy_compacted(path, DIRECTORY)
+        with opened(path, admin_key=ADMIN_KEY) as driver:
+            expected = {"secrets": keys, **contents(driver)}
+    EXPECTED.write_bytes(msgspec.json.format(msgspec.json.encode(expected), indent=1) + b"\n")
+
+
+if __name__ == "__main__":
+    main()

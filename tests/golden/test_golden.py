@@ -1,0 +1,61 @@
+"""This release reads the directories that earlier releases wrote."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.engine.driver import opened
+from tests.golden.make import ADMIN_KEY, DIRECTORY, EXPECTED, contents
+from vdb.errors import KeyExpired, Unauthenticated
+from vdb.storage.check import check_directory
+from vdb.types import Role
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A copy to open; version control does not keep the secret's mode."""
+    shutil.copytree(DIRECTORY, tmp_path / "data")
+    (tmp_path / "data" / "secret").chmod(0o600)
+    return tmp_path / "data"
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.json.decode(EXPECTED.read_bytes())
+    return found
+
+
+def test_the_golden_directory_of_format_1_is_sound(directory: Path) -> None:
+    assert check_directory(directory) == []
+
+
+def test_everything_in_the_golden_directory_reads_as_it_was_written(directory: Path, expected: dict[str, Any]) -> None:
+    with opened(directory, admin_key=ADMIN_KEY) as driver:
+        found = contents(driver)
+    assert found == {name: value for name, value in expected.items() if name != "secrets"}
+
+
+def test_keys_of_the_golden_directory_are_accepted_and_refused_as_before(
+    directory: Path, expected: dict[str, Any]
+) -> None:
+    keys = expected["secrets"]
+    with opened(directory, admin_key=ADMIN_KEY) as driver:
+        authenticate = driver.engine.authenticate
+        assert authenticate(ADMIN_KEY, None).role is Role.ADMIN
+        assert (authenticate(keys["writer"], None).tenant, authenticate(keys["reader"], None).role) == ("acme", "read")
+        assert authenticate(keys["server"], "initech").tenant_id == 3
+        with pytest.raises(KeyExpired):
+            authenticate(keys["expired"], None)
+        with pytest.raises(Unauthenticated, match="not known"):
+            authenticate(keys["replaced"], None)
+
+
+def test_the_golden_directory_takes_writes_and_stays_sound(directory: Path) -> None:
+    with opened(directory, admin_key=ADMIN_KEY) as driver:
+        assert driver.upsert("acme", "notes", ["a1", "new"], [[1, 2, 3, 4], [4, 3, 2, 1]]) == 13
+        assert driver.found("acme", "notes", [4, 3, 2, 1], limit=1) == ["new"]
+        assert driver.create("more").id == 3
+    assert check_directory(directory) == []

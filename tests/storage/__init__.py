@@ -1,0 +1,1 @@
+"""Tests of storage: layouts, environments, the check of a directory."""

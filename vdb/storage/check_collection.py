@@ -1,0 +1,254 @@
+"""Invariants of one collection: records, and the indexes, counts and counters that follow from them.
+
+One pass in key order. Each record is checked against its index entries; an index with more entries than the records
+account for is then walked on its own, to name those that lead nowhere. Memory: one bit per pid ever given out.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from zlib import crc32
+
+import numpy as np
+
+from vdb.config import Limits
+from vdb.errors import CorruptData, VdbError
+from vdb.protocol.strict_json import decode_payload
+from vdb.storage.catalog import CollectionDocument, iterate_prefix
+from vdb.storage.check_catalog import check_meta
+from vdb.storage.codec import Record, decode_record, decode_u32, decode_usage
+from vdb.storage.env import Transaction
+from vdb.storage.faults import Findings
+from vdb.storage.keyspace import (
+    EVERYONE_ID,
+    META_COLLECTION,
+    META_FORMAT,
+    META_N_POINTS,
+    META_NEXT_PID,
+    META_SEQUENCE,
+    Space,
+    expiry_key,
+    expiry_of,
+    grant_key,
+    pair_of,
+    point_id_prefix,
+    record_key,
+    vector_key,
+)
+from vdb.storage.meta import read_counters, read_number
+from vdb.storage.points import LAST_PID, has_any, read_usage
+
+META_KEYS = frozenset({META_FORMAT, META_SEQUENCE, META_NEXT_PID, META_COLLECTION, META_N_POINTS})
+KEY_BYTES = {Space.RECORD: 9, Space.VECTOR: 9, Space.GRANT: 9, Space.EXPIRY: 13, Space.USAGE: 5}
+SPACES = frozenset({Space.META, Space.POINT_ID, *KEY_BYTES})
+INDEXES = (Space.POINT_ID, Space.VECTOR, Space.GRANT, Space.EXPIRY)
+LIMITS = Limits()
+
+
+def check_collection(
+    txn: Transaction,
+    collection: CollectionDocument,
+    tenant_exists: Callable[[int], bool],
+    findings: Findings,
+) -> None:
+    """Check everything in a collection's environment; raises CorruptData when its counters cannot be read."""
+    where = f"collection {collection.name}"
+    check_meta(txn, META_KEYS, where, findings)
+    owner = read_number(txn, META_COLLECTION)
+    findings.expect(owner == collection.id, where, f"its environment says that it is collection {owner}")
+    sequence, next_pid, n_points = read_counters(txn)
+    if next_pid > LAST_PID:
+        raise CorruptData(f"its counter of pids is {next_pid}")
+    _Check(txn, collection, tenant_exists, findings, where, sequence, next_pid, n_points).run()
+
+
+@dataclass(slots=True)
+class _Check:
+    txn: Transaction
+    collection: CollectionDocument
+    tenant_exists: Callable[[int], bool]
+    findings: Findings
+    where: str
+    sequence: int
+    next_pid: int
+    n_points: int
+    owner: int = -1
+    owner_points: int = 0
+    owner_bytes: int = 0
+    is_owner_readable: bool = True
+    n_records: int = 0
+    n_entries: dict[Space, int] = field(default_factory=lambda: dict.fromkeys(INDEXES, 0))
+    n_expected: dict[Space, int] = field(default_factory=lambda: dict.fromkeys(INDEXES, 0))
+    known_tenants: dict[int, bool] = field(default_factory=dict)
+    seen_pids: bytearray = field(default_factory=bytearray)
+
+    def run(self) -> None:
+        self.seen_pids = bytearray((self.next_pid >> 3) + 1)
+        self._walk()
+        self._end_owner()
+        self.findings.n_points += self.n_records
+        self._expect(self.n_points == self.n_records, "", f"it counts {self.n_points} points, not {self.n_records}")
+        for space, is_led in (
+            (Space.POINT_ID, self._leads_id),
+            (Space.VECTOR, self._leads_vector),
+            (Space.GRANT, self._leads_grant),
+            (Space.EXPIRY, self._leads_expiry),
+        ):
+            if self.n_entries[space] != self.n_expected[space]:
+                self._name_strays(space, is_led)
+        self._check_usages()
+
+    def _expect(self, is_right: bool, place: str, what: str) -> None:
+        if not is_right:
+            self.findings.add(f"{self.where}{place}", what)
+
+    def _walk(self) -> None:
+        """Every key: records are checked, index entries counted, the rest is of no known space."""
+        with self.txn.cursor() as cursor:
+            for key, value in cursor.iternext():
+                space = key[0]
+                if space == Space.RECORD and len(key) == KEY_BYTES[Space.RECORD]:
+                    self._check_record(*pair_of(key), value)
+                elif space not in SPACES or len(key) != KEY_BYTES.get(Space(space), len(key)):
+                    self._expect(False, "", f"key {key.hex()} is of no known space")
+                elif space in self.n_entries:
+                    self.n_entries[Space(space)] += 1
+
+    # Records
+
+    def _check_record(self, owner: int, pid: int, value: bytes) -> None:
+        self._begin_owner(owner)
+        self.n_records += 1
+        self.owner_points += 1
+        place = f" point {owner}/{pid}"
+        self._check_pid(pid, place)
+        try:
+            record = decode_record(value)
+        except CorruptData as exc:
+            self.is_owner_readable = False
+            self._expect(False, place, exc.detail)
+            return
+        self.owner_bytes += record.n_bytes + (4 * self.collection.dimension if record.has_vector else 0)
+        self._check_numbers(record, place)
+        self._check_payload(record, place)
+        self._check_vector(owner, pid, record, place)
+        self._check_entries(owner, pid, record, place)
+
+    def _check_pid(self, pid: int, place: str) -> None:
+        if pid >= self.next_pid:
+            self._expect(False, place, f"its pid lies beyond the counter, {self.next_pid}")
+            return
+        byte, bit = pid >> 3, 1 << (pid & 7)
+        self._expect(not self.seen_pids[byte] & bit, place, "another owner has a point of this pid")
+        self.seen_pids[byte] |= bit
+
+    def _check_numbers(self, record: Record, place: str) -> None:
+        self._expect(0 < record.version <= self.sequence, place, f"its version {record.version} was never written")
+        self._expect(record.vector_version <= record.version, place, "its vector is newer than itself")
+        self._expect(record.expires_at_ms >= 0, place, "its expiry is negative")
+        self._expect(1 <= len(record.id) <= LIMITS.max_id_bytes, place, "its id is not 1 to 256 bytes long")
+
+    def _check_payload(self, record: Record, place: str) -> None:
+        self._expect(len(record.payload) <= LIMITS.max_payload_bytes, place, "its payload is too large")
+        try:
+            record.id.decode()
+            if record.payload:
+                decode_payload(record.payload, "")
+        except (VdbError, UnicodeDecodeError) as exc:
+            self._expect(False, place, f"its id or payload is not well formed: {exc}")
+
+    def _check_vector(self, owner: int, pid: int, record: Record, place: str) -> None:
+        vector = self.txn.get(vector_key(owner, pid))
+        if not record.has_vector:
+            self._expect(vector is None, place, "it has a vector, though its record says that it has none")
+            return
+        self.n_expected[Space.VECTOR] += 1
+        if vector is None:
+            self._expect(False, place, "its vector is missing")
+        elif len(vector) != 4 * self.collection.dimension:
+            self._expect(False, place, f"its vector has {len(vector)} bytes")
+        elif crc32(vector) != record.vector_checksum:
+            self._expect(False, place, "the vector's checksum does not match its bytes")
+        else:
+            self._expect(bool(np.isfinite(np.frombuffer(vector, "<f4")).all()), place, "its vector is not finite")
+
+    def _check_entries(self, owner: int, pid: int, record: Record, place: str) -> None:
+        """The record's entries in the id, expiry and grant indexes."""
+        shared = record.shared
+        self._expect(shared == tuple(sorted(set(shared) - {owner})), place, "its grants are not in order")
+        self._expect_entry(Space.POINT_ID, point_id_prefix(owner) + record.id, pid, place)
+        if record.expires_at_ms > 0:
+            self._expect_entry(Space.EXPIRY, expiry_key(record.expires_at_ms, pid), owner, place)
+        for grantee in shared:
+            self._expect_entry(Space.GRANT, grant_key(grantee, pid), owner, place)
+            self._expect(self._is_tenant(grantee), place, f"tenant {grantee}, to whom it is granted, is gone")
+
+    def _expect_entry(self, space: Space, key: bytes, number: int, place: str) -> None:
+        self.n_expected[space] += 1
+        value = self.txn.get(key)
+        is_right = value is not None and len(value) == 4 and decode_u32(value) == number
+        self._expect(is_right, place, f"its entry in the index {space.name.lower()} is missing or wrong")
+
+    def _is_tenant(self, tenant: int) -> bool:
+        if tenant == EVERYONE_ID:
+            return True
+        if tenant not in self.known_tenants:
+            self.known_tenants[tenant] = self.tenant_exists(tenant)
+        return self.known_tenants[tenant]
+
+    # Owners
+
+    def _begin_owner(self, owner: int) -> None:
+        if owner == self.owner:
+            return
+        self._end_owner()
+        self.owner, self.owner_points, self.owner_bytes, self.is_owner_readable = owner, 0, 0, True
+        is_tenant = owner != EVERYONE_ID and self._is_tenant(owner)
+        self._expect(is_tenant, f" owner {owner}", "the tenant is gone, its points are not")
+
+    def _end_owner(self) -> None:
+        """The owner's usage is the sum over its records; unknown while one of them cannot be read."""
+        if self.owner < 0 or not self.is_owner_readable:
+            return
+        stored = read_usage(self.txn, self.owner)
+        found = (self.owner_points, self.owner_bytes)
+        self._expect(stored == found, f" owner {self.owner}", f"its usage is stored as {stored}, but is {found}")
+
+    def _check_usages(self) -> None:
+        """No usage is stored for who owns nothing."""
+        for key, value in iterate_prefix(self.txn, bytes((Space.USAGE,))):
+            owner = int.from_bytes(key[1:5], "big")
+            is_right = has_any(self.txn, Space.RECORD, owner) and decode_usage(value) > (0, 0)
+            self._expect(is_right, f" owner {owner}", "it has a usage, but no points")
+
+    # Index entries that no record accounts for
+
+    def _name_strays(self, space: Space, is_led: Callable[[bytes, bytes], bool]) -> None:
+        for key, value in iterate_prefix(self.txn, bytes((space,))):
+            try:
+                is_right = is_led(key, value)
+            except CorruptData:
+                continue  # the record it leads to is reported already
+            self._expect(is_right, "", f"entry {key.hex()} of the index {space.name.lower()} leads to no such point")
+
+    def _record(self, owner: int, pid: int) -> Record | None:
+        value = self.txn.get(record_key(owner, pid))
+        return None if value is None else decode_record(value)
+
+    def _leads_id(self, key: bytes, value: bytes) -> bool:
+        owner = int.from_bytes(key[1:5], "big")
+        record = self._record(owner, decode_u32(value)) if len(value) == 4 else None
+        return record is not None and record.id == key[5:]
+
+    def _leads_vector(self, key: bytes, value: bytes) -> bool:
+        record = self._record(*pair_of(key))
+        return record is not None and record.has_vector
+
+    def _leads_grant(self, key: bytes, value: bytes) -> bool:
+        grantee, pid = pair_of(key)
+        record = self._record(decode_u32(value), pid) if len(value) == 4 else None
+        return record is not None and grantee in record.shared
+
+    def _leads_expiry(self, key: bytes, value: bytes) -> bool:
+        expires_at_ms, pid = expiry_of(key)
+        record = self._record(decode_u32(value), pid) if len(value) == 4 else None
+        return record is not None and record.expires_at_ms == expires_at_ms
