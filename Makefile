@@ -37,7 +37,7 @@ check: $(INSTALLED)
 	$(BIN)/lint-imports
 
 demo: $(INSTALLED)
-	@$(BIN)/python -m bench.demo
+	@$(BIN)/python -m bench demo
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix $(CODE)

@@ -18,6 +18,7 @@ from vdb.protocol.requests import Request
 from vdb.types import Caller, Role
 
 from .decode import Vectors, decode_body, decode_query
+from .delivery import Delivery
 from .encode import JSON, TEXT, Reply, encode
 from .errors import OK, problem, success_of, unexpected
 from .exchange import Exchange
@@ -38,6 +39,7 @@ class Service:
         self.metrics = RequestMetrics()
         self._limits = settings.limits
         self._pool = ThreadPoolExecutor(settings.n_readers, thread_name_prefix="vdb-reader")
+        self._delivery = Delivery()
         self._n_waiting = 0
 
     def close(self) -> None:
@@ -120,7 +122,7 @@ class Service:
             if isinstance(answer, bytes):
                 return answer
         # A write that is queued is made, whatever becomes of the caller.
-        return encode(await asyncio.shield(asyncio.wrap_future(answer)))
+        return encode(await self._delivery.wait(answer))
 
     def _run_in_thread(
         self, name: str, caller: Caller, path: tuple[str, ...], request: Request, vectors: Vectors | None

@@ -75,17 +75,20 @@ class HttpAccess:
 
 
 class EngineAccess:
-    """An engine in this process; every role, as the caller says. Safe for any number of threads."""
+    """An engine in this process, for one role; `tenant` is the one it acts for. Safe for any number of threads."""
 
-    def __init__(self, engine: Engine, role: Role) -> None:
+    def __init__(self, engine: Engine, role: Role, tenant: str | None = None) -> None:
         self._engine = engine
         self._role = role
+        self._tenant = tenant
 
     def run(self, operation: str, path: tuple[str, ...], body: Body, tenant: str | None = None) -> Answer:
         """Raises Refused; an engine's answer is never lost."""
         request = msgspec.json.decode(json.dumps(body), type=BY_NAME[operation].request)
         try:
-            answer = self._engine.run(operation, self._engine.local_caller(self._role, tenant), path, request)
+            answer = self._engine.run(
+                operation, self._engine.local_caller(self._role, tenant or self._tenant), path, request
+            )
             if isinstance(answer, Future):
                 answer = answer.result()
         except VdbError as exc:

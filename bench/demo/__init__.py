@@ -1,5 +1,6 @@
-"""`make demo`: two tenants and one shared set of real sentences on a real server, and a proof on screen that they
-stay apart. `python -m bench.demo` runs it; the sample and its licence are in `data/`.
+"""Two tenants and one shared set of real sentences, and a proof on screen that the tenants stay apart.
+
+`make demo` runs it on a server of its own; the sample and its licence are in `data/`.
 """
 
 from collections.abc import Sequence

@@ -72,7 +72,7 @@ def test_the_engine_points_into_the_body(engine: StubEngine, keys: dict[str, str
 
     assert upsert('{"id":"b","vector":[1]}') == (400, "dimension_mismatch", ["/points/1/vector"])
     assert upsert('{"id":"a"}')[1] == "duplicate_id"
-    assert upsert('{"id":"b","payload":{"x":1,"x":2}}') == (400, "duplicate_key", ["/points/1/payload"])
+    assert upsert('{"id":"b","payload":{"x":1,"x":2}}') == (400, "duplicate_key", ["/points/1/payload/x"])
     assert upsert('{"id":"b","payload":{"x":9223372036854775808}}')[:2] == (400, "integer_out_of_range")
     deep = '{"x":' * 40 + "1" + "}" * 40
     assert upsert('{"id":"b","payload":' + deep + "}")[:2] == (400, "nested_too_deep")

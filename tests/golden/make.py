@@ -81,7 +81,7 @@ def fill(driver: Driver) -> dict[str, str]:
 def _fill_notes(driver: Driver) -> None:
     driver.upsert(
         "acme", "notes", ["a1", "a2", "ä3"], [[1, 0, 0, 0], [0, 1, 0, 0], [0.5, 0.5, 0.25, -2]],
-        payloads=[{"lang": "en", "year": 2020}, {"text": "zwölf", "tags": ["x", "y"]}, {"deep": {"er": [1, {"a": None}]}}],
+        payloads=[{"lang": "en", "year": 2020}, {"text": "zwölf", "tags": ["x", "y"]}, {"a": {"b": [1, {"c": None}]}}],
     )  # fmt: skip
     driver.upsert("acme", "notes", ["no-vector"], payloads=[{"only": "payload"}])
     driver.upsert("acme", "notes", ["zero"], [[0, 0, 0, 0]])

@@ -40,9 +40,9 @@ def fast_outcome(raw: bytes, pointer: str = "/p") -> object:
 @pytest.mark.parametrize(
     ("raw", "error", "pointer"),
     [
-        (b'{"a":1,"a":1}', DuplicateKey, "/p"),
-        (b'{"a":1,"\\u0061":2}', DuplicateKey, "/p"),
-        (b'{"x":[{"a" :1, "b":":", "a"\n:2}]}', DuplicateKey, "/p"),
+        (b'{"a":1,"a":1}', DuplicateKey, "/p/a"),
+        (b'{"a":1,"\\u0061":2}', DuplicateKey, "/p/a"),
+        (b'{"x":[{"a" :1, "b":":", "a"\n:2}]}', DuplicateKey, "/p/x/0/a"),
         (b'{"a":[0,9223372036854775808]}', IntegerOutOfRange, "/p/a/1"),
         (b'{"a":-9223372036854775809}', IntegerOutOfRange, "/p/a"),
         (b'{"a/b":{"~":' + b"9" * 5000 + b"}}", IntegerOutOfRange, "/p/a~1b/~0"),

@@ -135,13 +135,16 @@ def delete_key(services: Services, caller: Caller, path: tuple[str, ...], reques
 
 
 def ensure_admin_key(services: Services) -> str | None:
-    """At start: accept the configured admin key, or make the first one; returns a secret that was made now."""
+    """At start: accept the configured admin key, or make the first one; returns a secret that was made now.
+
+    The configured key may use the disk's reserve: on a full disk somebody must be able to come in and delete.
+    """
     configured = services.settings.admin_key
     if configured:
         check_secret(configured)
-        services.catalog.write(lambda group: _put_environment_key(services, group, configured))
+        services.catalog.write(lambda group: _put_environment_key(services, group, configured), frees_space=True)
         return None
-    services.catalog.write(lambda group: _drop_environment_key(services, group))
+    services.catalog.write(lambda group: _drop_environment_key(services, group), frees_space=True)
     with services.catalog.env.read() as txn:
         if any(key.role is Role.ADMIN for key in store.iterate_documents(txn, Space.KEY, KeyDocument)):
             return None
@@ -185,7 +188,7 @@ def save_last_used(services: Services) -> None:
             if document is not None and document.last_used_at_ms < used_ms:
                 store.put_key(group.txn, replace(document, last_used_at_ms=used_ms))
 
-    services.catalog.write(apply)
+    services.catalog.write(apply, frees_space=True)  # of bounded size, and a stop on a full disk must not fail
 
 
 def _answer(services: Services, document: KeyDocument, secret: str | None = None) -> answers.Key:

@@ -49,11 +49,15 @@ def child_pointer(pointer: str, key: str | int) -> str:
 def decode(raw: bytes | memoryview, pointer: str = "") -> object:
     """Decode one JSON document exactly and slowly; errors point below `pointer`, where the document stands."""
 
+    has_duplicates = False
+
     def members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        nonlocal has_duplicates
         found = dict(pairs)
-        if len(found) != len(pairs):
-            _refuse_duplicate(pairs, pointer)
-        return found
+        if len(found) == len(pairs):
+            return found
+        has_duplicates = True
+        return _Repeating(found, _first_repeated(pairs))
 
     def constant(name: str) -> NoReturn:
         raise InvalidJson.at(pointer, f"{name} is not JSON")
@@ -67,6 +71,8 @@ def decode(raw: bytes | memoryview, pointer: str = "") -> object:
         raise InvalidJson.at(pointer, f"not UTF-8 at byte {exc.start}") from exc
     except json.JSONDecodeError as exc:
         raise InvalidJson.at(pointer, f"{exc.msg} at character {exc.pos}") from exc
+    if has_duplicates:
+        _refuse_duplicate(value, pointer)
     _check_value(value, pointer, 0)
     return value
 
@@ -158,13 +164,30 @@ def _has_no_duplicates(raw: bytes, n_keys: int) -> bool:
     return sum(1 for found in _STRING_THEN_COLON.finditer(raw) if found.group(1) is not None) == n_keys
 
 
-def _refuse_duplicate(pairs: list[tuple[str, object]], pointer: str) -> NoReturn:
+class _Repeating(dict[str, object]):
+    """An object in which `key` was written twice."""
+
+    def __init__(self, members: dict[str, object], key: str) -> None:
+        super().__init__(members)
+        self.key = key
+
+
+def _first_repeated(pairs: list[tuple[str, object]]) -> str:
     seen: set[str] = set()
-    for key, _ in pairs:
-        if key in seen:
-            raise DuplicateKey.at(pointer, f"duplicate key {json.dumps(key)}")
-        seen.add(key)
-    raise AssertionError("called for an object without duplicate keys")
+    return next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+
+
+def _refuse_duplicate(value: object, pointer: str) -> NoReturn:
+    """Raise for the outermost object with a key written twice; without recursion, depth is not judged yet."""
+    waiting: list[tuple[object, str]] = [(value, pointer)]
+    for item, place in waiting:
+        if isinstance(item, _Repeating):
+            raise DuplicateKey.at(child_pointer(place, item.key), f"duplicate key {json.dumps(item.key)}")
+        members = item.items() if isinstance(item, dict) else enumerate(item) if isinstance(item, list) else ()
+        for key, member in members:
+            if isinstance(member, (dict, list)):
+                waiting.append((member, child_pointer(place, key)))
+    raise AssertionError("called for a value without duplicate keys")
 
 
 def _integer(literal: str) -> int:

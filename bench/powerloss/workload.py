@@ -1,0 +1,117 @@
+"""The recorded process: an engine under concurrent writers, which marks every request it begins and every answer.
+
+`python -m bench.powerloss.workload <data folder> <marks file> <seed> <answers> [--no-sync]`, run under the recorder.
+"""
+
+import argparse
+import json
+import os
+import random
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lmdb
+
+from bench.crash.access import Access, EngineAccess
+from bench.crash.ledger import CatalogLedger, Ledger, Note
+from bench.crash.load import COLLECTION, DIMENSION, METRIC, TENANTS, Administrator, Writer, run_until
+from vdb.config import Settings
+from vdb.engine.engine import Engine
+from vdb.types import Role
+
+WRITERS_PER_TENANT = 2
+SMALL_MAP_BYTES = 1 << 20
+"""A map this small grows during the run."""
+
+READY: dict[str, Any] = {"ledger": "ready"}
+"""The mark that the shared collection and the tenants are there."""
+
+
+def new_ledgers(note: Note | None = None) -> tuple[list[Ledger], CatalogLedger]:
+    """The ledgers of a run, empty."""
+    writers = [Ledger(f"{tenant}.{i}", tenant, note) for tenant in TENANTS for i in range(WRITERS_PER_TENANT)]
+    return writers, CatalogLedger(note)
+
+
+def settings_for(data_dir: Path) -> Settings:
+    """Settings of the recorded engine and of those that open what it left."""
+    return Settings(
+        data_dir=data_dir,
+        admin_key="power-loss-harness-key",
+        map_bytes=SMALL_MAP_BYTES,
+        compile_kernels=False,
+        purge_interval_s=0.2,
+    )
+
+
+def _furnish(engine: Engine, note: Note) -> None:
+    admin = EngineAccess(engine, Role.ADMIN)
+    admin.run("create_collection", (), {"name": COLLECTION, "dimension": DIMENSION, "metric": METRIC})
+    for tenant in TENANTS:
+        admin.run("create_tenant", (), {"name": tenant})
+    note(READY)
+
+
+def _doors(engine: Engine, tenant: str) -> Mapping[str, Access]:
+    return {
+        "write": EngineAccess(engine, Role.WRITE, tenant),
+        "service": EngineAccess(engine, Role.SERVICE),
+        "admin": EngineAccess(engine, Role.ADMIN),
+    }
+
+
+def _run(engine: Engine, note: Note, rng: random.Random, n_answers: int) -> list[str]:
+    ledgers, catalog = new_ledgers(note)
+    stop = threading.Event()
+    threads: list[Writer | Administrator] = [
+        Writer(ledger, _doors(engine, ledger.tenant), random.Random(rng.getrandbits(64)), stop) for ledger in ledgers
+    ]
+    admin = EngineAccess(engine, Role.ADMIN)
+    threads.append(Administrator(catalog, admin, random.Random(rng.getrandbits(64)), stop))
+
+    def wait() -> None:
+        while sum(ledger.n_acknowledged for ledger in (*ledgers, catalog)) < n_answers:
+            time.sleep(0.005)
+        stop.set()
+
+    return run_until(threads, wait)
+
+
+def _without_sync() -> None:
+    """The control: LMDB that leaves syncing to the operating system."""
+    real_open = lmdb.open
+    lmdb.open = lambda *places, **options: real_open(*places, **{**options, "sync": False})
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data_dir", type=Path)
+    parser.add_argument("marks", type=Path)
+    parser.add_argument("seed", type=int)
+    parser.add_argument("n_answers", type=int)
+    parser.add_argument("--no-sync", action="store_true")
+    given = parser.parse_args(arguments)
+    if given.no_sync:
+        _without_sync()
+    marks = os.open(given.marks, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def note(event: dict[str, Any]) -> None:
+        os.write(marks, json.dumps(event).encode())
+
+    engine = Engine.open(settings_for(given.data_dir))
+    try:
+        _furnish(engine, note)
+        refusals = _run(engine, note, random.Random(given.seed), given.n_answers)
+    finally:
+        engine.close()
+    for refusal in refusals:
+        print(f"a valid request was refused: {refusal}")
+    return 1 if refusals else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

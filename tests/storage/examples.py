@@ -1,0 +1,59 @@
+"""The worked example of docs/storage-format.md: one point and one of each catalog entry, as bytes."""
+
+from zlib import crc32
+
+import numpy as np
+
+from vdb.storage.catalog import JobDocument
+from vdb.storage.codec import Record, encode_document, encode_record, encode_u32, encode_u64, encode_usage
+from vdb.storage.keyspace import (
+    EVERYONE_ID,
+    META_NEXT_PID,
+    Space,
+    expiry_key,
+    grant_key,
+    name_key,
+    number_key,
+    point_id_prefix,
+    record_key,
+    tenant_key_key,
+    usage_key,
+    vector_key,
+)
+
+VECTOR = np.array([1.0, -0.5], "<f4").tobytes()
+RECORD = Record(
+    id="é1".encode(),
+    version=7,
+    vector_version=5,
+    expires_at_ms=4_102_444_800_000,
+    shared=(3, EVERYONE_ID),
+    payload=b'{"lang":"en"}',
+    has_vector=True,
+    vector_checksum=crc32(VECTOR),
+)
+OWNER, PID = 2, 9
+JOB = JobDocument(
+    id=4, kind="delete_tenant", state="queued", collection_id=None, tenant_id=3, created_at_ms=1_767_225_600_000
+)
+
+ENTRIES: dict[str, tuple[bytes, bytes]] = {
+    "META": (META_NEXT_PID, encode_u64(10)),
+    "POINT_ID": (point_id_prefix(OWNER) + RECORD.id, encode_u32(PID)),
+    "RECORD": (record_key(OWNER, PID), encode_record(RECORD)),
+    "VECTOR": (vector_key(OWNER, PID), VECTOR),
+    "GRANT": (grant_key(3, PID), encode_u32(OWNER)),
+    "EXPIRY": (expiry_key(RECORD.expires_at_ms, PID), encode_u32(OWNER)),
+    "USAGE": (usage_key(OWNER), encode_usage(1, RECORD.n_bytes + len(VECTOR))),
+    "COLLECTION_NAME": (name_key(Space.COLLECTION_NAME, "notes"), encode_u32(1)),
+    "TENANT_NAME": (name_key(Space.TENANT_NAME, "acme"), encode_u32(OWNER)),
+    "KEY_HASH": (name_key(Space.KEY_HASH, "5f3a"), b"key-01"),
+    "TENANT_KEY": (tenant_key_key(OWNER, "key-01"), b""),
+    "JOB": (number_key(Space.JOB, JOB.id), encode_document(JOB)),
+}
+"""Space → (key, value)."""
+
+
+def lines() -> list[str]:
+    """The example as the document shows it: `SPACE key value`, hexadecimal, `-` for an empty value."""
+    return [f"{space} {key.hex()} {value.hex() or '-'}" for space, (key, value) in ENTRIES.items()]

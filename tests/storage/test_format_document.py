@@ -1,0 +1,54 @@
+"""docs/storage-format.md says what the code does."""
+
+import re
+import struct
+from pathlib import Path
+
+import vdb.storage.keyspace as keyspace
+from tests.storage import examples
+from vdb.storage import catalog as store
+from vdb.storage.codec import FORMAT_VERSION, HEAD_BYTES, decode_document, decode_record
+from vdb.storage.keyspace import Space
+
+DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "storage-format.md").read_text(encoding="utf-8")
+
+
+def test_the_document_names_every_space_with_its_byte() -> None:
+    missing = [space.name for space in Space if f"| `{space.name}` | `{space:02x}` |" not in DOCUMENT]
+    assert missing == []
+
+
+def test_the_document_names_every_number_an_environment_keeps() -> None:
+    names = [value[1:].decode() for name, value in vars(keyspace).items() if name.startswith("META_")]
+    assert len(names) == 8 and [name for name in names if f"| `{name}` | " not in DOCUMENT] == []
+
+
+def test_the_document_names_every_field_of_the_documents() -> None:
+    shapes = (store.CollectionDocument, store.TenantDocument, store.KeyDocument, store.JobDocument)
+    fields = {field for shape in shapes for field in shape.__struct_fields__}
+    assert sorted(field for field in fields if f"`{field}`" not in DOCUMENT) == []
+
+
+def test_the_worked_example_is_what_the_code_writes() -> None:
+    block = re.search(r"```\n(META .*?)\n```", DOCUMENT, re.DOTALL)
+    assert block is not None and block[1].splitlines() == examples.lines()
+
+
+def test_the_worked_example_covers_every_space_but_the_other_documents() -> None:
+    assert {space.name for space in Space} - set(examples.ENTRIES) == {"COLLECTION", "TENANT", "KEY"}
+
+
+def test_the_worked_example_reads_back() -> None:
+    assert decode_record(examples.ENTRIES["RECORD"][1]) == examples.RECORD
+    assert decode_document(examples.ENTRIES["JOB"][1], store.JobDocument) == examples.JOB
+
+
+def test_the_record_taken_apart_in_the_document_is_the_record() -> None:
+    text = DOCUMENT[DOCUMENT.index("The record, taken apart") : DOCUMENT.index("## Sizes")]
+    apart = "".join(re.findall(r"`([0-9a-f]{2,16})`", text))
+    assert examples.ENTRIES["RECORD"][1].hex() == apart + examples.RECORD.payload.hex()
+
+
+def test_format_version_and_record_head_are_as_documented() -> None:
+    assert f"# Storage format, version {FORMAT_VERSION}\n" in DOCUMENT
+    assert struct.calcsize("<IBBHHQQqI") == HEAD_BYTES and f"Record** of a point: {HEAD_BYTES} bytes" in DOCUMENT
