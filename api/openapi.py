@@ -157,7 +157,7 @@ def _schemas(limits: Limits) -> dict[str, Schema]:
         for shape in typing.get_args(operation.answer) or (operation.answer,):
             told.update(msgspec.json.schema_components([shape], ref_template=_REF)[1])
     _refine(told, {"payload": {"type": "object"}, "vector": _VECTOR, "explain": {"type": "object"}})
-    assert answers.Hit.__name__ in told
+    told[answers.Point.__name__]["properties"]["vector"] = {"anyOf": [*_VECTOR["anyOf"], {"type": "null"}]}
     return {**asked, **told, "Problem": _problem_schema()}
 
 

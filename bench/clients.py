@@ -1,7 +1,8 @@
 """Client processes that start at one moment: the server needs a core that no client's interpreter holds.
 
 A client is a function of a module `(number, *arguments) -> Callable[[], T]`: it prepares itself, and what it returns is
-run once all clients are ready. Processes are spawned, not forked.
+run once all clients are ready. They come from a fork server, which has nothing of the benchmark's own process but what
+it imports: no threads, no sockets.
 """
 
 import multiprocessing
@@ -23,7 +24,8 @@ def run_processes(n: int, prepare: Prepare[P, T], *arguments: P.args, **options:
 
     Raises what a client raised.
     """
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", prepare.__module__])
     pipes, processes = [], []
     for number in range(n):
         ours, theirs = context.Pipe()

@@ -39,9 +39,7 @@ class Figure:
         return row
 
 
-def median(
-    name: str, runs: Sequence[float], unit: str, bar: float | None = None, *, at_least: bool = False
-) -> Figure:
+def median(name: str, runs: Sequence[float], unit: str, bar: float | None = None, *, at_least: bool = False) -> Figure:
     """The figure that is the median of repeated runs, which are kept beside it."""
     return Figure(name, statistics.median(runs), unit, bar, at_least, tuple(runs))
 
@@ -49,7 +47,9 @@ def median(
 def parser(workload: str, description: str | None) -> argparse.ArgumentParser:
     """A workload's argument parser, with what all of them take: `--results` and `--seed`."""
     made = argparse.ArgumentParser(prog=f"python -m bench {workload}", description=description)
-    made.add_argument("--results", type=Path, default=RESULTS, help="folder of the row written (default: bench/results)")
+    made.add_argument(
+        "--results", type=Path, default=RESULTS, help="folder of the row written (default: bench/results)"
+    )
     made.add_argument("--seed", type=int, default=1, help="of all random numbers (default: 1)")
     return made
 

@@ -59,12 +59,6 @@ class Ledger:
         self.n_acknowledged = 0
         self._note = note
 
-    def copy(self) -> "Ledger":
-        """A ledger of its own at this moment; it notes nothing."""
-        copy = Ledger(self.name, self.tenant)
-        copy.points, copy.in_flight = dict(self.points), self.in_flight
-        return copy
-
     def begin(self, changes: Changes) -> None:
         """Call before the request is sent."""
         self._tell({"begin": msgspec.to_builtins(changes)})
@@ -154,13 +148,6 @@ class CatalogLedger:
         self.in_flight: tuple[str, str] | None = None
         self.n_acknowledged = 0
         self._note = note
-
-    def copy(self) -> "CatalogLedger":
-        """A ledger of its own at this moment; it notes nothing."""
-        copy = CatalogLedger()
-        copy.collections, copy.keys = dict(self.collections), dict(self.keys)
-        copy.dead_secrets, copy.in_flight = list(self.dead_secrets), self.in_flight
-        return copy
 
     def begin(self, action: str, name: str) -> None:
         """Actions: create, fill, drop (a collection), issue, withdraw (a key)."""

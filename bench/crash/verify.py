@@ -15,7 +15,7 @@ import numpy as np
 
 from bench.crash.access import Access
 from bench.crash.ledger import CatalogLedger, Fault, Ledger, Stored
-from bench.crash.load import COLLECTION, TENANTS, stored_payload, vector_of
+from bench.crash.load import COLLECTION, DIMENSION, TENANTS, stored_payload, vector_of
 
 PAGE = 200
 QUERIES = 3
@@ -101,7 +101,7 @@ def _judge_tenant(access: Access, tenant: str, found: dict[str, Found], rng: ran
 def _judge_search(access: Access, tenant: str, seen: dict[tuple[str, str], Stored], rng: random.Random) -> list[Fault]:
     """Small-integer vectors: the order is exact, ties in insertion order, which is the order of a scroll."""
     places = [place for place, point in seen.items() if point.vector is not None]
-    vectors = np.array([seen[place].vector for place in places], np.float64).reshape(len(places), -1)
+    vectors = np.array([seen[place].vector for place in places], np.float64).reshape(len(places), DIMENSION)
     faults = []
     for _ in range(QUERIES):
         query = vector_of(rng)

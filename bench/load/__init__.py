@@ -33,7 +33,9 @@ def main(arguments: Sequence[str]) -> int:
         server.await_kernels()
         for repetition in range(given.repeat):
             for form in _BUILD:
-                rate, cost = _load(server, f"{form}-{repetition}", form, given.clients, given.batches, given.batch, given.dim)
+                rate, cost = _load(
+                    server, f"{form}-{repetition}", form, given.clients, given.batches, given.batch, given.dim
+                )
                 rates[form].append(rate)
                 costs[form].append(cost)
     figures = [

@@ -3,8 +3,8 @@
 A process works on an engine under a preloaded recorder. Then, for many prefixes of its log, a directory is laid down
 that a power failure at that moment could leave (see `disk`): what was synced, and a random part of the rest. `vdb
 check` must find nothing, the engine must open and accept writes, and every write acknowledged before that moment must
-be there. `--control no-sync` runs LMDB without syncs: the harness must find losses. Exit code 1 when anything was found.
-Needs Linux and a C compiler.
+be there. `--control no-sync` runs LMDB without syncs, `--control no-folder-sync` leaves out the syncs of folders: the
+harness must find losses in both. Exit code 1 when anything was found. Needs Linux and a C compiler.
 """
 
 import argparse
@@ -21,23 +21,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.crash import SHOWN_CHARS, SHOWN_FAULTS, check
-from bench.crash.access import EngineAccess, Refused
+from bench.crash import SHOWN_CHARS, SHOWN_FAULTS
 from bench.crash.ledger import CatalogLedger, Fault, Ledger
-from bench.crash.verify import verify
+from bench.powerloss.agreement import READY, new_ledgers
 from bench.powerloss.disk import Disk
 from bench.powerloss.events import Event, Operation, read_events
-from bench.powerloss.workload import READY, new_ledgers, settings_for
+from bench.powerloss.judge import judge
 from bench.record import ROOT, record
-from vdb.engine.engine import Engine
-from vdb.errors import Unauthenticated, VdbError
-from vdb.types import Role
 
 RECORDER = Path(__file__).with_name("recorder.c")
 ANSWERS_PER_PREFIX = 3
 MIN_ANSWERS = 150
-
-Ledgers = tuple[list[Ledger], CatalogLedger]
 
 
 @dataclass
@@ -66,12 +60,12 @@ def _compiler() -> str | None:
 
 def _build(folder: Path) -> Path:
     library = folder / "recorder.so"
-    command = [_compiler() or "cc", "-O1", "-shared", "-fPIC", "-o", library, RECORDER, "-ldl", "-lpthread"]
+    command = [_compiler() or "cc", "-O1", "-shared", "-fPIC", "-o", str(library), str(RECORDER), "-ldl", "-lpthread"]
     subprocess.run(command, check=True)
     return library
 
 
-def record_run(folder: Path, n_answers: int, seed: int, is_unsynced: bool) -> list[Event]:
+def record_run(folder: Path, n_answers: int, seed: int, control: str | None) -> list[Event]:
     """Run the workload under the recorder; the events of its files. `folder` is empty and takes all its files."""
     root, log, marks = folder / "root", folder / "log", folder / "marks"
     root.mkdir()
@@ -82,28 +76,38 @@ def record_run(folder: Path, n_answers: int, seed: int, is_unsynced: bool) -> li
         "VDB_RECORD_MARKS": str(marks),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    command = [sys.executable, "-m", "bench.powerloss.workload", root / "data", marks, str(seed), str(n_answers)]
-    subprocess.run(command + ["--no-sync"] * is_unsynced, cwd=ROOT, env=environment, check=True)
+    arguments = [str(root / "data"), str(marks), str(seed), str(n_answers), *([control] if control else [])]
+    command = [sys.executable, "-m", "bench.powerloss.workload", *arguments]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
     events = list(read_events(log))
     log.unlink()
     return events
 
 
 def choose_prefixes(events: Sequence[Event], n_prefixes: int, rng: random.Random) -> list[int]:
-    """Moments of the power failure: half anywhere, the rest just before a sync and just after an answer."""
-    answers = [
-        i + 1 for i, event in enumerate(events) if event.operation is Operation.MARK and b"acknowledge" in event.data
-    ]
+    """Moments of the power failure: anywhere, during the first start, just before a sync, just after an answer."""
+    marks = [i for i, event in enumerate(events) if event.operation is Operation.MARK]
+    answers = [i + 1 for i in marks if b"acknowledge" in events[i].data]
     syncs = [i for i, event in enumerate(events) if event.operation is Operation.SYNC or event.is_synchronous]
-    pools = (range(len(events) + 1), range(len(events) + 1), answers, syncs or answers)
+    anywhere = range(len(events) + 1)
+    pools = (anywhere, anywhere, answers, syncs or answers, range(marks[0]))
     return sorted(rng.choice(pools[i % len(pools)]) for i in range(n_prefixes))
+
+
+def check_recorder(events: Sequence[Event], root: Path) -> list[Fault]:
+    """The whole log must give the folder as it is, byte for byte: otherwise the recorder missed something."""
+    disk = Disk(root)
+    for event in events:
+        if event.operation is not Operation.MARK:
+            disk.apply(event)
+    return [Fault("recorder", path, "the log does not give the file as it is") for path in disk.differences(root)]
 
 
 def cut_power(events: Sequence[Event], root: Path, prefixes: Sequence[int], seed: int, tally: Tally) -> None:
     """Judge every prefix, in order; `root` is the folder that was recorded."""
     disk, rng = Disk(root), random.Random(seed)
     (ledgers, catalog), is_ready, at = new_ledgers(), False, 0
-    by_name = {ledger.name: ledger for ledger in (*ledgers, catalog)}
+    by_name: dict[str, Ledger | CatalogLedger] = {ledger.name: ledger for ledger in ledgers} | {catalog.name: catalog}
     for prefix in prefixes:
         for event in events[at:prefix]:
             if event.operation is not Operation.MARK:
@@ -116,37 +120,10 @@ def cut_power(events: Sequence[Event], root: Path, prefixes: Sequence[int], seed
         at = prefix
         with tempfile.TemporaryDirectory(prefix="vdb-powerloss-") as folder:
             disk.fail(Path(folder), rng, events[prefix] if prefix < len(events) else None)
-            copies = [ledger.copy() for ledger in ledgers], catalog.copy()
-            faults = _judge(Path(folder) / "data", copies if is_ready else None, rng)
+            faults = judge(Path(folder) / "data", (ledgers, catalog) if is_ready else None, rng)
         tally.n_points_judged += sum(len(ledger.points) for ledger in ledgers)
         _count(tally, faults, prefix)
     tally.n_acknowledged = sum(ledger.n_acknowledged for ledger in by_name.values())
-
-
-def _judge(data_dir: Path, ledgers: Ledgers | None, rng: random.Random) -> list[Fault]:
-    faults = check(data_dir) if data_dir.exists() else []
-    try:
-        engine = Engine.open(settings_for(data_dir))
-    except VdbError as exc:
-        return [*faults, Fault("lost", "start", f"{exc.code}: {exc.detail}")]
-    try:
-        access = EngineAccess(engine, Role.ADMIN)
-        if ledgers is not None:
-            faults += verify(access, lambda secret: _accepts(engine, secret), *ledgers, rng)
-        access.run("create_tenant", (), {"name": "later"})
-    except Refused as exc:
-        faults.append(Fault("lost", "operation", str(exc)))
-    finally:
-        engine.close()
-    return faults + check(data_dir)
-
-
-def _accepts(engine: Engine, secret: str) -> bool:
-    try:
-        engine.authenticate(secret, None)
-    except Unauthenticated:
-        return False
-    return True
 
 
 def _count(tally: Tally, faults: list[Fault], prefix: int) -> None:
@@ -157,14 +134,15 @@ def _count(tally: Tally, faults: list[Fault], prefix: int) -> None:
     tally.faults += faults
 
 
-def run_prefixes(n_prefixes: int, seed: int, is_unsynced: bool = False) -> Tally:
+def run_prefixes(n_prefixes: int, seed: int, control: str | None = None) -> Tally:
     """Record one run and cut its power at `n_prefixes` moments."""
     tally = Tally()
     with tempfile.TemporaryDirectory(prefix="vdb-recorded-") as name:
         folder = Path(name)
-        events = record_run(folder, max(MIN_ANSWERS, ANSWERS_PER_PREFIX * n_prefixes), seed, is_unsynced)
+        events = record_run(folder, max(MIN_ANSWERS, ANSWERS_PER_PREFIX * n_prefixes), seed, control)
         tally.n_events = len(events)
         tally.n_syncs = sum(event.operation is Operation.SYNC or event.is_synchronous for event in events)
+        tally.faults = check_recorder(events, folder / "root")
         prefixes = choose_prefixes(events, n_prefixes, random.Random(seed))
         cut_power(events, folder / "root", prefixes, seed, tally)
     return tally
@@ -175,14 +153,16 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench powerloss", description=__doc__.partition("\n")[0])
     parser.add_argument("--prefixes", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--control", choices=("no-sync",), help="record an engine that must be found faulty")
+    parser.add_argument(
+        "--control", choices=("no-sync", "no-folder-sync"), help="record an engine that must be found faulty"
+    )
     parser.add_argument("--record", action="store_true", help="append the figures to bench/results/powerloss.json")
     given = parser.parse_args(arguments)
     if reason := missing():
         print(f"cannot run: {reason}")
         return 2
     began = time.monotonic()
-    tally = run_prefixes(given.prefixes, given.seed, given.control is not None)
+    tally = run_prefixes(given.prefixes, given.seed, given.control)
     figures = {
         "prefixes": tally.n_prefixes,
         "clean_prefixes": tally.n_clean,

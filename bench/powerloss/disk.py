@@ -145,6 +145,13 @@ class Disk:
             torn = self._file(under_way.fd), _write_of(under_way, False)
         _lay_down(self._root, target, rng, torn)
 
+    def differences(self, root: Path) -> list[str]:
+        """Paths where the recorded folder itself differs: what the recorder missed. Call after the last event."""
+        wanted = dict(_contents(self._root, PurePosixPath()))
+        files = (path for path in root.rglob("*") if path.is_file() and path.name not in UNIMPORTANT)
+        found = {str(path.relative_to(root)): path.read_bytes() for path in files}
+        return sorted(path for path in wanted.keys() | found.keys() if wanted.get(path) != found.get(path))
+
     def _opened(self, event: Event) -> File | Folder:
         if PurePosixPath(event.path) == self._root_path:
             return self._root
@@ -185,6 +192,18 @@ class Disk:
 
 def _write_of(event: Event, is_durable: bool) -> Write:
     return Write(event.offset, event.data if event.operation is Operation.WRITE else None, is_durable)
+
+
+def _contents(folder: Folder, place: PurePosixPath) -> Iterator[tuple[str, bytes]]:
+    """(path, content) of every file as processes saw it last."""
+    for name, node in folder.entries.items():
+        if isinstance(node, Folder):
+            yield from _contents(node, place / name)
+        elif name not in UNIMPORTANT:
+            content = bytearray(node.durable)
+            for write in node.pending:
+                _apply(content, write.offset, write.data)
+            yield str(place / name), bytes(content)
 
 
 def _lay_down(folder: Folder, target: Path, rng: random.Random, torn: tuple[File, Write] | None) -> None:

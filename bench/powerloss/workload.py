@@ -1,6 +1,6 @@
 """The recorded process: an engine under concurrent writers, which marks every request it begins and every answer.
 
-`python -m bench.powerloss.workload <data folder> <marks file> <seed> <answers> [--no-sync]`, run under the recorder.
+`python -m bench.powerloss.workload <data folder> <marks file> <seed> <answers> [control]`, run under the recorder.
 """
 
 import argparse
@@ -17,35 +17,12 @@ from typing import Any
 import lmdb
 
 from bench.crash.access import Access, EngineAccess
-from bench.crash.ledger import CatalogLedger, Ledger, Note
+from bench.crash.ledger import Note
 from bench.crash.load import COLLECTION, DIMENSION, METRIC, TENANTS, Administrator, Writer, run_until
-from vdb.config import Settings
+from bench.powerloss.agreement import READY, new_ledgers, settings_for
 from vdb.engine.engine import Engine
+from vdb.storage import create, directory
 from vdb.types import Role
-
-WRITERS_PER_TENANT = 2
-SMALL_MAP_BYTES = 1 << 20
-"""A map this small grows during the run."""
-
-READY: dict[str, Any] = {"ledger": "ready"}
-"""The mark that the shared collection and the tenants are there."""
-
-
-def new_ledgers(note: Note | None = None) -> tuple[list[Ledger], CatalogLedger]:
-    """The ledgers of a run, empty."""
-    writers = [Ledger(f"{tenant}.{i}", tenant, note) for tenant in TENANTS for i in range(WRITERS_PER_TENANT)]
-    return writers, CatalogLedger(note)
-
-
-def settings_for(data_dir: Path) -> Settings:
-    """Settings of the recorded engine and of those that open what it left."""
-    return Settings(
-        data_dir=data_dir,
-        admin_key="power-loss-harness-key",
-        map_bytes=SMALL_MAP_BYTES,
-        compile_kernels=False,
-        purge_interval_s=0.2,
-    )
 
 
 def _furnish(engine: Engine, note: Note) -> None:
@@ -74,7 +51,7 @@ def _run(engine: Engine, note: Note, rng: random.Random, n_answers: int) -> list
     threads.append(Administrator(catalog, admin, random.Random(rng.getrandbits(64)), stop))
 
     def wait() -> None:
-        while sum(ledger.n_acknowledged for ledger in (*ledgers, catalog)) < n_answers:
+        while catalog.n_acknowledged + sum(ledger.n_acknowledged for ledger in ledgers) < n_answers:
             time.sleep(0.005)
         stop.set()
 
@@ -82,9 +59,18 @@ def _run(engine: Engine, note: Note, rng: random.Random, n_answers: int) -> list
 
 
 def _without_sync() -> None:
-    """The control: LMDB that leaves syncing to the operating system."""
-    real_open = lmdb.open
-    lmdb.open = lambda *places, **options: real_open(*places, **{**options, "sync": False})
+    """A control: LMDB that leaves syncing to the operating system."""
+    real_open: Any = lmdb.open
+    lmdb.open = lambda *places, **options: real_open(*places, **{**options, "sync": False})  # type: ignore[assignment]
+
+
+def _without_folder_sync() -> None:
+    """A control: entries of folders are made, and never synced."""
+    for module in (directory, create):
+        module.sync_folder = lambda path: None  # type: ignore[attr-defined]
+
+
+CONTROLS = {"no-sync": _without_sync, "no-folder-sync": _without_folder_sync}
 
 
 def main(arguments: list[str]) -> int:
@@ -93,10 +79,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("marks", type=Path)
     parser.add_argument("seed", type=int)
     parser.add_argument("n_answers", type=int)
-    parser.add_argument("--no-sync", action="store_true")
+    parser.add_argument("control", choices=CONTROLS, nargs="?")
     given = parser.parse_args(arguments)
-    if given.no_sync:
-        _without_sync()
+    if given.control:
+        CONTROLS[given.control]()
     marks = os.open(given.marks, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def note(event: dict[str, Any]) -> None:

@@ -1,8 +1,9 @@
 """Latency of durable 1-point upserts by 16 clients into a tenant of 1,000,000 points, while searches run.
 
-Three phases of `--seconds` each, every client asking again as soon as it is answered: one client searches alone (quiet);
-one client writes alone, which gives the commit time of this machine and run; then 16 write while one searches. Writes
-are new points with a payload, in binary; each is acknowledged once it is on disk. The 16 are threads of two processes.
+Three phases of `--seconds` each, every client asking again as soon as it is answered: one client searches alone
+(quiet); one client writes alone, which gives the commit time of this machine and run; then 16 write while one searches.
+Writes are new points with a payload, in binary; each is acknowledged once it is on disk. The 16 are threads of two
+processes.
 """
 
 import tempfile
@@ -24,7 +25,7 @@ _N_PROCESSES = 2
 _N_QUERIES = 64
 _FIRST = 100_000_000
 _FRESH = 1_000_000
-"""Where the ids of writing clients begin, and how far apart: all have nine digits, so that a prepared request fits any."""
+"""Where the ids of writing clients begin, and how far apart: all have nine digits, so a prepared request fits any."""
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,15 +1,16 @@
 """What a small tenant costs: CPU to make, memory, disk, the restart, and its first search after it; 10,000 of them.
 
-Over HTTP, 16 clients (threads of two processes): make a tenant, a key for it, and store 100 points with payloads through
-that key, in binary; then search each tenant once, restart the server, and search untouched tenants one by one. Memory is
-anonymous memory beyond an empty, warmed server's and beyond the vectors themselves; disk is what the data directory
-occupies. After the restart the files are still in the system's page cache.
+Over HTTP, 16 clients (threads of two processes): make a tenant, a key for it, and store 100 points with payloads
+through that key, in binary; then search each tenant once, restart the server, and search untouched tenants one by one.
+Memory is anonymous memory beyond an empty, warmed server's and beyond the vectors themselves; disk is what the data
+directory occupies. After the restart the files are still in the system's page cache.
 """
 
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,10 @@ def _measure(server: Server, load: _Load, n_searches: int, seed: int) -> list[re
         report.Figure("server CPU of the first search", searched_s * 1e3 / n, "ms"),
         report.Figure("memory of a tenant never searched", (made_bytes - empty_bytes) / n / 1e3, "KB"),
         report.Figure(
-            "memory beyond its vectors", (searched_bytes - empty_bytes) / n / 1e3 - vector_bytes / 1e3, "KB", MEMORY_BAR_KB
+            "memory beyond its vectors",
+            (searched_bytes - empty_bytes) / n / 1e3 - vector_bytes / 1e3,
+            "KB",
+            MEMORY_BAR_KB,
         ),
         report.Figure("disk / raw vectors", disk_bytes / n / vector_bytes, "x", DISK_BAR),
         report.Figure("restart until ready", ready_s, "s", READY_BAR_S),
@@ -120,7 +124,7 @@ def _makers(process: int, port: int, admin_key: str, load: _Load) -> Callable[[]
         with Connection(port) as connection:
             return {tenant: make(connection, tenant) for tenant in load.numbers(number)}
 
-    return lambda: _merged([lambda k=k: client(k) for k in _clients(process, load)])
+    return lambda: _merged(client, _clients(process, load))
 
 
 def _searchers(process: int, port: int, keys: dict[int, str], load: _Load) -> Callable[[], dict[int, str]]:
@@ -133,7 +137,7 @@ def _searchers(process: int, port: int, keys: dict[int, str], load: _Load) -> Ca
                 connection.exchange(binary_search(_NAME, keys[tenant], query))
         return {}
 
-    return lambda: _merged([lambda k=k: client(k) for k in _clients(process, load)])
+    return lambda: _merged(client, _clients(process, load))
 
 
 def _clients(process: int, load: _Load) -> range:
@@ -141,8 +145,10 @@ def _clients(process: int, load: _Load) -> range:
     return range(process, load.n_clients, _N_PROCESSES)
 
 
-def _merged(calls: list[Callable[[], dict[int, str]]]) -> dict[int, str]:
-    return {number: key for part in run_threads(calls) for number, key in part.items()}
+def _merged(client: Callable[[int], dict[int, str]], numbers: range) -> dict[int, str]:
+    """Run one thread for each client and put together what they return."""
+    parts = run_threads([partial(client, number) for number in numbers])
+    return {tenant: key for part in parts for tenant, key in part.items()}
 
 
 def _first_searches(server: Server, keys: dict[int, str], load: _Load, n: int, seed: int) -> list[float]:

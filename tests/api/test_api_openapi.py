@@ -55,3 +55,7 @@ def test_the_document_loads_in_a_fuzzer() -> None:
 
 def test_the_served_document_is_this_one() -> None:
     assert ask(StubEngine(), "GET", "/openapi.json").json == json.loads(json.dumps(DOCUMENT))
+
+
+def test_a_point_without_a_vector_is_described() -> None:
+    assert {"type": "null"} in DOCUMENT["components"]["schemas"]["Point"]["properties"]["vector"]["anyOf"]

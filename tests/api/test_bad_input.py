@@ -56,9 +56,10 @@ UPSERTS: list[Case] = [
     ("control character in an id", "upsert", points(GOOD, b(id="b\x00")), 400, "invalid_id", "/points/1/id"),
     ("an id that is a number", "upsert", points(GOOD, b(id=7)), 400, "invalid_argument", "/points/1/id"),
     ("no id", "upsert", raw('{"vector":[1,0,0]}'), 400, "invalid_argument", "/points/1/id"),
-    ("payload too large", "upsert", points(GOOD, b(payload={"x": LONG})), 413, "payload_too_large", "/points/1/payload"),
-    ("payload too deep", "upsert", raw('{"id":"b","payload":%s}' % DEEP), 400, "nested_too_deep", None),
-    ("integer beyond 64 bits", "upsert", raw('{"id":"b","payload":{"n":%s}}' % BEYOND_64_BITS), 400,
+    ("payload too large", "upsert", points(GOOD, b(payload={"x": LONG})), 413, "payload_too_large",
+     "/points/1/payload"),
+    ("payload too deep", "upsert", raw('{"id":"b","payload":' + DEEP + "}"), 400, "nested_too_deep", None),
+    ("integer beyond 64 bits", "upsert", raw('{"id":"b","payload":{"n":' + BEYOND_64_BITS + "}}"), 400,
      "integer_out_of_range", "/points/1/payload/n"),
     ("duplicate key in a payload", "upsert", raw('{"id":"b","payload":{"n":1,"n":2}}'), 400, "duplicate_key",
      "/points/1/payload/n"),
@@ -74,6 +75,10 @@ UPSERTS: list[Case] = [
     ("no body", "upsert", None, 400, "invalid_json", ""),
     ("a list at the top", "upsert", [1], 400, "invalid_argument", ""),
     ("time without offset", "upsert", points(GOOD, b(expires_at="2030-01-01T00:00:00")), 400, "invalid_argument",
+     "/points/1/expires_at"),
+    ("time after the last year", "upsert", points(GOOD, b(expires_at="9999-12-31T23:59:59-12:00")), 400,
+     "invalid_argument", "/points/1/expires_at"),
+    ("time before 1970", "upsert", points(GOOD, b(expires_at="0001-01-01T00:00:00+12:00")), 400, "invalid_argument",
      "/points/1/expires_at"),
     ("another owner", "upsert", {**points(GOOD), "owner": "globex"}, 404, "point_not_found", None),
     ("version of another write", "upsert", points(GOOD, b(id="a", if_version=999)), 409, "version_conflict",
@@ -175,7 +180,7 @@ def test_bad_input_is_refused_and_changes_nothing(live: Live, case: Case) -> Non
         ("create_collection", {"name": "other", "dimension": 0}, 400, "invalid_argument", "/dimension"),
         ("create_collection", {"name": "other", "dimension": 8193}, 400, "invalid_argument", "/dimension"),
         ("create_collection", {"name": "other", "dimension": 3, "metric": "l1"}, 400, "invalid_argument", "/metric"),
-        ("create_collection", {"name": "other", "dimension": 3, "tenants": ["x"]}, 400, "invalid_argument", "/tenants/0"),
+        ("create_collection", {"name": "b", "dimension": 3, "tenants": ["x"]}, 400, "invalid_argument", "/tenants/0"),
         ("create_collection", {"name": "notes", "dimension": 3}, 409, "already_exists", None),
         ("create_tenant", {"name": "*"}, 400, "invalid_argument", "/name"),
         ("create_tenant", {"name": "acme"}, 409, "already_exists", None),
@@ -184,6 +189,8 @@ def test_bad_input_is_refused_and_changes_nothing(live: Live, case: Case) -> Non
         ("create_key", {"role": "admin", "tenant": "acme"}, 400, "invalid_argument", "/tenant"),
         ("create_key", {"role": "owner"}, 400, "invalid_argument", "/role"),
         ("create_key", {"role": "service", "expires_at": "tomorrow"}, 400, "invalid_argument", "/expires_at"),
+        ("create_key", {"role": "service", "expires_at": "9999-12-31T23:59:59-12:00"}, 400, "invalid_argument",
+         "/expires_at"),
     ],
 )  # fmt: skip
 def test_bad_management_is_refused_and_changes_nothing(
@@ -236,9 +243,7 @@ def test_a_body_over_the_cap_is_413_before_it_is_read(live: Live) -> None:
 )
 def test_a_bad_binary_body_is_refused_and_changes_nothing(live: Live, frame: bytes, code: str) -> None:
     before = stored(live)
-    reply = live.ask(
-        "POST", "/v1/collections/notes/points", frame, tenant="acme", headers={"Content-Type": MEDIA_TYPE}
-    )
+    reply = live.ask("POST", "/v1/collections/notes/points", frame, tenant="acme", headers={"Content-Type": MEDIA_TYPE})
     assert (reply.status, reply.code) == (400, code)
     assert stored(live) == before
 
@@ -271,3 +276,12 @@ def test_over_quota_is_409_and_writes_nothing(live: Live) -> None:
         assert live.must("count", ("notes",), {}, tenant="globex")["count"] == 0
     finally:
         live.must("update_tenant", ("globex",), {"quota": {"points": None}})
+
+
+def test_the_last_times_that_have_a_name_are_shown_to_the_millisecond(live: Live) -> None:
+    """Found here: a time whose year in UTC is 10000 was stored, and no answer could show the point any more."""
+    for given, shown in (("9999-12-31T23:59:59.999999Z", ".999"), ("2030-01-01T00:00:00.001Z", ".001")):
+        live.must("upsert", ("notes",), points(b(id="late", expires_at=given)), tenant="acme")
+        (point,) = live.must("get_points", ("notes",), {"ids": ["late"]}, tenant="acme")["points"]
+        assert point["expires_at"].startswith(given[:19] + shown)
+    live.must("delete_points", ("notes",), {"ids": ["late"]}, tenant="acme")

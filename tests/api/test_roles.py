@@ -48,7 +48,7 @@ EXPECTED = {
 CODES = {400: {"tenant_required"}, 401: {"unauthenticated", "key_expired"}, 403: {"forbidden", "sharing_forbidden"},
          404: {"tenant_not_found", "job_not_found"}}  # fmt: skip
 
-Who = dict[str, str | None]
+Who = dict[str, Any]
 Asked = tuple[tuple[str, ...], Any]
 DOCUMENT = Path(__file__).parents[2] / "docs" / "tenancy.md"
 POINT = {"id": "a", "vector": [1, 0, 0], "payload": {"lang": "en"}}

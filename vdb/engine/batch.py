@@ -7,7 +7,7 @@ body, `/vectors/3` for a columnar one.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ Pointer = Callable[[int, str], str]
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _NULL = Raw(b"null")
 MAX_VERSION = (1 << 63) - 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MS = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +161,12 @@ def check_payloads(
 
 
 def epoch_ms_of(moment: datetime, pointer: str) -> int:
-    """Epoch milliseconds of an expiry; raises InvalidArgument for a time without an offset or before 1970."""
+    """Epoch milliseconds of an expiry; raises InvalidArgument for a time without an offset or outside 1970 to 9999."""
     if moment.tzinfo is None:
         raise InvalidArgument.at(pointer, "the time needs an offset, such as Z")
-    milliseconds = int(moment.timestamp() * 1000)
-    if milliseconds <= 0:
-        raise InvalidArgument.at(pointer, "the time lies before 1970")
+    milliseconds = (moment - _EPOCH) // timedelta(milliseconds=1)
+    if not 0 < milliseconds <= _LAST_MS:  # later ones have no name in UTC, so no answer could show them
+        raise InvalidArgument.at(pointer, "the time lies outside the years 1970 to 9999 UTC")
     return milliseconds
 
 

@@ -19,14 +19,25 @@ class Catalog:
 
     def __init__(self, env: Environment, writers: Executor, caps: QueueCaps) -> None:
         self.env = env
-        self.queue: CommitQueue[Group] = CommitQueue(env, Group, writers, caps)
+        self.queue: CommitQueue[Group] = CommitQueue(env, Group, writers, caps, self._resync)
         self._keys_by_hash: ReadThrough[str, KeyDocument] = ReadThrough(self._load_key)
         self._tenants_by_name: ReadThrough[str, TenantDocument] = ReadThrough(self._load_tenant_by_name)
         self._tenants_by_id: ReadThrough[int, TenantDocument] = ReadThrough(self._load_tenant_by_id)
-        with env.read() as txn:
-            documents = list(store.iterate_documents(txn, Space.COLLECTION, CollectionDocument))
-        self.unfinished = [document for document in documents if document.state != store.ACTIVE]
-        self._collections = {document.name: document for document in documents if document.state == store.ACTIVE}
+        self.unfinished = [document for document in self._stored_collections() if document.state != store.ACTIVE]
+        self._collections = self._load_collections()
+
+    def _resync(self) -> None:
+        """After a commit that failed: whether it reached the disk is seen in the store only."""
+        for cache in (self._keys_by_hash, self._tenants_by_name, self._tenants_by_id):
+            cache.clear()
+        self._collections = self._load_collections()
+
+    def _stored_collections(self) -> list[CollectionDocument]:
+        with self.env.read() as txn:
+            return list(store.iterate_documents(txn, Space.COLLECTION, CollectionDocument))
+
+    def _load_collections(self) -> dict[str, CollectionDocument]:
+        return {document.name: document for document in self._stored_collections() if document.state == store.ACTIVE}
 
     def write(self, apply: Callable[[Group], T], n_bytes: int = 1024, frees_space: bool = False) -> T:
         """Run `apply` in the next commit and wait for it. Not for the event loop."""
@@ -43,7 +54,7 @@ class Catalog:
         return [self._collections[name] for name in sorted(self._collections)]
 
     def collection_by_id(self, collection_id: int) -> CollectionDocument | None:
-        return next((document for document in self.collections() if document.id == collection_id), None)
+        return next((document for document in self._collections.values() if document.id == collection_id), None)
 
     def put_collection(self, group: Group, document: CollectionDocument) -> None:
         """Store a collection in the running commit; other requests see it once that has returned."""

@@ -4,6 +4,7 @@ Creation: catalog `creating` → folder and environment, synced → catalog `act
 finds it any more) → environment closed, folder removed → document removed. A start finishes or sweeps the rest.
 """
 
+import logging
 from collections.abc import Iterator
 
 from msgspec import UNSET, UnsetType
@@ -14,7 +15,7 @@ from vdb.engine.listing import page_of
 from vdb.engine.services import Services
 from vdb.engine.shard import epoch_ms
 from vdb.engine.tenants import check_name, moment_of
-from vdb.errors import AlreadyExists, InvalidArgument, InvalidCursor, LimitReached, TooLarge
+from vdb.errors import AlreadyExists, CollectionNotFound, InvalidArgument, InvalidCursor, LimitReached, TooLarge
 from vdb.protocol import answers
 from vdb.protocol.requests import CreateCollection, ListPage, UpdateCollection
 from vdb.storage import catalog as store
@@ -26,6 +27,8 @@ from vdb.storage.meta import read_number, read_sequence, take_number
 from vdb.storage.points import read_usage
 from vdb.tenancy.access import may_use
 from vdb.types import NAME, Caller, Role
+
+logger = logging.getLogger(__name__)
 
 MAX_FIELD_NAME = 512
 
@@ -63,15 +66,15 @@ def create_collection(
         services.catalog.put_collection(group, document)
         return document
 
-    document = services.catalog.write(reserve)
+    reserved = services.catalog.write(reserve)
+    document = replace(reserved, state=ACTIVE)
     try:
-        _make_environment(services, document)
+        _make_environment(services, reserved)
+        services.catalog.write(lambda group: services.catalog.put_collection(group, document))
     except Exception:
         # The name is taken and nothing is behind it: take the reservation back, so that a later try can succeed.
-        _sweep(services, document)
+        _sweep(services, reserved)
         raise
-    document = replace(document, state=ACTIVE)
-    services.catalog.write(lambda group: services.catalog.put_collection(group, document))
     return answer_of(services, caller, document)
 
 
@@ -102,7 +105,7 @@ def update_collection(
     members = None if isinstance(request.tenants, UnsetType) else _members(services, request.tenants)
 
     def apply(group: Group) -> CollectionDocument:
-        known = services.named(path[0])
+        known = _active(group, path[0])
         document = replace(
             known,
             tenants=known.tenants if request.tenants is UNSET else members,
@@ -119,21 +122,36 @@ def delete_collection(services: Services, caller: Caller, path: tuple[str, ...],
     """Nobody finds the collection once this answers; its files go in the background."""
 
     def apply(group: Group) -> CollectionDocument:
-        document = replace(services.named(path[0]), state=DELETING)
+        document = replace(_active(group, path[0]), state=DELETING)
         services.catalog.put_collection(group, document)
         group.txn.delete(name_key(Space.COLLECTION_NAME, document.name))
         group.after_commit(lambda: services.catalog.hide_collection(document.name))
         return document
 
     document = services.catalog.write(apply, frees_space=True)
-    services.background.submit(_sweep, services, document)
+    services.background.submit(_sweep_later, services, document)
     return answers.Done()
+
+
+def _active(group: Group, name: str) -> CollectionDocument:
+    """The collection as earlier requests of the running commit left it; raises CollectionNotFound."""
+    known = store.collection_by_name(group.txn, name) if NAME.match(name) else None
+    if known is None or known.state != ACTIVE:
+        raise CollectionNotFound("no such collection")
+    return known
 
 
 def finish_interrupted(services: Services) -> None:
     """At start: remove what a crash left half made or half removed."""
     for document in services.catalog.unfinished:
         _sweep(services, document)
+
+
+def _sweep_later(services: Services, document: CollectionDocument) -> None:
+    try:
+        _sweep(services, document)
+    except Exception as exc:  # nobody waits for it, and the next start sweeps again
+        logger.error("a deleted collection's files were not removed", exc_info=exc, extra={"id": document.id})
 
 
 def _sweep(services: Services, document: CollectionDocument) -> None:

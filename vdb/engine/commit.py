@@ -14,7 +14,16 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from vdb.errors import CorruptData, DiskFull, InternalError, QueueFull, ShuttingDown, StorageFailure, VdbError
+from vdb.errors import (
+    CorruptData,
+    DiskFull,
+    InternalError,
+    QueueFull,
+    ShuttingDown,
+    StorageFailure,
+    TooLarge,
+    VdbError,
+)
 from vdb.storage.env import Environment, MapFull, Transaction
 
 logger = logging.getLogger(__name__)
@@ -23,6 +32,9 @@ GROUP_REQUESTS = 64
 GROUP_BYTES = 32 << 20
 ROOM_TRUSTED_S = 0.1
 """How long one look at the free disk serves, less what was written since."""
+
+COMMIT_OVERHEAD = 3
+"""A commit writes at most about this many times the bytes of its requests: pages are copied, not changed."""
 
 DELETE_ALLOWANCE_BYTES = 64 << 20
 """Room beyond the map's cap in which deletes still work."""
@@ -87,13 +99,24 @@ class QueueCaps:
     disk_reserve_bytes: int
 
 
+def _full() -> DiskFull:
+    return DiskFull("the collection has reached its largest size: only deletes are accepted")
+
+
 class CommitQueue(Generic[G]):
     """The write queue of one environment. `submit` from any thread; `close` waits for what is queued."""
 
     def __init__(
-        self, env: Environment, open_group: Callable[[Transaction], G], pool: Executor, caps: QueueCaps
+        self,
+        env: Environment,
+        open_group: Callable[[Transaction], G],
+        pool: Executor,
+        caps: QueueCaps,
+        resync: Callable[[], None],
     ) -> None:
+        """`resync` runs after a commit has failed: what RAM holds may be behind the store."""
         self._env = env
+        self._resync = resync
         self._open_group = open_group
         self._pool = pool
         self._caps = caps
@@ -110,8 +133,10 @@ class CommitQueue(Generic[G]):
     def submit(self, apply: Callable[[G], Any], n_bytes: int = 0, frees_space: bool = False) -> "Future[Any]":
         """Queue a request: `apply(group)` runs inside the group's transaction, its result resolves the future.
 
-        Raises QueueFull and ShuttingDown at once; what `apply` raises resolves the future as its error.
+        Raises TooLarge, QueueFull and ShuttingDown at once; what `apply` raises resolves the future as its error.
         """
+        if n_bytes > self._caps.max_bytes:
+            raise TooLarge(f"the write takes {n_bytes} bytes of the queue, which holds {self._caps.max_bytes}")
         ticket = Ticket(apply, n_bytes, frees_space)
         with self._changed:
             if self._is_closed:
@@ -167,8 +192,8 @@ class CommitQueue(Generic[G]):
 
     def _settle(self, batch: list[Ticket[G]]) -> None:
         """Commit a batch and resolve its futures; a failed commit fails every request in it."""
-        batch = self._refuse_without_room(batch)
         try:
+            batch = self._refuse_without_room(batch)
             outcomes = self._commit(batch) if batch else []
         except Exception as exc:  # every foreign failure must reach the waiting callers
             error = exc if isinstance(exc, VdbError) else InternalError("the write failed; see the server's log")
@@ -183,7 +208,10 @@ class CommitQueue(Generic[G]):
                 ticket.future.set_result(outcome)
 
     def _refuse_without_room(self, batch: list[Ticket[G]]) -> list[Ticket[G]]:
-        n_bytes = 3 * sum(ticket.n_bytes for ticket in batch)
+        n_bytes = sum(ticket.n_bytes for ticket in batch)
+        if not self._env.has_room(n_bytes):
+            return self._refuse(batch, _full())
+        n_bytes *= COMMIT_OVERHEAD
         self._room_bytes -= n_bytes
         if self._room_bytes < 0 or time.monotonic() > self._room_until:
             self._room_until = time.monotonic() + ROOM_TRUSTED_S
@@ -209,11 +237,12 @@ class CommitQueue(Generic[G]):
             except StorageFailure as exc:
                 if not isinstance(exc, CorruptData):
                     self._env.reopen()
+                    self._resync()
                 raise
 
     def _commit_at_cap(self, batch: list[Ticket[G]]) -> list[Any]:
         """The map cannot grow: deletes go on in the allowance, everything else is refused."""
-        full = DiskFull("the collection has reached its largest size: only deletes are accepted")
+        full = _full()
         freeing = [ticket for ticket in batch if ticket.frees_space]
         done: list[Any] = []
         if freeing:

@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 from vdb.config import Limits
 from vdb.engine.batch import check_ids, check_payload, check_version
 from vdb.engine.filters import check_fields
-from vdb.engine.owners import check_own, grantee_ids
+from vdb.engine.owners import check_live, check_own, grantee_ids
 from vdb.engine.payloads import check_payload_size, merge_patch, payload_bytes
 from vdb.engine.readings import Change
 from vdb.engine.services import Services
@@ -156,6 +156,8 @@ def share(services: Services, caller: Caller, path: tuple[str, ...], request: Sh
     sharing = _Sharing(owner, collection.dimension, request.action == "grant", frozenset(grantees))
 
     def apply(group: ShardGroup) -> Written:
+        if sharing.is_grant:
+            check_live(services, owner, grantees)
         return sharing.apply(group, ids, services.settings.limits)
 
     n_bytes = 64 * len(ids) * len(grantees)

@@ -3,6 +3,7 @@
 One engine per data directory and process. Thread-safe; whoever opened it closes it.
 """
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +28,7 @@ from vdb.engine.services import Services
 from vdb.engine.shard import Shard
 from vdb.engine.shards import Shards
 from vdb.engine.upsert import upsert
+from vdb.errors import VdbError
 from vdb.protocol.columns import SearchHead, UpsertHead
 from vdb.protocol.operations import BY_NAME
 from vdb.protocol.requests import Request, Search, Upsert
@@ -38,6 +40,8 @@ from vdb.storage.meta import check_format
 from vdb.tenancy.access import check_access
 from vdb.tenancy.quota import Ledger
 from vdb.types import Caller, Role
+
+logger = logging.getLogger(__name__)
 
 INLINE_S = 200e-6
 """Searches estimated to take less run on the caller's thread (the event loop of a server)."""
@@ -90,6 +94,7 @@ class Engine:
         self._ledger = Ledger()
         self._memory = MemoryCap(settings.memory_bytes, self._evict)
         self._shards = Shards(self._open_shard, settings.max_open_environments)
+        secret = directory.secret()  # before the catalog: where there are keys, there is what verifies them
         self.services = Services(
             settings,
             directory,
@@ -98,7 +103,7 @@ class Engine:
             self._ledger,
             self._memory,
             self._background,
-            directory.secret(),
+            secret,
         )
         collections.finish_interrupted(self.services)
         self.first_admin_key: str | None = None
@@ -111,9 +116,13 @@ class Engine:
         directory = DataDirectory(settings.data_dir)
         try:
             engine = cls(settings, directory)
-            engine._start()
         except BaseException:
             directory.close()
+            raise
+        try:
+            engine._start()
+        except BaseException:
+            engine.close()
             raise
         return engine
 
@@ -130,7 +139,10 @@ class Engine:
         self._maintenance.stop()
         self._jobs.stop()
         self._background.shutdown()
-        keys.save_last_used(self.services)
+        try:
+            keys.save_last_used(self.services)
+        except VdbError as exc:
+            logger.warning("the last uses of keys were not stored", exc_info=exc)
         self._shards.close()
         self.services.catalog.close()
         self._writers.shutdown()
@@ -144,7 +156,11 @@ class Engine:
         if collection_id is None and not path.exists():
             create_environment(path, **sizes)
         env = Environment(path, **sizes)
-        check_format(env, collection_id)
+        try:
+            check_format(env, collection_id)
+        except BaseException:
+            env.close()
+            raise
         return env
 
     def _open_shard(self, collection: CollectionDocument) -> Shard:

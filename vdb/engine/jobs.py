@@ -59,14 +59,18 @@ class JobRunner:
     def stop(self) -> None:
         self._is_stopping.set()
         self._wake.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def _run(self) -> None:
         while not self._is_stopping.is_set():
             self._wake.wait()
             self._wake.clear()
-            for job in _unfinished(self._services):
-                self._run_job(job)
+            try:
+                for job in _unfinished(self._services):
+                    self._run_job(job)
+            except Exception as exc:  # the runner must be there for the next job
+                logger.error("jobs stopped until the next one is made", exc_info=exc)
 
     def _run_job(self, job: JobDocument) -> None:
         try:

@@ -11,6 +11,8 @@ from vdb.storage.keyspace import LAST_NUMBER, Space, number_key
 
 T = TypeVar("T")
 
+MAX_DIGITS = 10
+
 
 def page_of(
     things: Iterable[T], request: ListPage, limits: Limits, cursor_of: Callable[[T], str]
@@ -28,6 +30,7 @@ def start_after(request: ListPage, space: Space) -> bytes:
     """The key, without its space byte, that a listing by number goes on after; raises InvalidCursor."""
     if request.cursor is None:
         return b""
-    if not request.cursor.isascii() or not request.cursor.isdecimal() or int(request.cursor[:20]) > LAST_NUMBER:
+    is_number = request.cursor.isascii() and request.cursor.isdecimal() and len(request.cursor) <= MAX_DIGITS
+    if not is_number or int(request.cursor) > LAST_NUMBER:
         raise InvalidCursor.at("/cursor", "not a cursor of this listing")
     return number_key(space, int(request.cursor))[1:]

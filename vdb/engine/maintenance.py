@@ -10,7 +10,7 @@ from vdb.engine.jobs import forget_finished
 from vdb.engine.keys import save_last_used
 from vdb.engine.services import Services
 from vdb.engine.shard import ShardGroup, epoch_ms
-from vdb.errors import VdbError
+from vdb.errors import CorruptData, VdbError
 from vdb.storage.catalog import CollectionDocument
 from vdb.storage.points import iterate_expiries, read_record
 
@@ -35,7 +35,8 @@ class Maintenance:
 
     def stop(self) -> None:
         self._is_stopping.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def _run(self) -> None:
         n_rounds = 0
@@ -86,10 +87,14 @@ def _remove_expired(group: ShardGroup, collection: CollectionDocument) -> int:
     sequence = group.next_sequence()
     removals: defaultdict[int, Removal] = defaultdict(lambda: Removal(0, collection.dimension))
     for pid, owner in expired:
-        record = read_record(group.txn, owner, pid)
+        try:
+            record = read_record(group.txn, owner, pid)
+        except CorruptData as exc:
+            logger.error("an expired point cannot be removed", exc_info=exc, extra={"owner": owner, "pid": pid})
+            continue
         removals[owner].owner = owner
         if record is not None:
             removals[owner].remove(group.txn, pid, record)
     for removal in removals.values():
         removal.finish(group, sequence)
-    return len(expired)
+    return sum(removal.n_points for removal in removals.values())

@@ -4,13 +4,13 @@ A request may name another owner's points. They can be read if they are visible 
 NotOwner, the rest PointNotFound, exactly like points that do not exist.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import UnsetType
 
 from vdb.engine.services import Services
 from vdb.engine.shard import epoch_ms
-from vdb.errors import NotOwner, PointNotFound, UnknownGrantee
+from vdb.errors import NotOwner, PointNotFound, TenantNotFound, UnknownGrantee
 from vdb.storage.catalog import ACTIVE, CollectionDocument
 from vdb.storage.codec import Record
 from vdb.storage.env import Transaction
@@ -73,6 +73,17 @@ def grantee_ids(
         if tenant_id != owner:
             found.add(tenant_id)
     return tuple(sorted(found))
+
+
+def check_live(services: Services, owner: int, grantees: Iterable[int]) -> None:
+    """Raise TenantNotFound or UnknownGrantee for a tenant that was deleted while the write waited in its queue.
+
+    Called inside the write: the job that deletes a tenant comes later in the same queue, so nothing outlives it.
+    """
+    if live_tenant_name(services, owner) is None:
+        raise TenantNotFound("no such tenant")
+    if any(live_tenant_name(services, grantee) is None for grantee in grantees):
+        raise UnknownGrantee("a tenant among the grantees was deleted")
 
 
 def live_tenant_name(services: Services, tenant_id: int) -> str | None:

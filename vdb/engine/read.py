@@ -6,10 +6,11 @@ Scope `own` is what the tenant owns; `visible` adds what was granted to it and w
 import heapq
 from collections.abc import Iterator
 from typing import Any
+from zlib import crc32
 
 import msgspec
 import numpy as np
-from msgspec import UNSET, Raw
+from msgspec import Raw
 
 from vdb.config import Limits
 from vdb.engine.batch import check_ids
@@ -20,7 +21,7 @@ from vdb.engine.services import Services
 from vdb.engine.shard import Snapshot
 from vdb.engine.tenants import moment_of
 from vdb.engine.vectors import encode_vector
-from vdb.errors import EmptyBatch, InvalidArgument, TooLarge
+from vdb.errors import CorruptData, EmptyBatch, InvalidArgument, TooLarge
 from vdb.protocol.answers import Counted, Point, Points, ScrollPage
 from vdb.protocol.requests import Count, GetPoints, Scroll
 from vdb.storage.catalog import CollectionDocument
@@ -54,7 +55,7 @@ def get_points(services: Services, caller: Caller, path: tuple[str, ...], reques
         raise TooLarge.at("/ids", f"a request takes up to {services.settings.limits.max_ids_per_request} ids")
     ids = check_ids(request.ids, lambda i: f"/ids/{i}")
     owner = named_owner(services, caller, request.owner)
-    with services.shard_for_read(collection, request.min_sequence) as shard, shard.snapshot() as snapshot:
+    with services.shard_for_read(collection, request) as shard, shard.snapshot() as snapshot:
         pids = find_pids(snapshot.txn, owner, ids) if owner is not None else {}
         points = []
         for point_id in ids:
@@ -74,7 +75,7 @@ def scroll(services: Services, caller: Caller, path: tuple[str, ...], request: S
     first_pid = decode_cursor(request.cursor, key, services.secret)[0] if request.cursor is not None else 0
     matches = matches_of(parsed)
     points: list[Point] = []
-    with services.shard_for_read(collection, request.min_sequence) as shard, shard.snapshot() as snapshot:
+    with services.shard_for_read(collection, request) as shard, shard.snapshot() as snapshot:
         for pid, owner, record in visible(snapshot, tenant_id, request.scope, first_pid):
             if matches is not None and not matches(record.payload):
                 continue
@@ -90,7 +91,7 @@ def count(services: Services, caller: Caller, path: tuple[str, ...], request: Co
     collection = services.usable(caller, path[0])
     tenant_id = check_tenant_exists(caller)
     matches = matches_of(filter_of(request.filter, collection))
-    with services.shard_for_read(collection, request.min_sequence) as shard, shard.snapshot() as snapshot:
+    with services.shard_for_read(collection, request) as shard, shard.snapshot() as snapshot:
         return Counted(count=_count(snapshot, tenant_id, request.scope, matches), sequence=snapshot.sequence)
 
 
@@ -146,7 +147,7 @@ def answer_of(
     if request.with_payload:
         point.payload = payload_of(record)
     if request.with_vector:
-        point.vector = vector_of(snapshot, owner, pid, request.vector_encoding) if record.has_vector else None
+        point.vector = vector_of(snapshot, owner, pid, record, request.vector_encoding)
     return point
 
 
@@ -155,10 +156,14 @@ def payload_of(record: Record) -> Any:
     return Raw(record.payload) if record.payload else EMPTY_PAYLOAD
 
 
-def vector_of(snapshot: Snapshot, owner: int, pid: int, encoding: str) -> Any:
-    """The exact float32 values that were sent."""
+def vector_of(snapshot: Snapshot, owner: int, pid: int, record: Record, encoding: str) -> Any:
+    """The exact float32 values that were sent; None where there is no vector. Raises CorruptData."""
+    if not record.has_vector:
+        return None
     stored = read_vector(snapshot.txn, owner, pid)
-    return UNSET if stored is None else encode_vector(np.frombuffer(stored, "<f4"), encoding)
+    if stored is None or crc32(stored) != record.vector_checksum:
+        raise CorruptData("a vector's checksum does not match its bytes")
+    return encode_vector(np.frombuffer(stored, "<f4"), encoding)
 
 
 def _query_key(collection: CollectionDocument, tenant_id: int, scope: str, filter_key: bytes) -> bytes:

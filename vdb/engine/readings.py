@@ -18,6 +18,13 @@ from vdb.types import Metric
 
 PUBLIC = -EVERYONE_ID
 
+READING_BYTES = 2048
+"""What a reading takes beside its arrays, about: a tenant without points counts towards the cap too."""
+
+N_LOAD_LOCKS = 64
+
+NEVER = -1
+
 
 @dataclass(slots=True)
 class Change:
@@ -37,18 +44,25 @@ class Change:
 
 
 class Reading:
-    """One tenant's resident segments; for EVERYONE_ID, `own` holds the points shared with everyone."""
+    """One tenant's resident segments; for EVERYONE_ID, `own` holds the points shared with everyone.
 
-    __slots__ = ("granted", "is_evicted", "own")
+    An evicted reading takes no more changes, and goes on answering for the sequences up to its eviction.
+    """
+
+    __slots__ = ("granted", "last_sequence", "own")
 
     def __init__(self, own: FlatSegment, granted: FlatSegment | None) -> None:
         self.own = own
         self.granted = granted
-        self.is_evicted = False
+        self.last_sequence: int | None = None
+
+    def answers(self, sequence: int) -> bool:
+        """Whether every change up to `sequence`, which is published, is in it."""
+        return self.last_sequence is None or sequence <= self.last_sequence
 
     @property
     def n_bytes(self) -> int:
-        return self.own.nbytes + (self.granted.nbytes if self.granted is not None else 0)
+        return READING_BYTES + self.own.nbytes + (self.granted.nbytes if self.granted is not None else 0)
 
     @property
     def n_rows(self) -> int:
@@ -68,33 +82,36 @@ class Readings:
         self._lock = threading.Lock()
         self._residents: dict[int, Reading] = {}
         self._loading: dict[int, list[Change]] = {}
-        self._load_locks: dict[int, threading.Lock] = {}
+        self._load_locks = [threading.Lock() for _ in range(N_LOAD_LOCKS)]
         self.published_sequence = sequence
 
     def get(self, tenant_id: int) -> Reading | None:
         return self._residents.get(tenant_id)
 
     def load(self, tenant_id: int, load: Loader) -> Reading:
-        """The reading, loaded if it is absent; concurrent callers load it once."""
-        with self._lock:
-            load_lock = self._load_locks.setdefault(tenant_id, threading.Lock())
-        with load_lock:
-            resident = self._residents.get(tenant_id)
-            if resident is not None:
-                return resident
-            try:
-                return self._load(tenant_id, load)
-            finally:
-                with self._lock:
-                    self._loading.pop(tenant_id, None)
-                    self._load_locks.pop(tenant_id, None)
+        """The reading, loaded if it is absent; concurrent callers load it once.
 
-    def _load(self, tenant_id: int, load: Loader) -> Reading:
+        Locks are shared by number: one made and dropped per tenant would let two load at once after an eviction.
+        """
+        with self._load_locks[tenant_id % N_LOAD_LOCKS]:
+            reading = self._residents.get(tenant_id)
+            while reading is None:
+                try:
+                    reading = self._load(tenant_id, load)
+                finally:
+                    with self._lock:
+                        self._loading.pop(tenant_id, None)
+            return reading
+
+    def _load(self, tenant_id: int, load: Loader) -> Reading | None:
+        """The reading; None when all readings were dropped meanwhile, so that changes may be missing."""
+        waiting: list[Change] = []
         with self._lock:
-            waiting: list[Change] = []
             self._loading[tenant_id] = waiting
         reading, sequence = load(tenant_id)
         with self._lock:
+            if self._loading.get(tenant_id) is not waiting:
+                return None
             for change in waiting:
                 if change.sequence > sequence:
                     self._apply(tenant_id, reading, change)
@@ -120,24 +137,26 @@ class Readings:
     def _apply(self, tenant_id: int, reading: Reading, change: Change) -> None:
         audiences = (PUBLIC,) if tenant_id == EVERYONE_ID else (tenant_id, -tenant_id)
         for audience in audiences:
+            if audience not in change.kills and audience not in change.puts:
+                continue
+            segment = self._segment(reading, audience)
             for pid in change.kills.get(audience, ()):
-                segment = self._segment(reading, audience)
                 segment.kill(pid, change.sequence)
             if audience in change.puts:
-                self._put(self._segment(reading, audience), change, change.puts[audience])
+                self._put(segment, change, change.puts[audience])
+            if segment.should_compact:
+                segment.compact(change.sequence)
 
     def _put(self, segment: FlatSegment, change: Change, positions: list[int] | None) -> None:
         chosen: slice | list[int] = slice(None) if positions is None else positions
         pids = change.pids[chosen]
         segment.put_many(
             pids,
-            np.full(len(pids), change.owner, np.uint32),
+            change.owner,
             change.vectors[chosen],
             change.sequence,
             change.expires_at_ms[chosen],
         )
-        if segment.should_compact:
-            segment.compact(change.sequence)
 
     def _segment(self, reading: Reading, audience: int) -> FlatSegment:
         if audience > 0 or audience == PUBLIC:
@@ -147,19 +166,21 @@ class Readings:
         return reading.granted
 
     def evict(self, tenant_id: int) -> None:
-        """Drop a reading; whoever searches it now sees `is_evicted` and begins again."""
+        """Drop a reading; whoever searches it now begins again only if there were changes since."""
         with self._lock:
             reading = self._residents.pop(tenant_id, None)
             if reading is not None:
-                reading.is_evicted = True
+                reading.last_sequence = self.published_sequence
 
-    def evict_all(self) -> list[int]:
-        """Drop every reading: they are loaded again from the store when needed."""
+    def start_over(self, sequence: int) -> list[int]:
+        """Forget all that is in RAM, which changes up to `sequence` may be missing from; returns the tenants."""
         with self._lock:
             tenants = list(self._residents)
             for reading in self._residents.values():
-                reading.is_evicted = True
+                reading.last_sequence = NEVER
             self._residents.clear()
+            self._loading.clear()
+            self.published_sequence = sequence
         return tenants
 
     @property

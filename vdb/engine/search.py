@@ -17,6 +17,7 @@ from vdb.config import Limits
 from vdb.engine.matching import Matches, filter_of, matches_of
 from vdb.engine.owners import is_visible
 from vdb.engine.read import payload_of, vector_of
+from vdb.engine.readings import Reading
 from vdb.engine.services import Services
 from vdb.engine.shard import Shard, Snapshot
 from vdb.engine.vectors import matrix_of, reshape
@@ -53,19 +54,21 @@ def search(
     queries, is_many = queries_of(request, vectors, collection, services.settings.limits)
     _check(request, services.settings.limits)
     matches = matches_of(filter_of(request.filter, collection))
-    with services.shard_for_read(collection, request.min_sequence) as shard:
+    with services.shard_for_read(collection, request) as shard:
         for _ in range(MAX_ATTEMPTS):
             own, public = shard.reading(tenant_id), shard.reading(EVERYONE_ID)
             with shard.snapshot() as snapshot:
-                segments = [] if own.is_evicted or public.is_evicted else _segments(snapshot, own, public)
+                segments = _segments(snapshot, own, public)
                 if segments:
                     run = _Run(services, shard, tenant_id, request, matches, snapshot, segments)
                     return run.answer(queries, is_many)
     raise InternalError("the tenant's vectors do not stay in memory: raise memory_bytes")
 
 
-def _segments(snapshot: Snapshot, own: Any, public: Any) -> Segments:
-    """Segments and their states; none when a state has moved past the snapshot, which is then taken anew."""
+def _segments(snapshot: Snapshot, own: Reading, public: Reading) -> Segments:
+    """Segments and their states; none when one lags behind the snapshot, or is past it: all are then taken anew."""
+    if not (own.answers(snapshot.sequence) and public.answers(snapshot.sequence)):
+        return []
     found = [(segment, segment.state) for segment in (own.own, own.granted, public.own) if segment is not None]
     return found if all(state.floor_sequence <= snapshot.sequence for _, state in found) else []
 
@@ -213,7 +216,7 @@ class _Run:
         if request.with_payload:
             hit.payload = payload_of(record)
         if request.with_vector:
-            hit.vector = vector_of(self.snapshot, owner, pid, request.vector_encoding)
+            hit.vector = vector_of(self.snapshot, owner, pid, record, request.vector_encoding)
         return hit
 
     def _explain(self, n_queries: int, total_us: float) -> dict[str, Any]:

@@ -4,19 +4,27 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from vdb.config import Settings
 from vdb.engine.catalog import Catalog
 from vdb.engine.memory import MemoryCap
 from vdb.engine.shard import Shard
 from vdb.engine.shards import Shards
-from vdb.errors import CollectionNotFound, SequenceTimeout
+from vdb.errors import InvalidArgument, SequenceTimeout
 from vdb.storage.catalog import ACTIVE, CollectionDocument
 from vdb.storage.directory import DataDirectory
 from vdb.storage.keyspace import EVERYONE_ID
 from vdb.tenancy.access import check_usable
 from vdb.tenancy.quota import Ledger
 from vdb.types import EVERYONE, Caller
+
+
+class Read(Protocol):
+    """A request that may wait until the collection has reached a sequence."""
+
+    min_sequence: int
+    timeout_s: float
 
 
 @dataclass(slots=True)
@@ -37,18 +45,18 @@ class Services:
         """The collection, or CollectionNotFound if it is absent or not for this caller's tenant."""
         return check_usable(self.catalog.collection(name), caller)
 
-    def named(self, name: str) -> CollectionDocument:
-        """The collection, for an admin."""
-        document = self.catalog.collection(name)
-        if document is None:
-            raise CollectionNotFound("no such collection")
-        return document
-
     @contextmanager
-    def shard_for_read(self, collection: CollectionDocument, min_sequence: int) -> Iterator[Shard]:
-        """The shard, if it has reached `min_sequence`; raises SequenceTimeout otherwise (the caller waits)."""
+    def shard_for_read(self, collection: CollectionDocument, request: Read) -> Iterator[Shard]:
+        """The shard, if it has reached the request's `min_sequence`; raises SequenceTimeout otherwise.
+
+        Whoever ran the request then waits up to its `timeout_s` and runs it again.
+        """
+        if request.min_sequence < 0:
+            raise InvalidArgument.at("/min_sequence", "a sequence is not negative")
+        if not 0 <= request.timeout_s <= self.settings.limits.max_timeout_s:
+            raise InvalidArgument.at("/timeout_s", f"timeout_s is 0 to {self.settings.limits.max_timeout_s}")
         with self.shards.use(collection) as shard:
-            if shard.readings.published_sequence < min_sequence:
+            if shard.readings.published_sequence < request.min_sequence:
                 raise SequenceTimeout("the collection has not reached min_sequence", retry_after_s=1.0)
             yield shard
 

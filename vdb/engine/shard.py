@@ -4,35 +4,37 @@ Everything above asks for a `Snapshot` (one read transaction, one moment) or sub
 that a shard's data is in this process.
 """
 
+import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
 from vdb.engine.commit import CommitQueue, Group, QueueCaps
 from vdb.engine.memory import MemoryCap
 from vdb.engine.readings import Change, Reading, Readings
-from vdb.errors import InternalError
+from vdb.errors import CorruptData, InternalError
 from vdb.index.flat import FlatSegment
 from vdb.storage.catalog import CollectionDocument
 from vdb.storage.codec import decode_record
 from vdb.storage.env import Environment, Transaction
-from vdb.storage.keyspace import EVERYONE_ID
+from vdb.storage.keyspace import EVERYONE_ID, record_key
 from vdb.storage.meta import read_counters, read_sequence, write_counters
 from vdb.storage.points import (
     iterate_grants,
-    iterate_records,
-    iterate_vectors,
-    read_record,
+    iterate_vectored,
     read_usage,
     read_vector,
     write_usage,
 )
 from vdb.tenancy.quota import Ledger
+
+logger = logging.getLogger(__name__)
 
 PUBLISH_WAIT_S = 30.0
 
@@ -80,10 +82,10 @@ class ShardGroup(Group):
             return
         before = self._usage.get(owner) or read_usage(self.txn, owner)
         after = (before[0] + n_points, before[1] + n_bytes)
-        ledger = self._shard.ledger
+        ledger, collection_id = self._shard.ledger, self._shard.collection.id
         if ledger.is_tracked(owner):
-            self.on_undo(lambda: ledger.withdraw((owner,), self._shard.collection.id))
-            ledger.propose(owner, self._shard.collection.id, before, after)
+            earlier = ledger.propose(owner, collection_id, before, after)
+            self.on_undo(lambda: ledger.restore(owner, collection_id, earlier))
         self._usage[owner] = after
         self.n_points += n_points
 
@@ -112,6 +114,21 @@ class ShardGroup(Group):
         super().publish()
 
 
+def _trusted_expiry(value: bytes, vector: bytes, pid: int) -> int | None:
+    """A point's expiry by its record; None where the vector cannot be searched because it is damaged.
+
+    A damaged record is searched all the same: the search that would answer with it fails, the others do not.
+    """
+    try:
+        record = decode_record(value)
+    except CorruptData:
+        return 0
+    if crc32(vector) == record.vector_checksum:
+        return record.expires_at_ms
+    logger.error("a vector is left out of searches: its checksum does not match its bytes", extra={"pid": pid})
+    return None
+
+
 class Shard:
     """An open collection. Thread-safe; `vdb.engine.shards` opens and closes it."""
 
@@ -131,7 +148,9 @@ class Shard:
         with env.read() as txn:
             sequence = read_sequence(txn)
         self.readings = Readings(collection.dimension, collection.metric, sequence)
-        self.queue: CommitQueue[ShardGroup] = CommitQueue(env, self._open_group, writers, caps)
+        self.queue: CommitQueue[ShardGroup] = CommitQueue(
+            env, self._open_group, writers, caps, self._resync
+        )
 
     def _open_group(self, txn: Transaction) -> ShardGroup:
         return ShardGroup(txn, self)
@@ -139,14 +158,11 @@ class Shard:
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
         """A moment of which everything up to its sequence is published in RAM too."""
-        txn = self.env.begin_read()
-        try:
+        with self.env.read() as txn:
             sequence = read_sequence(txn)
             if self.readings.published_sequence < sequence:
                 self._await_publication(sequence)
             yield Snapshot(txn, sequence, epoch_ms())
-        finally:
-            self.env.end_read(txn)
 
     def _await_publication(self, sequence: int) -> None:
         """A commit becomes readable some microseconds before it is published."""
@@ -157,13 +173,13 @@ class Shard:
             time.sleep(20e-6)
 
     def publish(self, changes: list[Change], sequence: int) -> None:
-        """Bring RAM up to a commit; what cannot take the change is dropped, to be loaded anew."""
+        """Bring RAM up to a commit. Where it cannot take a change it is loaded anew: the write itself is done."""
         try:
             grown = self.readings.publish(changes, sequence)
-        except Exception:
-            self._forget(self.readings.evict_all())
-            self.readings.published_sequence = sequence
-            raise
+        except Exception as exc:  # whatever it was, what RAM holds can no longer be trusted
+            logger.error("readings are loaded anew", exc_info=exc, extra={"environment": self.env.path.name})
+            self._start_over(sequence)
+            return
         for tenant_id in grown:
             reading = self.readings.get(tenant_id)
             if reading is not None:
@@ -195,25 +211,24 @@ class Shard:
         return FlatSegment(self.collection.dimension, self.collection.metric)
 
     def _load_own(self, txn: Transaction, owner: int, sequence: int) -> FlatSegment:
-        """The owner's vectors and expiries, both in pid order."""
-        expiries = {}
-        for pid, value in iterate_records(txn, owner):
-            record = decode_record(value)
-            if record.has_vector and record.expires_at_ms:
-                expiries[pid] = record.expires_at_ms
-        pids, vectors = [], []
-        for pid, vector in iterate_vectors(txn, owner):
-            pids.append(pid)
-            vectors.append(vector)
-        return self._segment(pids, [owner] * len(pids), [expiries.get(pid, 0) for pid in pids], vectors, sequence)
+        """The owner's vectors and expiries, in pid order."""
+        pids, expiries, vectors = [], [], []
+        for pid, value, vector in iterate_vectored(txn, owner):
+            expires_at_ms = _trusted_expiry(value, vector, pid)
+            if expires_at_ms is not None:
+                pids.append(pid)
+                expiries.append(expires_at_ms)
+                vectors.append(vector)
+        return self._segment(pids, [owner] * len(pids), expiries, vectors, sequence)
 
     def _load_granted(self, txn: Transaction, grantee: int, sequence: int) -> FlatSegment | None:
         rows = []
         for pid, owner in iterate_grants(txn, grantee):
-            record = read_record(txn, owner, pid)
+            value = txn.get(record_key(owner, pid))
             vector = read_vector(txn, owner, pid)
-            if record is not None and vector is not None:
-                rows.append((pid, owner, record.expires_at_ms, vector))
+            expires_at_ms = None if value is None or vector is None else _trusted_expiry(value, vector, pid)
+            if expires_at_ms is not None:
+                rows.append((pid, owner, expires_at_ms, vector))
         if not rows:
             return None
         pids, owners, expiries, vectors = map(list, zip(*rows, strict=True))
@@ -234,12 +249,18 @@ class Shard:
             sequence,
         )
 
-    def _forget(self, tenants: list[int]) -> None:
-        for tenant_id in tenants:
+    def _resync(self) -> None:
+        """After a commit that failed: whether it reached the disk is seen in the store only."""
+        with self.env.read() as txn:
+            sequence = read_sequence(txn)
+        self._start_over(sequence)
+
+    def _start_over(self, sequence: int) -> None:
+        for tenant_id in self.readings.start_over(sequence):
             self._memory.forget((self.collection.id, tenant_id))
 
     def close(self) -> None:
         """Commit what is queued, drop what is in RAM, close the environment."""
         self.queue.close()
-        self._forget(self.readings.evict_all())
+        self._start_over(self.readings.published_sequence)
         self.env.close()

@@ -1,6 +1,6 @@
 """Tenants: made by an admin, or by their first key or write; quotas; usage; removal as a job."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from vdb.engine.commit import Group
 from vdb.engine.listing import page_of, start_after
@@ -28,7 +28,7 @@ def check_name(name: str, pointer: str) -> str:
 
 def moment_of(milliseconds: int) -> datetime:
     """Epoch milliseconds as a time in UTC."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=milliseconds)
 
 
 def ensure_tenant(services: Services, caller: Caller) -> int:
@@ -125,11 +125,14 @@ def track_quota(services: Services, document: TenantDocument) -> None:
     if document.max_points is None and document.max_bytes is None:
         services.ledger.forget(document.id)
         return
-    services.ledger.track(document.id, document.max_points, document.max_bytes)
+    if not services.ledger.is_tracked(document.id):
+        # Nothing is refused until all that the tenant has is known.
+        services.ledger.track(document.id, None, None)
     for collection in services.catalog.collections():
         with services.shards.use(collection) as shard, shard.snapshot() as snapshot:
             n_points, n_bytes = read_usage(snapshot.txn, document.id)
-            services.ledger.settle(document.id, collection.id, snapshot.sequence, n_points, n_bytes)
+            services.ledger.observe(document.id, collection.id, snapshot.sequence, n_points, n_bytes)
+    services.ledger.track(document.id, document.max_points, document.max_bytes)
 
 
 def track_all_quotas(services: Services) -> None:

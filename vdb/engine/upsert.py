@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vdb.engine.batch import Batch, Condition, batch_of_columns, batch_of_points
-from vdb.engine.owners import check_own, grantee_ids
+from vdb.engine.owners import check_live, check_own, grantee_ids
 from vdb.engine.readings import Change
 from vdb.engine.services import Services
 from vdb.engine.shard import ShardGroup, epoch_ms
@@ -43,7 +43,7 @@ def upsert(
     owner = ensure_tenant(services, caller)
     grants = _grants(services, caller, path[0], owner, batch)
     shard = services.shards.acquire(collection)
-    write = _Write(owner, batch, grants, epoch_ms())
+    write = _Write(services, owner, batch, grants, epoch_ms())
     future: Future[Written] = services.shards.submit(shard, write.apply, batch.n_bytes)
     return future
 
@@ -71,6 +71,7 @@ def _grants(
 class _Write:
     """One upsert inside a commit."""
 
+    services: Services
     owner: int
     batch: Batch
     grants: list[tuple[int, ...] | None] | None
@@ -78,6 +79,7 @@ class _Write:
 
     def apply(self, group: ShardGroup) -> Written:
         """Write every point; raises VersionConflict or QuotaExceeded, which undoes this request alone."""
+        check_live(self.services, self.owner, {grantee for grantees in self.grants or () for grantee in grantees or ()})
         sequence = group.next_sequence()
         found = find_pids(group.txn, self.owner, self.batch.ids)
         if not found and self.batch.is_plain:

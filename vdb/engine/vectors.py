@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -43,6 +44,8 @@ def reshape(flat: NDArray[np.float32], n: int, dimension: int, pointer: str) -> 
 
 def check_finite(matrix: NDArray[np.float32], pointer: Pointer) -> NDArray[np.float32]:
     """The matrix itself; raises NonFiniteVector at the first row that holds NaN or an infinity."""
+    if math.isfinite(np.vdot(matrix, matrix)):  # one call instead of two; it may overflow, never the other way round
+        return matrix
     finite = np.isfinite(matrix)
     if not finite.all():
         row = int(np.argmin(finite.all(axis=1)))

@@ -13,6 +13,7 @@ A reader takes its sequence first, then the state: later deaths may miss arrays 
 answers for sequences from `floor_sequence` on; who holds an older one takes both again.
 """
 
+import math
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -34,6 +35,7 @@ CALL_COST_S = 10e-6
 MEMORY_BYTES_PER_S = 30e9
 CACHE_BYTES_PER_S = 60e9
 
+_LARGEST = float(np.finfo(np.float32).max)
 _NO_MASK: UInt8s = np.zeros(0, dtype=np.uint8)
 _NO_SCALES: Float32s = np.zeros(0, dtype=np.float32)
 
@@ -153,7 +155,8 @@ class FlatSegment:
         first, stop = state.n_rows, state.n_rows + n_new
         state.vectors[first:stop] = vectors
         if self.metric is Metric.COSINE:
-            state.scales[first:stop] = row_scales(state.vectors[first:stop])
+            new = state.vectors[first:stop]
+            state.scales[first:stop] = _scale_of(new[0]) if n_new == 1 else row_scales(new)
         state.pids[first:stop] = pids
         state.owners[first:stop] = owners
         state.versions[first:stop] = version
@@ -245,13 +248,15 @@ class FlatSegment:
     def _prepared(self, queries: Float32s) -> Float32s:
         """C order float32; normalised for cosine, where a zero query stays zero and so lies at 1 from everything."""
         raw = np.ascontiguousarray(queries, dtype=np.float32)
-        return raw * row_scales(raw)[:, np.newaxis] if self.metric is Metric.COSINE else raw
+        if self.metric is not Metric.COSINE:
+            return raw
+        return raw * (_scale_of(raw[0]) if len(raw) == 1 else row_scales(raw)[:, np.newaxis])
 
     def _stated(self, distance: Float32s) -> Float32s:
         """Kernel distances to those of the API: the root for l2, at most 2 for cosine."""
         if self.metric is Metric.L2:
             np.sqrt(distance, out=distance)
-        elif self.metric is Metric.COSINE:
+        elif self.metric is Metric.COSINE and not (len(distance) == 1 and distance.size and distance[0, -1] <= 2):
             np.minimum(distance, np.float32(2), out=distance, where=distance < np.inf)
         return distance
 
@@ -322,6 +327,13 @@ class _LiveRows:
             return np.full(len(pids), -1)
         rows = np.minimum(np.searchsorted(run, pids), len(run) - 1)
         return np.where((run[rows] == pids) & (state.dead_at[rows] == ALIVE), rows, -1)
+
+
+def _scale_of(vector: Float32s) -> np.float32:
+    """`row_scales` of one vector (d,): alone, NumPy's calls there cost more than the numbers."""
+    wide = vector.astype(np.float64)
+    norm = math.sqrt(wide @ wide)
+    return np.float32(min(1.0 / norm, _LARGEST)) if norm > 0 else np.float32(0)
 
 
 def _ascending_prefix(pids: UInt32s) -> int:

@@ -16,7 +16,7 @@ ACTIVE, CREATING, DELETING = "active", "creating", "deleting"
 
 
 class CollectionDocument(Struct, kw_only=True, frozen=True):
-    """A collection; `tenants` null means that every tenant may use it."""
+    """A collection; `tenants`, ascending, are those that may use it, null means every tenant."""
 
     id: int
     name: str
@@ -80,6 +80,12 @@ def remove_collection(txn: Transaction, document: CollectionDocument) -> None:
     """Forget the collection and its name."""
     txn.delete(number_key(Space.COLLECTION, document.id))
     txn.delete(name_key(Space.COLLECTION_NAME, document.name))
+
+
+def collection_by_name(txn: Transaction, name: str) -> CollectionDocument | None:
+    value = txn.get(name_key(Space.COLLECTION_NAME, name))
+    stored = None if value is None else txn.get(number_key(Space.COLLECTION, decode_u32(value)))
+    return None if stored is None else decode_document(stored, CollectionDocument)
 
 
 def put_tenant(txn: Transaction, document: TenantDocument) -> None:

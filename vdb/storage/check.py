@@ -16,8 +16,6 @@ from vdb.storage.env import Environment, Transaction
 from vdb.storage.faults import Fault, Findings
 from vdb.storage.keyspace import Space, number_key
 
-__all__ = ["check_directory", "examine"]
-
 KNOWN_FILES = frozenset({"LOCK", "secret", "secret.draft", "catalog", "catalog.draft", "collections"})
 MAP_BYTES = 1 << 20
 """A map is made as large as its file anyway."""
@@ -81,7 +79,10 @@ def _folders(directory: DataDirectory) -> list[Path]:
 
 def _check_folders(directory: DataDirectory, collections: list[CollectionDocument], findings: Findings) -> None:
     """A folder for each active collection, none without a document; those half made or half removed may have one."""
-    expected = {directory.collection_path(collection.id) for collection in collections}
+    expected = set()
+    for collection in collections:
+        path = directory.collection_path(collection.id)
+        expected |= {path} if collection.state == ACTIVE else {path, path.with_name(f"{path.name}.draft")}
     expected |= {path.with_name(f"{path.name}.draft") for path in expected if not (path / "data.mdb").exists()}
     for path in _folders(directory):
         findings.expect(path in expected, f"collections/{path.name}", "no collection of the catalog has this folder")

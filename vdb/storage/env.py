@@ -116,6 +116,10 @@ class Environment:
         txn = self.begin_read()
         try:
             yield txn
+        except (lmdb.CorruptedError, lmdb.PageNotFoundError) as exc:
+            raise CorruptData(f"{self.path} is damaged: {exc}") from exc
+        except lmdb.Error as exc:
+            raise StorageFailure(f"cannot read {self.path}: {exc}") from exc
         finally:
             self.end_read(txn)
 
@@ -165,6 +169,22 @@ class Environment:
             self._env.set_mapsize(wanted)
             self._map_bytes = wanted
         return True
+
+    def has_room(self, n_bytes: int) -> bool:
+        """Whether ordinary writes may add `n_bytes`; once the map is past its cap, the rest of it is for deletes."""
+        if self._map_bytes <= self._max_map_bytes:
+            return True
+        return self.live_bytes + n_bytes <= self._max_map_bytes
+
+    @property
+    def live_bytes(self) -> int:
+        """Bytes of the pages that hold data now; pages freed by deletes are not among them."""
+        self._gate.enter()
+        try:
+            state = self._env.stat()
+        finally:
+            self._gate.leave()
+        return int(state["branch_pages"] + state["leaf_pages"] + state["overflow_pages"]) * PAGE_BYTES
 
     def reopen(self) -> None:
         """Close and open again: LMDB refuses an environment whose commit failed half-way."""
@@ -216,8 +236,11 @@ class Environment:
 
 
 def free_disk_bytes(path: Path) -> int:
-    """Bytes that an ordinary process may still write on the file system of `path`."""
-    state = os.statvfs(path)
+    """Bytes that an ordinary process may still write on the file system of `path`; raises StorageFailure."""
+    try:
+        state = os.statvfs(path)
+    except OSError as exc:
+        raise StorageFailure(f"the file system of {path.name} does not answer: {exc.strerror}") from exc
     return state.f_bavail * state.f_frsize
 
 

@@ -56,9 +56,15 @@ def iterate_records(txn: Transaction, owner: int, first_pid: int = 0) -> Iterato
     return _iterate_pairs(txn, record_key(owner, first_pid), record_key(owner, LAST_PID))
 
 
-def iterate_vectors(txn: Transaction, owner: int) -> Iterator[tuple[int, bytes]]:
-    """(pid, vector bytes) of an owner in insertion order."""
-    return _iterate_pairs(txn, vector_key(owner, 0), vector_key(owner, LAST_PID))
+def iterate_vectored(txn: Transaction, owner: int) -> Iterator[tuple[int, bytes, bytes]]:
+    """(pid, encoded record, vector bytes) of an owner's points that have a vector, in insertion order."""
+    vectors = _iterate_pairs(txn, vector_key(owner, 0), vector_key(owner, LAST_PID))
+    pid_of_vector, vector = -1, b""
+    for pid, value in iterate_records(txn, owner):
+        while pid_of_vector < pid:
+            pid_of_vector, vector = next(vectors, (LAST_PID + 1, b""))
+        if pid_of_vector == pid:
+            yield pid, value, vector
 
 
 def iterate_grants(txn: Transaction, grantee: int, first_pid: int = 0) -> Iterator[tuple[int, int]]:

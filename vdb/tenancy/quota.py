@@ -6,7 +6,6 @@ the counts themselves are stored in each collection, in the transaction of the w
 """
 
 import threading
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from vdb.errors import QuotaExceeded
@@ -40,7 +39,7 @@ class Ledger:
         return tenant_id in self._accounts
 
     def track(self, tenant_id: int, max_points: int | None, max_bytes: int | None) -> None:
-        """Begin to follow a tenant (or change its caps); call `settle` for each collection afterwards."""
+        """Begin to follow a tenant (or change its caps); call `observe` for each collection afterwards."""
         with self._lock:
             account = self._accounts.setdefault(tenant_id, _Account(None, None))
             account.max_points, account.max_bytes = max_points, max_bytes
@@ -57,33 +56,47 @@ class Ledger:
                 account.committed.pop(collection, None)
                 account.proposed.pop(collection, None)
 
-    def settle(self, tenant_id: int, collection: int, sequence: int, points: int, n_bytes: int) -> None:
-        """Committed usage at a sequence; an older sequence changes nothing."""
+    def observe(self, tenant_id: int, collection: int, sequence: int, points: int, n_bytes: int) -> None:
+        """Committed usage at a sequence, read from the store; an older sequence changes nothing."""
         account = self._accounts.get(tenant_id)
         if account is None:
             return
         with self._lock:
             if account.committed.get(collection, (-1,))[0] <= sequence:
                 account.committed[collection] = (sequence, points, n_bytes)
-            account.proposed.pop(collection, None)
 
-    def propose(self, tenant_id: int, collection: int, before: tuple[int, int], after: tuple[int, int]) -> None:
-        """Raise QuotaExceeded when usage `after` (points, bytes) grows past a cap; else count it until it settles."""
+    def settle(self, tenant_id: int, collection: int, sequence: int, points: int, n_bytes: int) -> None:
+        """The write that proposed is committed, with this usage at this sequence."""
+        self.observe(tenant_id, collection, sequence, points, n_bytes)
+        self.restore(tenant_id, collection, None)
+
+    def propose(
+        self, tenant_id: int, collection: int, before: tuple[int, int], after: tuple[int, int]
+    ) -> tuple[int, int] | None:
+        """Raise QuotaExceeded when usage `after` (points, bytes) grows past a cap; else count it until it settles.
+
+        Returns what an earlier request of the same commit proposed, for `restore`.
+        """
         account = self._accounts.get(tenant_id)
         if account is None:
-            return
+            return None
         with self._lock:
             points, n_bytes = account.totals(apart_from=collection)
             if account.max_points is not None and after[0] > before[0] and points + after[0] > account.max_points:
                 raise QuotaExceeded(f"the tenant may own {account.max_points} points")
             if account.max_bytes is not None and after[1] > before[1] and n_bytes + after[1] > account.max_bytes:
                 raise QuotaExceeded(f"the tenant may own {account.max_bytes} bytes")
+            earlier = account.proposed.get(collection)
             account.proposed[collection] = after
+            return earlier
 
-    def withdraw(self, tenants: Iterable[int], collection: int) -> None:
-        """The commit that proposed did not happen."""
+    def restore(self, tenant_id: int, collection: int, proposal: tuple[int, int] | None) -> None:
+        """The proposal is again what it was: a request was refused, or its commit settled or failed (None)."""
+        account = self._accounts.get(tenant_id)
+        if account is None:
+            return
         with self._lock:
-            for tenant_id in tenants:
-                account = self._accounts.get(tenant_id)
-                if account is not None:
-                    account.proposed.pop(collection, None)
+            if proposal is None:
+                account.proposed.pop(collection, None)
+            else:
+                account.proposed[collection] = proposal

@@ -45,3 +45,9 @@ class ReadThrough(Generic[K, V]):
             self._generation += 1
             for key in keys:
                 self._values.pop(key, None)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._generation += 1
+            self._values.clear()

@@ -1,0 +1,99 @@
+"""Routes, error codes, settings, limits, filter operators, commands: all stand in their document, defaults are true."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import rows, text_of
+from vdb.cli import main
+from vdb.config import Limits, Settings
+from vdb.engine.filters import FIELD_TYPES, MAX_CONDITIONS, MAX_DEPTH, MAX_FIELD_CHARS, MAX_LIST, Op
+from vdb.errors import BY_CODE
+from vdb.protocol.operations import OPERATIONS
+from vdb.types import FieldType, Metric, Role
+
+FILTER_LIMITS = {
+    "max_filter_depth": MAX_DEPTH,
+    "max_filter_conditions": MAX_CONDITIONS,
+    "max_filter_list": MAX_LIST,
+    "max_filter_field_characters": MAX_FIELD_CHARS,
+}
+
+
+def _written(value: object) -> str:
+    """A default as the document writes it."""
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{value}`" if value != "" else "empty"
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Settings) if field.name != "limits"])
+def test_every_setting_stands_with_its_variable_and_default(name: str) -> None:
+    variable, default, unit, meaning = rows("docs/settings.md")[name]
+    assert variable == f"`VDB_{name.upper()}`"
+    assert default == _written(getattr(Settings(), name))
+    assert unit and meaning
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Limits)])
+def test_every_limit_stands_with_its_default(name: str) -> None:
+    assert rows("docs/settings.md")[name][0] == _written(getattr(Limits(), name))
+
+
+@pytest.mark.parametrize("name", FILTER_LIMITS)
+def test_every_filter_limit_stands_with_its_value(name: str) -> None:
+    assert rows("docs/settings.md")[name][0] == _written(FILTER_LIMITS[name])
+
+
+def test_no_setting_or_limit_is_made_up() -> None:
+    known = {field.name for shape in (Settings, Limits) for field in fields(shape)} | set(FILTER_LIMITS)
+    assert set(rows("docs/settings.md")) - {"Setting", "Limit"} == known
+
+
+def test_every_environment_variable_named_anywhere_exists() -> None:
+    known = {f"VDB_{field.name.upper()}" for field in fields(Settings)}
+    for page in ("README.md", "docs/http-api.md", "docs/tenancy.md", "docs/architecture.md"):
+        named = {word for word in text_of(page).replace("`", " ").replace("|", " ").split() if word.startswith("VDB_")}
+        assert {word.strip(",.;:()") for word in named} <= known, page
+
+
+def test_every_route_and_error_code_stands() -> None:
+    api = text_of("docs/http-api.md")
+    routes = [f"`{operation.method} {operation.path}`" for operation in OPERATIONS]
+    assert [route for route in routes if route not in api] == []
+    assert [code for code in BY_CODE if f"`{code}`" not in api] == []
+
+
+def test_every_filter_operator_and_field_type_stands() -> None:
+    named = text_of("docs/filters.md")
+    assert [word for word in (*Op, *FieldType) if f"`{word}`" not in named] == []
+    assert {str(name) for name in FIELD_TYPES} <= {str(kind) for kind in FieldType}
+
+
+def test_every_metric_and_role_stands() -> None:
+    assert [metric for metric in Metric if f"`{metric}`" not in text_of("docs/http-api.md")] == []
+    assert [role for role in Role if f"`{role}`" not in text_of("docs/tenancy.md")] == []
+
+
+def _help(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit):
+        main([*arguments, "--help"])
+    return capsys.readouterr().out
+
+
+def test_every_command_and_option_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    text = text_of("docs/settings.md")
+    commands = re.search(r"\{([\w,]+)\}", _help(capsys))
+    assert commands is not None
+    for command in commands[1].split(","):
+        assert f"`vdb {command}" in text
+        options = set(re.findall(r"--[\w-]+", _help(capsys, command))) - {"--help"}
+        assert [option for option in options if option not in text] == []
+
+
+def test_every_target_of_make_is_in_its_help() -> None:
+    makefile = (Path(__file__).parents[2] / "Makefile").read_text(encoding="utf-8")
+    phony = next(line for line in makefile.splitlines() if line.startswith(".PHONY:")).split()[1:]
+    assert [target for target in phony if target not in ("help", "env") and f"'make {target} " not in makefile] == []

@@ -1,0 +1,1 @@
+"""Generated requests against a real server; `python -m bench fuzz` sends many more of the same."""

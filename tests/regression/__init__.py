@@ -1,0 +1,1 @@
+"""Bugs that were found, each in a test named after what went wrong."""
