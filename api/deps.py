@@ -7,7 +7,7 @@ Order: headers, key, query string, media type, body, decode, engine, encode. Wor
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Any, TypeVar
 
 from vdb.config import Settings
@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 _INLINE_BODY_BYTES = 256 * 1024
 _POLL_S = 0.005
+_LONGEST_POLL_S = 0.1
+_TRUSTED_S = 1.0
 _BINARY_OPERATIONS = ("search", "upsert")
 
 
@@ -84,36 +86,53 @@ class Service:
         query = exchange.scope["query_string"]
         listed = decode_query(operation, query) if query or operation.method == "GET" else None
         body = await exchange.body(self._limits.max_body_bytes)
+        if perf_counter() - exchange.started > _TRUSTED_S:
+            caller = self.authenticate(exchange)  # the key may have gone while the body came in
         is_binary = exchange.is_binary(operation.name in _BINARY_OPERATIONS) if body else False
         if listed is not None and not body:
-            return await self._run(operation, caller, path, listed, None)
-        if len(body) <= _INLINE_BODY_BYTES:
-            request, vectors = decode_body(operation, body, is_binary)
+            request, vectors, is_small = listed, None, True
+        elif len(body) <= _INLINE_BODY_BYTES:
+            (request, vectors), is_small = decode_body(operation, body, is_binary), True
         else:
             request, vectors = await self._in_thread(decode_body, operation, body, is_binary)
-        return await self._run(operation, caller, path, request, vectors)
-
-    async def _run(
-        self, operation: Operation, caller: Caller, path: tuple[str, ...], request: Request, vectors: Vectors | None
-    ) -> bytes:
+            is_small = False
         try:
-            return await self._run_once(operation, caller, path, request, vectors)
+            return await self._run(operation, caller, path, request, vectors, is_small)
         except SequenceTimeout:
-            ends = monotonic() + min(getattr(request, "timeout_s", 0.0), self._limits.max_timeout_s)
+            return await self._run_later(exchange, operation, path, request, vectors)
+
+    async def _run_later(
+        self,
+        exchange: Exchange,
+        operation: Operation,
+        path: tuple[str, ...],
+        request: Request,
+        vectors: Vectors | None,
+    ) -> bytes:
+        """Try again until the collection has reached the sequence; ever more seldom, and only while the key is good."""
+        ends = monotonic() + min(getattr(request, "timeout_s", 0.0), self._limits.max_timeout_s)
+        pause_s = _POLL_S
         while True:
             remaining_s = ends - monotonic()
-            await asyncio.sleep(max(0.0, min(_POLL_S, remaining_s)))
+            await asyncio.sleep(max(0.0, min(pause_s, remaining_s)))
+            pause_s = min(2 * pause_s, _LONGEST_POLL_S)
             try:
-                return await self._run_once(operation, caller, path, request, vectors)
+                return await self._run(operation, self.authenticate(exchange), path, request, vectors, True)
             except SequenceTimeout:
                 if remaining_s <= 0.0:
                     raise
 
-    async def _run_once(
-        self, operation: Operation, caller: Caller, path: tuple[str, ...], request: Request, vectors: Vectors | None
+    async def _run(
+        self,
+        operation: Operation,
+        caller: Caller,
+        path: tuple[str, ...],
+        request: Request,
+        vectors: Vectors | None,
+        is_small: bool,
     ) -> bytes:
         engine, name = self.engine, operation.name
-        if engine.is_quick(name, caller, path, request, vectors):
+        if is_small and engine.is_quick(name, caller, path, request, vectors):
             answer = engine.run(name, caller, path, request, vectors)
             if not isinstance(answer, Future):
                 return encode(answer)

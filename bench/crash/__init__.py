@@ -1,9 +1,9 @@
 """Crash: SIGKILL at random instants under concurrent writers, restart, `vdb check`, a ledger of acknowledged writes.
 
 A cycle: writers and an administrator load a running server over HTTP; SIGKILL; the check of the directory; a new
-server on it; the verifier. Every 25 cycles a fresh directory begins, and the last cycle of each directory ends with
-SIGTERM instead, which must lose nothing either. `--control early-ack` runs a server that answers before it commits:
-the harness must find losses. Exit code 1 when anything was found.
+server on it (one start in four is killed first); the verifier. Every 25 cycles a fresh directory begins, and the last
+cycle of each directory ends with SIGTERM instead, which must lose nothing either. `--control early-ack` runs a server
+that answers before it commits: the harness must find losses. Exit code 1 when anything was found.
 """
 
 import argparse
@@ -27,7 +27,11 @@ from bench.record import record
 WRITERS_PER_TENANT = 2
 CYCLES_PER_DIRECTORY = 25
 LOAD_S = (0.05, 1.5)
-SHOWN_FAULTS = 20
+INTERRUPTED_STARTS = 0.25
+START_S = (0.1, 0.7)
+"""From before the first file is made to about when the server is ready."""
+
+SHOWN_FAULTS = 5
 SHOWN_CHARS = 200
 
 
@@ -40,6 +44,7 @@ class Tally:
     n_acknowledged: int = 0
     n_points_judged: int = 0
     n_in_flight: int = 0
+    n_interrupted_starts: int = 0
     faults: list[Fault] = field(default_factory=list)
 
 
@@ -54,9 +59,16 @@ class Site:
     catalog: CatalogLedger = field(default_factory=CatalogLedger)
     ledgers: list[Ledger] = field(default_factory=list)
     keys: dict[str, str] = field(default_factory=dict)
+    n_interrupted_starts: int = 0
 
     def start(self) -> ServerProcess:
-        return ServerProcess(self.data_dir, self.log, self.is_early)
+        """A server that is ready; now and then one before it is killed while it starts."""
+        if self.rng.random() < INTERRUPTED_STARTS:
+            early = ServerProcess(self.data_dir, self.log, self.is_early)
+            time.sleep(self.rng.uniform(*START_S))
+            early.kill()
+            self.n_interrupted_starts += 1
+        return ServerProcess(self.data_dir, self.log, self.is_early).await_ready()
 
     def furnish(self, server: ServerProcess) -> None:
         """The shared collection, and a key for each kind of writer."""
@@ -154,6 +166,7 @@ def _run_directory(site: Site, n_cycles: int, tally: Tally) -> None:
     finally:
         server.kill()
     tally.n_acknowledged += site.n_acknowledged
+    tally.n_interrupted_starts += site.n_interrupted_starts
 
 
 def _count(tally: Tally, faults: list[Fault], site: Site) -> None:
@@ -180,6 +193,7 @@ def main(arguments: list[str]) -> int:
         "clean_cycles": tally.n_clean,
         "acknowledged_requests": tally.n_acknowledged,
         "requests_in_flight_at_the_end": tally.n_in_flight,
+        "starts_killed_too": tally.n_interrupted_starts,
         "points_judged": tally.n_points_judged,
         "faults": dict(Counter(fault.kind for fault in tally.faults)),
         "control": given.control,

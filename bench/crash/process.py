@@ -20,7 +20,7 @@ STOP_TIMEOUT_S = 30.0
 
 
 class ServerProcess:
-    """One life of the server. `kill` ends it with SIGKILL, `stop` with SIGTERM; a `with` block kills what is left."""
+    """One life of the server, from `await_ready` on. `kill` ends it with SIGKILL, `stop` with SIGTERM."""
 
     def __init__(self, data_dir: Path, log: Path, is_early: bool = False) -> None:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("VDB_")}
@@ -35,20 +35,17 @@ class ServerProcess:
             self._process = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
             )
-        self.port = self._await_port(log)
+        self._log = log
+        self.port = 0
 
-    def _await_port(self, log: Path) -> int:
+    def await_ready(self) -> Self:
+        """Wait for the line that says where it listens."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if line.startswith("URL: "):
-                return int(line.rpartition(":")[2])
-        raise RuntimeError(f"the server did not start: {log.read_text(errors='replace')[-2000:]}")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
+                self.port = int(line.rpartition(":")[2])
+                return self
+        raise RuntimeError(f"the server did not start: {self._log.read_text(errors='replace')[-2000:]}")
 
     def admin(self) -> HttpAccess:
         """A connection of its own with the admin key."""

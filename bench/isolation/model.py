@@ -61,14 +61,15 @@ class ModelCollection:
         if self.members is not None and tenant not in self.members:
             raise CollectionNotFound
 
-    def check_may_share(self, role: Role, to: frozenset[str] = frozenset()) -> None:
-        if (role is Role.WRITE and self.sharing is not Sharing.TENANTS) or (EVERYONE in to and role is not Role.ADMIN):
+    def check_sharing(self, role: Role, to: frozenset[str], tenants: Sequence[str]) -> None:
+        """What granting to `to` is refused with; who may not grant at all learns nothing about the names."""
+        if role is Role.WRITE and self.sharing is not Sharing.TENANTS:
             raise SharingForbidden
-
-    def check_grantees(self, to: frozenset[str], tenants: frozenset[str]) -> None:
-        """Tenants that may not use the collection are as unknown as those that do not exist."""
-        if to - (tenants if self.members is None else tenants & self.members) - {EVERYONE}:
+        usable = set(tenants) if self.members is None else self.members
+        if to - usable - {EVERYONE}:
             raise UnknownGrantee
+        if EVERYONE in to and role is not Role.ADMIN:
+            raise SharingForbidden
 
     def live(self, place: Place, now_ms: int) -> ModelPoint | None:
         point = self.points.get(place)

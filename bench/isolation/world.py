@@ -30,7 +30,7 @@ DIMENSION = 3
 ADMIN_KEY = "isolation-admin-key"
 JOB_POLLS = 20_000
 JOB_POLL_S = 0.001
-SCROLL_PAGE = 3
+SCROLL_PAGE = 7
 
 
 def new_collections() -> list[ModelCollection]:
@@ -78,8 +78,7 @@ class World:
             self._check_write(collection, tenant, role)
             for new in batch:
                 if new.shared is not None:
-                    collection.check_grantees(new.shared, frozenset(TENANTS))
-                    collection.check_may_share(role, new.shared)
+                    collection.check_sharing(role, new.shared, TENANTS)
             collection.upsert(tenant, batch, self.clock.now_ms)
 
         answer = self._both(model, "upsert", collection, tenant, role, {"points": points})
@@ -122,9 +121,7 @@ class World:
     ) -> None:
         def model() -> None:
             self._check_write(collection, tenant, role)
-            collection.check_may_share(role)
-            collection.check_grantees(to, frozenset(TENANTS))
-            collection.check_may_share(role, to)
+            collection.check_sharing(role, to, TENANTS)
             change = collection.grant if action == "grant" else collection.revoke
             change(tenant, ids, to, self.clock.now_ms)
 
@@ -172,12 +169,13 @@ class World:
 
     # Reading
 
-    def look(self, collection: ModelCollection, tenant: str, query: Vector) -> None:
-        """Everything a tenant can see of a collection: scroll, count, get and search."""
-        for scope in ("own", "visible"):
-            self.scroll(collection, tenant, scope, None, lambda _: True)
-        self.get(collection, tenant)
+    def look(self, collection: ModelCollection, tenant: str, query: Vector, is_thorough: bool) -> None:
+        """Everything a tenant can see of a collection, by scroll, count and search; thoroughly: own points and get."""
+        self.scroll(collection, tenant, "visible", None, lambda _: True)
         self.search(collection, tenant, query, 10, None, lambda _: True)
+        if is_thorough:
+            self.scroll(collection, tenant, "own", None, lambda _: True)
+            self.get(collection, tenant)
 
     def scroll(self, collection: ModelCollection, tenant: str, scope: str, filter_: Any, matches: Matches) -> None:
         """Scroll page by page and count: the model's points, each once, in insertion order."""

@@ -1,11 +1,13 @@
 """Input that ended in an internal error, for its sender or for those who read what it had stored."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
 from tests.engine.driver import opened
+from vdb.config import Limits
 from vdb.errors import InvalidArgument, InvalidCursor, TooLarge
 from vdb.protocol.requests import ListPage
 from vdb.types import Role
@@ -30,10 +32,6 @@ def test_a_listing_cursor_of_too_large_a_number_is_refused(tmp_path: Path, curso
 
 
 def test_a_write_larger_than_the_queue_is_too_large_rather_than_too_early(tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    from vdb.config import Limits
-
     with opened(tmp_path / "data", limits=replace(Limits(), max_queued_bytes=1 << 16)) as driver:
         driver.create("notes")
         with pytest.raises(TooLarge):

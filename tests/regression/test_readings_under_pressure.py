@@ -101,7 +101,9 @@ def test_a_reading_that_loads_while_a_publication_fails_is_loaded_again(monkeypa
     assert n_loads == 2
 
 
-def test_a_write_whose_publication_failed_is_answered_and_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_whose_publication_failed_is_answered_and_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: Any) -> None:
         raise MemoryError
 

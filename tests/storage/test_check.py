@@ -1,11 +1,11 @@
 """`vdb check` finds every broken invariant, and changes nothing."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from tests.storage.damage import CATALOG, NOTES, SHAPES, Damage, changing, drop, flip, golden_copy, put
 from vdb.errors import CorruptData, DirectoryLocked, FormatTooNew, StorageFailure
@@ -58,7 +58,7 @@ def rewrite(key: bytes, **fields: object) -> Damage:
 
     def damage(txn: Transaction) -> None:
         record: Record = decode_record(txn.get(key))
-        txn.put(key, encode_record(replace(record, **fields)))  # type: ignore[arg-type]
+        txn.put(key, encode_record(replace(record, **fields)))
 
     return damage
 

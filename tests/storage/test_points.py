@@ -1,11 +1,11 @@
 """Points inside a transaction: the indexes follow the records, reads are in insertion order."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
 
 import pytest
+from msgspec.structs import replace
 
 from vdb.config import MIB
 from vdb.storage import points
@@ -27,7 +27,7 @@ def txn(tmp_path: Path) -> Iterator[Transaction]:
 
 def record(point_id: str, **fields: object) -> Record:
     plain = Record(point_id.encode(), 1, 1, 0, (), b"", True, crc32(VECTOR))
-    return replace(plain, **fields)  # type: ignore[arg-type]
+    return replace(plain, **fields)
 
 
 def keys(txn: Transaction) -> set[int]:

@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 from vdb.config import Limits
 from vdb.engine.batch import check_ids, check_payload, check_version
 from vdb.engine.filters import check_fields
-from vdb.engine.owners import check_live, check_own, grantee_ids
+from vdb.engine.owners import GRANT_BYTES, check_live, check_own, grantee_ids
 from vdb.engine.payloads import check_payload_size, merge_patch, payload_bytes
 from vdb.engine.readings import Change
 from vdb.engine.services import Services
@@ -160,7 +160,7 @@ def share(services: Services, caller: Caller, path: tuple[str, ...], request: Sh
             check_live(services, owner, grantees)
         return sharing.apply(group, ids, services.settings.limits)
 
-    n_bytes = 64 * len(ids) * len(grantees)
+    n_bytes = GRANT_BYTES * len(ids) * len(grantees)
     future: Future[Written] = _submit(services, collection, apply, n_bytes, frees_space=not sharing.is_grant)
     return future
 

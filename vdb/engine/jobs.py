@@ -19,7 +19,15 @@ from vdb.engine.matching import filter_of, matches_of
 from vdb.engine.services import Services
 from vdb.engine.shard import Shard, ShardGroup, epoch_ms
 from vdb.engine.tenants import moment_of
-from vdb.errors import CollectionNotFound, JobNotFound, TenantNotFound, VdbError
+from vdb.errors import (
+    CollectionNotFound,
+    CorruptData,
+    JobNotFound,
+    StorageFailure,
+    TenantNotFound,
+    Unavailable,
+    VdbError,
+)
 from vdb.protocol import answers
 from vdb.protocol.requests import DeletePoints, ListPage
 from vdb.storage import catalog as store
@@ -37,6 +45,7 @@ STEP_POINTS = 1_000
 QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"
 DELETE_BY_FILTER, DELETE_TENANT = "delete_by_filter", "delete_tenant"
 KEPT_FINISHED_MS = 7 * 86_400_000
+RETRY_S = 1.0
 
 
 class JobRunner:
@@ -75,12 +84,24 @@ class JobRunner:
     def _run_job(self, job: JobDocument) -> None:
         try:
             while not self._is_stopping.is_set() and job.state in (QUEUED, RUNNING):
-                job = _STEPS[job.kind](self._services, job)
-                _save(self._services, job)
+                job = self._advance(job)
         except Exception as exc:  # a failed job is shown as failed, the runner goes on
             logger.error("job %s failed", job.id, exc_info=exc)
             detail = exc.detail if isinstance(exc, VdbError) else "internal error; see the server's log"
             _save(self._services, replace(job, state=FAILED, error=detail, finished_at_ms=epoch_ms()))
+
+    def _advance(self, job: JobDocument) -> JobDocument:
+        """The job after its next step; the same after a pause where a queue was full or the disk failed."""
+        try:
+            advanced = _STEPS[job.kind](self._services, job)
+            _save(self._services, advanced)
+        except (Unavailable, StorageFailure) as exc:
+            if isinstance(exc, CorruptData):
+                raise
+            logger.warning("job %s is tried again", job.id, exc_info=exc)
+            self._is_stopping.wait(RETRY_S)
+            return job
+        return advanced
 
 
 def start_delete_by_filter(
@@ -212,16 +233,29 @@ def _step_delete_by_filter(services: Services, job: JobDocument) -> JobDocument:
 
 
 def _step_delete_tenant(services: Services, job: JobDocument) -> JobDocument:
-    """Remove up to a step's worth of points and grants somewhere; done when no collection has any left."""
+    """Remove up to a step's worth of points and grants somewhere; done when no collection has any left.
+
+    `position` is the collection in hand: those before it stay empty, since writes for a deleted tenant are refused.
+    """
+    if job.state == QUEUED:
+        # Saving this is a commit of the catalog after the one that marked the tenant: by then every write knows.
+        return replace(job, state=RUNNING)
     tenant_id = job.tenant_id or 0
-    for collection in services.catalog.collections():
-        n_removed, _ = _write(
-            services, collection, lambda group, shard: _remove_run(group, shard, tenant_id, 0, 1 << 32, lambda _: True)
-        )
-        n_revoked, _ = _write(services, collection, lambda group, shard: (_revoke_run(group, shard, tenant_id), 0))
+
+    def apply(group: ShardGroup, shard: Shard) -> tuple[int, int]:
+        n_removed, _ = _remove_run(group, shard, tenant_id, 0, 1 << 32, lambda _: True)
+        return n_removed, _revoke_run(group, shard, tenant_id)
+
+    for collection in sorted(services.catalog.collections(), key=lambda collection: collection.id):
+        if collection.id < job.position:
+            continue
+        try:
+            n_removed, n_revoked = _write(services, collection, apply)
+        except CollectionNotFound:  # deleted meanwhile, and with it what the tenant had there
+            continue
         if n_removed or n_revoked:
-            return replace(job, state=RUNNING, n_done=job.n_done + n_removed)
-        services.ledger.forget(tenant_id)
+            return replace(job, position=collection.id, n_done=job.n_done + n_removed)
+    services.ledger.forget(tenant_id)
     services.catalog.write(lambda group: _forget_tenant(services, group, tenant_id), frees_space=True)
     return _finished(job)
 

@@ -139,24 +139,39 @@ def ensure_admin_key(services: Services) -> str | None:
 
     The configured key may use the disk's reserve: on a full disk somebody must be able to come in and delete.
     """
-    configured = services.settings.admin_key
+    configured, stored = services.settings.admin_key, _environment_key(services)
     if configured:
         check_secret(configured)
-        services.catalog.write(lambda group: _put_environment_key(services, group, configured), frees_space=True)
+        if stored is None or stored.hash != digest_of(configured, services.secret):
+            services.catalog.write(lambda group: _put_environment_key(services, group, configured), frees_space=True)
         return None
-    services.catalog.write(lambda group: _drop_environment_key(services, group), frees_space=True)
+    if stored is not None:
+        services.catalog.write(lambda group: _drop_environment_key(services, group), frees_space=True)
     with services.catalog.env.read() as txn:
-        if any(key.role is Role.ADMIN for key in store.iterate_documents(txn, Space.KEY, KeyDocument)):
+        keys = store.iterate_documents(txn, Space.KEY, KeyDocument)
+        if any(key.role is Role.ADMIN and not 0 < key.expires_at_ms <= epoch_ms() for key in keys):
             return None
     request = CreateKey(role=Role.ADMIN, name="first admin key")
     answer = create_key(services, Caller("", Role.ADMIN), (), request)
     return str(answer.key)
 
 
+def _environment_key(services: Services) -> KeyDocument | None:
+    with services.catalog.env.read() as txn:
+        return store.key_by_id(txn, ENVIRONMENT_KEY_ID)
+
+
 def _put_environment_key(services: Services, group: Group, secret: str) -> None:
     old = store.key_by_id(group.txn, ENVIRONMENT_KEY_ID)
     digest = digest_of(secret, services.secret)
-    if old is not None and old.hash == digest:
+    known = store.key_by_hash(group.txn, digest)
+    if known is not None and known.id == ENVIRONMENT_KEY_ID:
+        return
+    if known is not None:
+        # A secret leads to one key only, and has one already.
+        if known.role is not Role.ADMIN or known.hash != digest or known.expires_at_ms:
+            raise InvalidArgument("the configured admin key is the secret of a key that is not a lasting admin key")
+        _drop_environment_key(services, group)
         return
     document = KeyDocument(
         id=ENVIRONMENT_KEY_ID,
@@ -183,7 +198,7 @@ def save_last_used(services: Services) -> None:
         return
 
     def apply(group: Group) -> None:
-        for key_id, used_ms in noted.items():
+        for key_id, used_ms in list(noted.items()):  # a request that has just come may still add its own
             document = store.key_by_id(group.txn, key_id)
             if document is not None and document.last_used_at_ms < used_ms:
                 store.put_key(group.txn, replace(document, last_used_at_ms=used_ms))

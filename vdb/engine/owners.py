@@ -19,6 +19,9 @@ from vdb.storage.points import find_pids, read_record
 from vdb.tenancy.access import may_use
 from vdb.types import Caller
 
+GRANT_BYTES = 64
+"""What a grant adds to the store, about."""
+
 
 def is_visible(record: Record, owner: int, tenant_id: int, now_ms: int) -> bool:
     """Whether a tenant may see a point: it owns it, or it was granted to it or to everyone, and it has not expired."""

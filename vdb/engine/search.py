@@ -34,6 +34,10 @@ from vdb.storage.points import read_record
 from vdb.tenancy.access import check_tenant_exists
 from vdb.types import Caller
 
+HIT_S = 4e-6
+"""What a hit costs beyond the scan: its record is read, checked and encoded."""
+NUMBER_S = 1e-7
+"""What a number of a hit's vector costs to encode."""
 MAX_ATTEMPTS = 100
 WIDENING = 8
 FIRST_ROUND = 64
@@ -92,16 +96,18 @@ def queries_of(
     return matrix_of(request.vectors, dimension, lambda i: f"/vectors/{i}"), True
 
 
-def cost_s(services: Services, caller: Caller, name: str, n_queries: int) -> float:
-    """Estimated seconds of a search without filter; infinite where something must be loaded first."""
+def cost_s(services: Services, caller: Caller, name: str, request: Search | SearchHead, n_queries: int) -> float:
+    """Estimated seconds of a search without filter; infinite where something must be loaded or waited for first."""
     collection = services.catalog.collection(name)
     shard = services.shards.peek(collection.id) if collection is not None else None
-    if collection is None or shard is None or caller.tenant_id is None:
+    if collection is None or shard is None or caller.tenant_id is None or shard.env.is_held:
         return float("inf")
     own, public = shard.readings.get(caller.tenant_id), shard.readings.get(EVERYONE_ID)
     if own is None or public is None:
         return float("inf")
-    return scan_cost_s(own.n_rows + public.n_rows, collection.dimension, n_queries)
+    n_rows = own.n_rows + public.n_rows
+    hit_s = HIT_S + (NUMBER_S * collection.dimension if request.with_vector else 0)
+    return scan_cost_s(n_rows, collection.dimension, n_queries) + n_queries * min(request.limit, n_rows) * hit_s
 
 
 def _check(request: Search | SearchHead, limits: Limits) -> None:

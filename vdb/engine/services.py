@@ -11,7 +11,7 @@ from vdb.engine.catalog import Catalog
 from vdb.engine.memory import MemoryCap
 from vdb.engine.shard import Shard
 from vdb.engine.shards import Shards
-from vdb.errors import InvalidArgument, SequenceTimeout
+from vdb.errors import CollectionNotFound, InvalidArgument, SequenceTimeout
 from vdb.storage.catalog import ACTIVE, CollectionDocument
 from vdb.storage.directory import DataDirectory
 from vdb.storage.keyspace import EVERYONE_ID
@@ -44,6 +44,18 @@ class Services:
     def usable(self, caller: Caller, name: str) -> CollectionDocument:
         """The collection, or CollectionNotFound if it is absent or not for this caller's tenant."""
         return check_usable(self.catalog.collection(name), caller)
+
+    def each_shard(self) -> Iterator[Shard]:
+        """The shards of all collections in turn, each open while it is looked at; without those deleted meanwhile."""
+        for collection in self.catalog.collections():
+            try:
+                shard = self.shards.acquire(collection)
+            except CollectionNotFound:
+                continue
+            try:
+                yield shard
+            finally:
+                self.shards.release(shard)
 
     @contextmanager
     def shard_for_read(self, collection: CollectionDocument, request: Read) -> Iterator[Shard]:

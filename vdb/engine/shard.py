@@ -148,9 +148,7 @@ class Shard:
         with env.read() as txn:
             sequence = read_sequence(txn)
         self.readings = Readings(collection.dimension, collection.metric, sequence)
-        self.queue: CommitQueue[ShardGroup] = CommitQueue(
-            env, self._open_group, writers, caps, self._resync
-        )
+        self.queue: CommitQueue[ShardGroup] = CommitQueue(env, self._open_group, writers, caps, self._resync)
 
     def _open_group(self, txn: Transaction) -> ShardGroup:
         return ShardGroup(txn, self)

@@ -13,7 +13,7 @@ from vdb.storage import catalog as store
 from vdb.storage.catalog import ACTIVE, TenantDocument
 from vdb.storage.keyspace import META_NEXT_TENANT, Space
 from vdb.storage.meta import take_number
-from vdb.storage.points import read_usage
+from vdb.storage.points import iterate_owners, read_usage
 from vdb.types import NAME, Caller, Role
 
 MAX_QUOTA = 1 << 62
@@ -122,33 +122,41 @@ def update_tenant(services: Services, caller: Caller, path: tuple[str, ...], req
 
 def track_quota(services: Services, document: TenantDocument) -> None:
     """Let the ledger follow a tenant that has a quota, from what its collections hold now."""
-    if document.max_points is None and document.max_bytes is None:
+    if not _has_quota(document):
         services.ledger.forget(document.id)
         return
     if not services.ledger.is_tracked(document.id):
         # Nothing is refused until all that the tenant has is known.
         services.ledger.track(document.id, None, None)
-    for collection in services.catalog.collections():
-        with services.shards.use(collection) as shard, shard.snapshot() as snapshot:
+    for shard in services.each_shard():
+        with shard.snapshot() as snapshot:
             n_points, n_bytes = read_usage(snapshot.txn, document.id)
-            services.ledger.observe(document.id, collection.id, snapshot.sequence, n_points, n_bytes)
-    services.ledger.track(document.id, document.max_points, document.max_bytes)
+            services.ledger.observe(document.id, shard.collection.id, snapshot.sequence, n_points, n_bytes)
+    latest = services.catalog.tenant_by_id(document.id) or document  # of two changes at once the last one counts
+    services.ledger.track(document.id, latest.max_points, latest.max_bytes)
+
+
+def _has_quota(document: TenantDocument) -> bool:
+    return document.max_points is not None or document.max_bytes is not None
 
 
 def track_all_quotas(services: Services) -> None:
-    """At start: follow every tenant that has a quota."""
+    """At start: follow every tenant that has a quota. Opens each collection once, and none where there is no quota."""
     with services.catalog.env.read() as txn:
-        documents = list(store.iterate_documents(txn, Space.TENANT, TenantDocument))
+        documents = [d for d in store.iterate_documents(txn, Space.TENANT, TenantDocument) if _has_quota(d)]
     for document in documents:
-        if document.max_points is not None or document.max_bytes is not None:
-            track_quota(services, document)
+        services.ledger.track(document.id, document.max_points, document.max_bytes)
+    for shard in services.each_shard() if documents else ():
+        with shard.snapshot() as snapshot:
+            for owner, n_points, n_bytes in iterate_owners(snapshot.txn):
+                services.ledger.observe(owner, shard.collection.id, snapshot.sequence, n_points, n_bytes)
 
 
 def answer_of(services: Services, document: TenantDocument) -> answers.Tenant:
     """A tenant as callers see it."""
     n_points = n_bytes = 0
-    for collection in services.catalog.collections():
-        with services.shards.use(collection) as shard, shard.env.read() as txn:
+    for shard in services.each_shard():
+        with shard.env.read() as txn:
             used = read_usage(txn, document.id)
         n_points, n_bytes = n_points + used[0], n_bytes + used[1]
     return answers.Tenant(

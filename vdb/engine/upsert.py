@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vdb.engine.batch import Batch, Condition, batch_of_columns, batch_of_points
-from vdb.engine.owners import check_live, check_own, grantee_ids
+from vdb.engine.owners import GRANT_BYTES, check_live, check_own, grantee_ids
 from vdb.engine.readings import Change
 from vdb.engine.services import Services
 from vdb.engine.shard import ShardGroup, epoch_ms
@@ -44,7 +44,8 @@ def upsert(
     grants = _grants(services, caller, path[0], owner, batch)
     shard = services.shards.acquire(collection)
     write = _Write(services, owner, batch, grants, epoch_ms())
-    future: Future[Written] = services.shards.submit(shard, write.apply, batch.n_bytes)
+    n_granted = sum(map(len, filter(None, grants or ())))
+    future: Future[Written] = services.shards.submit(shard, write.apply, batch.n_bytes + GRANT_BYTES * n_granted)
     return future
 
 

@@ -47,6 +47,11 @@ class Gate:
             if self._is_exclusive and not self._n_inside:
                 self._changed.notify_all()
 
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether somebody is alone inside, or waits to be."""
+        return self._is_exclusive
+
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         with self._changed:
@@ -206,6 +211,11 @@ class Environment:
             raise self._translate(exc) from exc
         finally:
             self._gate.leave()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a transaction would have to wait now, until those inside are done and the map has changed."""
+        return self._gate.is_exclusive
 
     @property
     def map_bytes(self) -> int:
