@@ -21,12 +21,11 @@ from .decode import Vectors, decode_body, decode_query
 from .delivery import Delivery
 from .encode import JSON, TEXT, Reply, encode
 from .errors import OK, problem, success_of, unexpected
-from .exchange import Exchange
+from .exchange import LARGE_BODY_BYTES, Exchange
 from .metrics import RequestMetrics, exposition
 
 T = TypeVar("T")
 
-_INLINE_BODY_BYTES = 256 * 1024
 _POLL_S = 0.005
 _LONGEST_POLL_S = 0.1
 _TRUSTED_S = 1.0
@@ -43,6 +42,7 @@ class Service:
         self._pool = ThreadPoolExecutor(settings.n_readers, thread_name_prefix="vdb-reader")
         self._delivery = Delivery()
         self._n_waiting = 0
+        self._n_large_bytes = 0
 
     def close(self) -> None:
         """Wait for the pool's work and end its threads."""
@@ -83,6 +83,20 @@ class Service:
 
     async def _answer(self, exchange: Exchange, operation: Operation, path: tuple[str, ...]) -> bytes:
         caller = self.authenticate(exchange)
+        n_bytes = exchange.announced_bytes(self._limits.max_body_bytes)
+        if n_bytes <= LARGE_BODY_BYTES:
+            return await self._answer_caller(exchange, operation, path, caller)
+        if self._n_large_bytes and self._n_large_bytes + n_bytes > self._limits.max_queued_bytes:
+            raise QueueFull("too many large requests are being answered")
+        self._n_large_bytes += n_bytes
+        try:
+            return await self._answer_caller(exchange, operation, path, caller)
+        finally:
+            self._n_large_bytes -= n_bytes
+
+    async def _answer_caller(
+        self, exchange: Exchange, operation: Operation, path: tuple[str, ...], caller: Caller
+    ) -> bytes:
         query = exchange.scope["query_string"]
         listed = decode_query(operation, query) if query or operation.method == "GET" else None
         body = await exchange.body(self._limits.max_body_bytes)
@@ -91,7 +105,7 @@ class Service:
         is_binary = exchange.is_binary(operation.name in _BINARY_OPERATIONS) if body else False
         if listed is not None and not body:
             request, vectors, is_small = listed, None, True
-        elif len(body) <= _INLINE_BODY_BYTES:
+        elif len(body) <= LARGE_BODY_BYTES:
             (request, vectors), is_small = decode_body(operation, body, is_binary), True
         else:
             request, vectors = await self._in_thread(decode_body, operation, body, is_binary)

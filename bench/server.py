@@ -1,9 +1,9 @@
 """A server process under measurement: `vdb serve` with its own data directory, and its accounts from /proc (Linux)."""
 
 import os
+import re
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,20 +17,21 @@ from bench.record import ROOT
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0
 _POLL_S = 0.005
+_URL = re.compile(rb"^URL: http://127\.0\.0\.1:(\d+)$", re.MULTILINE)
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class Server:
-    """`vdb serve` on a free port, with settings of its own, access log to a file; stopped by its process id.
+    """`vdb serve` on a port that it chooses, with settings of its own, log to a file; stopped by its process id.
 
-    Use it in a `with`, or call `start` and `stop`. The data directory survives a `stop`.
+    Use it in a `with`, or call `start` and `stop`. The data directory survives a `stop`, the port does not.
     """
 
     def __init__(self, folder: Path, **settings: object) -> None:
         self.data_dir = folder / "data"
         self.log = folder / "server.log"
         self.admin_key = secrets.token_urlsafe(24)
-        self.port = _free_port()
+        self.port = 0
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -48,14 +49,15 @@ class Server:
 
     def start(self) -> float:
         """Start the process and wait until /readyz answers; returns the seconds that took."""
-        given = {"data_dir": self.data_dir, "port": self.port, "admin_key": self.admin_key, **self._settings}
+        given = {"data_dir": self.data_dir, "port": 0, "admin_key": self.admin_key, **self._settings}
         environment = os.environ | {f"VDB_{name.upper()}": str(value) for name, value in given.items()}
-        began = time.perf_counter()
+        began, log_start = time.perf_counter(), self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "vdb.cli", "serve"], cwd=ROOT, env=environment, stdout=log, stderr=log
             )
         try:
+            self.port = self._announced_port(log_start)
             self._await(lambda health: health["status"] == "ready")
         except BaseException:
             self.stop()
@@ -111,6 +113,17 @@ class Server:
             answer: dict[str, object] = connection.ask("POST", path, self.admin_key, body)
             return answer
 
+    def _announced_port(self, log_start: int) -> int:
+        """The port in the line that the server prints once it listens."""
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while time.monotonic() < deadline:
+            found = _URL.search(self.log.read_bytes()[log_start:])
+            if found:
+                return int(found[1])
+            self._check_alive()
+            time.sleep(_POLL_S)
+        raise TimeoutError("the server did not say where it listens")
+
     def _await(self, is_met: Callable[[dict[str, str]], bool]) -> None:
         deadline = time.monotonic() + READY_TIMEOUT_S
         while True:
@@ -127,9 +140,3 @@ class Server:
     def _check_alive(self) -> None:
         if self._process is not None and self._process.poll() is not None:
             raise RuntimeError(f"the server ended: {self.log.read_text(errors='replace')[-2000:]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -31,7 +31,9 @@ class Limits:
     max_fields_per_collection: int = 256
     max_tenants_per_collection: int = 10_000
     max_collections: int = 1_000
+    max_answer_bytes: int = 128 * MIB
     max_timeout_s: int = 60
+    max_waiting_jobs: int = 100
     max_queued_requests: int = 1_024
     max_queued_bytes: int = 512 * MIB
 

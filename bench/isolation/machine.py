@@ -3,6 +3,7 @@
 After every rule one tenant looks at one collection in full, in turn, so that each looks often and none is favoured.
 """
 
+import itertools
 import os
 import shutil
 import tempfile
@@ -15,7 +16,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from bench.isolation.clock import Clock
+from bench.isolation.clock import START_MS, Clock
 from bench.isolation.model import Matches, Written
 from bench.isolation.world import DIMENSION, TENANTS, World
 from vdb.types import EVERYONE, Role
@@ -43,6 +44,10 @@ totals: Counter[str] = Counter()
 
 ids = st.sampled_from("abcd")
 id_lists = st.lists(ids, min_size=1, max_size=4, unique=True)
+aims = st.sampled_from([True] * 7 + [False])
+"""Whether ids are those of points that are there, or any."""
+
+memberships = st.sampled_from([frozenset(TENANTS), frozenset(TENANTS[:2]), frozenset(TENANTS[1:]), frozenset()])
 collections = st.integers(0, 2)
 tenants = st.sampled_from(TENANTS)
 roles = st.sampled_from([*[Role.WRITE, Role.SERVICE, Role.ADMIN] * 3, Role.READ])
@@ -50,7 +55,7 @@ vectors = st.tuples(*[st.integers(-2, 2).map(float)] * DIMENSION)
 payloads = st.fixed_dictionaries({}, optional={"n": st.integers(0, 4), "tag": st.sampled_from("xy")})
 patches = st.fixed_dictionaries({}, optional={"n": st.integers(0, 4), "tag": st.sampled_from(["x", "y", None])})
 grantees = st.frozensets(st.sampled_from([*TENANTS, EVERYONE]), min_size=1, max_size=2)
-any_grantees = st.one_of(*[grantees] * 7, st.just(frozenset({"nobody"})))
+any_grantees = st.one_of(*[grantees] * 15, st.just(frozenset({"nobody"})))
 no_grantees = st.none()
 lives_ms = st.sampled_from([None, None, 1_000, 1_000, 5_000, -1_000])
 filters = st.sampled_from(FILTERS)
@@ -59,7 +64,7 @@ filters = st.sampled_from(FILTERS)
 @st.composite
 def written(draw: Callable[..., Any], shared: Any = no_grantees) -> dict[str, Any]:
     """One point of an upsert; its expiry is still relative."""
-    condition = draw(st.sampled_from([*[{}] * 12, {"if_absent": True}, {"if_version": 1}, {"if_version": 7}]))
+    condition = draw(st.sampled_from([*[{}] * 27, {"if_absent": True}, {"if_version": 1}, {"if_version": 7}]))
     return {
         "vector": draw(st.one_of(vectors, vectors, vectors, st.none())),
         "payload": draw(payloads),
@@ -71,7 +76,16 @@ def written(draw: Callable[..., Any], shared: Any = no_grantees) -> dict[str, An
 
 batches = st.dictionaries(ids, written(), min_size=1, max_size=4)
 shared_batches = st.dictionaries(ids, written(st.one_of(st.just(frozenset()), any_grantees)), min_size=1, max_size=3)
-sharing_roles = st.sampled_from([Role.ADMIN, Role.ADMIN, Role.SERVICE, Role.WRITE])
+sharing_roles = st.sampled_from([*[Role.ADMIN, Role.SERVICE] * 3, Role.WRITE, Role.READ])
+
+
+FIRST_POINTS = (
+    Written("a", (1.0, 0.0, 2.0), {"n": 1, "tag": "x"}, 0, frozenset()),
+    Written("b", (0.0, 1.0, 1.0), {"n": 2}, 0, frozenset({"globex"})),
+    Written("c", (1.0, 0.0, 2.0), {}, 0, frozenset({EVERYONE})),
+    Written("d", (2.0, 2.0, 0.0), {"tag": "y"}, START_MS + 1_000, frozenset({EVERYONE})),
+)
+"""What every tenant owns at first in every collection that it may use; `d` expires soon."""
 
 
 class IsolationMachine(RuleBasedStateMachine):
@@ -90,6 +104,8 @@ class IsolationMachine(RuleBasedStateMachine):
         self.clock = self._opened.enter_context(Clock())
         self.world = World(folder / "data", self.clock, memory_bytes)
         self._opened.callback(self.world.close)
+        for collection, tenant in itertools.product(self.world.collections, TENANTS):
+            self.world.upsert(collection, tenant, Role.ADMIN, FIRST_POINTS)
 
     def teardown(self) -> None:
         if hasattr(self, "world"):
@@ -117,9 +133,15 @@ class IsolationMachine(RuleBasedStateMachine):
             points.append(Written(id=point_id, expires_at_ms=expires_at_ms, **given))
         self.world.upsert(self.world.collections[collection], tenant, role, points)
 
+    def _aimed(self, collection: int, tenant: str, chosen: list[str]) -> list[str]:
+        """As many of the tenant's live points as there are chosen ids; the ids themselves where it has none."""
+        found = self.world.collections[collection].visible(tenant, self.clock.now_ms, "own")
+        live = [place[1] for place, _ in found]
+        return sorted({live[ord(point_id) % len(live)] for point_id in chosen}) if live else chosen
+
     @rule(collection=collections, tenant=tenants, role=roles, chosen=id_lists)
     def delete(self, collection: int, tenant: str, role: Role, chosen: list[str]) -> None:
-        self.world.delete(self.world.collections[collection], tenant, role, chosen)
+        self.world.delete(self.world.collections[collection], tenant, role, chosen[:2])
 
     @rule(collection=collections, tenant=tenants, role=roles, chosen=st.sampled_from(FILTERS[1:]))
     def delete_where(self, collection: int, tenant: str, role: Role, chosen: Filter) -> None:
@@ -130,12 +152,14 @@ class IsolationMachine(RuleBasedStateMachine):
         tenant=tenants,
         role=roles,
         chosen=id_lists,
+        aim=aims,
         patch=patches,
         mode=st.sampled_from(["merge", "replace"]),
     )
     def update_payload(
-        self, collection: int, tenant: str, role: Role, chosen: list[str], patch: dict[str, Any], mode: str
+        self, collection: int, tenant: str, role: Role, chosen: list[str], aim: bool, patch: dict[str, Any], mode: str
     ) -> None:
+        chosen = self._aimed(collection, tenant, chosen) if aim else chosen
         if mode == "replace":
             patch = {name: value for name, value in patch.items() if value is not None}
         self.world.update_payload(self.world.collections[collection], tenant, role, chosen, patch, mode)
@@ -143,20 +167,17 @@ class IsolationMachine(RuleBasedStateMachine):
     @rule(
         collection=collections,
         tenant=tenants,
-        role=roles,
+        role=sharing_roles,
         action=st.sampled_from(["grant", "revoke"]),
         chosen=id_lists,
         to=any_grantees,
-        whole=st.booleans(),
+        aim=aims,
     )
     def share(
-        self, collection: int, tenant: str, role: Role, action: str, chosen: list[str], to: frozenset[str], whole: bool
+        self, collection: int, tenant: str, role: Role, action: str, chosen: list[str], to: frozenset[str], aim: bool
     ) -> None:
-        target = self.world.collections[collection]
-        if whole:
-            own = sorted(place[1] for place, _ in target.visible(tenant, self.clock.now_ms, "own"))
-            chosen = own or chosen
-        self.world.share(target, tenant, role, action, chosen, to)
+        chosen = self._aimed(collection, tenant, chosen) if aim else chosen
+        self.world.share(self.world.collections[collection], tenant, role, action, chosen, to)
 
     @rule(collection=collections, tenant=tenants, owner=tenants, chosen=id_lists)
     def write_to_others(self, collection: int, tenant: str, owner: str, chosen: list[str]) -> None:
@@ -174,7 +195,7 @@ class IsolationMachine(RuleBasedStateMachine):
     def restart(self) -> None:
         self.world.restart()
 
-    @rule(members=st.frozensets(tenants))
+    @rule(members=memberships)
     def set_members(self, members: frozenset[str]) -> None:
         self.world.set_members(self.world.collections[2], members)
 

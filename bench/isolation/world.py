@@ -262,13 +262,14 @@ class World:
             expected = model()
         except VdbError as exc:
             refused = type(exc)
-        self.n_operations[operation] += 1
         try:
             answer = self._call(operation, (collection.name,), body, role, tenant)
         except VdbError as exc:
             if type(exc) is not refused:
                 raise Mismatch(f"{operation}: refused with {exc!r}, the model says {refused}") from exc
+            self.n_operations[f"{operation} refused"] += 1
             return None
+        self.n_operations[operation] += 1
         if refused is not None:
             raise Mismatch(f"{operation}: answered {answer}, the model refuses with {refused.__name__}")
         return answer, expected

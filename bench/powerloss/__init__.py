@@ -42,6 +42,7 @@ class Tally:
     n_syncs: int = 0
     n_acknowledged: int = 0
     n_prefixes: int = 0
+    n_moments: int = 0
     n_clean: int = 0
     n_points_judged: int = 0
     faults: list[Fault] = field(default_factory=list)
@@ -144,6 +145,7 @@ def run_prefixes(n_prefixes: int, seed: int, control: str | None = None) -> Tall
         tally.n_syncs = sum(event.operation is Operation.SYNC or event.is_synchronous for event in events)
         tally.faults = check_recorder(events, folder / "root")
         prefixes = choose_prefixes(events, n_prefixes, random.Random(seed))
+        tally.n_moments = len(set(prefixes))
         cut_power(events, folder / "root", prefixes, seed, tally)
     return tally
 
@@ -166,6 +168,7 @@ def main(arguments: list[str]) -> int:
     figures = {
         "prefixes": tally.n_prefixes,
         "clean_prefixes": tally.n_clean,
+        "different_moments": tally.n_moments,
         "recorded_events": tally.n_events,
         "recorded_syncs": tally.n_syncs,
         "acknowledged_requests": tally.n_acknowledged,

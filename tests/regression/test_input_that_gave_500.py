@@ -8,8 +8,8 @@ import pytest
 
 from tests.engine.driver import opened
 from vdb.config import Limits
-from vdb.errors import InvalidArgument, InvalidCursor, TooLarge
-from vdb.protocol.requests import ListPage
+from vdb.errors import InvalidArgument, InvalidCursor, PointNotFound, TenantNotFound, TooLarge
+from vdb.protocol.requests import Empty, ListPage, TenantQuota, UpdateTenant
 from vdb.types import Role
 
 BEYOND_9999 = datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone(-timedelta(hours=23)))
@@ -36,3 +36,20 @@ def test_a_write_larger_than_the_queue_is_too_large_rather_than_too_early(tmp_pa
         driver.create("notes")
         with pytest.raises(TooLarge):
             driver.upsert("acme", "notes", ["a", "b"], payloads=[{"text": "x" * 40_000}] * 2)
+
+
+@pytest.mark.parametrize("name", ["\ud800", "x" * 600, "", "*"])
+def test_what_is_no_name_names_no_tenant(tmp_path: Path, name: str) -> None:
+    with opened(tmp_path / "data") as driver:
+        driver.create("notes")
+        driver.upsert("acme", "notes", ["a"], [[0, 0]])
+        for operation, request in (
+            ("get_tenant", Empty()),
+            ("update_tenant", UpdateTenant(quota=TenantQuota())),
+            ("delete_tenant", Empty()),
+        ):
+            with pytest.raises(TenantNotFound):
+                driver.run(operation, None, (name,), request)
+        assert driver.get("acme", "notes", ["a"], owner=name) == []
+        with pytest.raises(PointNotFound):
+            driver.delete("acme", "notes", ["a"], owner=name)

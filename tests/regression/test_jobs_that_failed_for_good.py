@@ -1,15 +1,20 @@
-"""Jobs ended as failed for reasons that pass; a tenant half deleted could then neither be used nor deleted."""
+"""Jobs ended as failed for reasons that pass, and left a tenant half deleted for good; or one held up all others."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.engine.driver import opened
+from vdb.config import Limits
 from vdb.engine import jobs
 from vdb.engine.shards import Shards
 from vdb.errors import CollectionNotFound, QueueFull, StorageFailure
-from vdb.protocol.requests import Empty
+from vdb.protocol.requests import DeletePoints, Empty
+
+EVERYTHING = DeletePoints(filter={"field": "absent", "exists": False})
 
 
 @pytest.mark.parametrize("error", [QueueFull, StorageFailure])
@@ -53,3 +58,42 @@ def test_a_collection_deleted_meanwhile_does_not_fail_the_deletion_of_a_tenant(
         monkeypatch.setattr(Shards, "acquire", gone)
         assert driver.finish_job(driver.run("delete_tenant", None, ("acme",), Empty())).state == "done"
         driver.create_tenant("acme")
+
+
+def test_a_long_job_does_not_hold_up_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    step = jobs._STEPS[jobs.DELETE_BY_FILTER]
+
+    def note(services: Any, job: Any) -> Any:
+        order.append(services.tenant_name(job.tenant_id))
+        return step(services, job)
+
+    monkeypatch.setattr(jobs, "STEP_POINTS", 1)
+    monkeypatch.setitem(jobs._STEPS, jobs.DELETE_BY_FILTER, note)
+    monkeypatch.setattr(jobs.JobRunner, "wake", lambda _: None)
+    with opened(tmp_path / "data") as driver:
+        driver.create("notes")
+        ids = [f"p{i}" for i in range(10)]
+        driver.upsert("acme", "notes", ids, np.zeros((10, 2)))
+        driver.upsert("globex", "notes", ["a"], [[0, 0]])
+        made = [driver.run("delete_points", tenant, ("notes",), EVERYTHING) for tenant in ("acme", "globex")]
+        monkeypatch.undo()
+        monkeypatch.setattr(jobs, "STEP_POINTS", 1)
+        monkeypatch.setitem(jobs._STEPS, jobs.DELETE_BY_FILTER, note)
+        driver.engine._jobs.wake()
+        assert [driver.finish_job(job).state for job in made] == ["done", "done"]
+        assert order.index("globex") == 1
+        assert driver.ids("acme", "notes") == driver.ids("globex", "notes") == []
+
+
+def test_a_tenant_cannot_fill_the_list_of_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs.JobRunner, "wake", lambda _: None)
+    with opened(tmp_path / "data", limits=replace(Limits(), max_waiting_jobs=2)) as driver:
+        driver.create("notes")
+        driver.upsert("acme", "notes", ["a"], [[0, 0]])
+        driver.upsert("globex", "notes", ["a"], [[0, 0]])
+        for _ in range(2):
+            driver.run("delete_points", "acme", ("notes",), EVERYTHING)
+        with pytest.raises(QueueFull):
+            driver.run("delete_points", "acme", ("notes",), EVERYTHING)
+        driver.run("delete_points", "globex", ("notes",), EVERYTHING)

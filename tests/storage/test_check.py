@@ -241,6 +241,34 @@ def test_the_check_finds_a_file_that_is_no_environment(tmp_path: Path) -> None:
     assert ["is not an LMDB environment" in fault.what for fault in check_directory(path)] == [True]
 
 
+@pytest.mark.parametrize("environment", [CATALOG, SHAPES])
+def test_the_check_finds_a_file_cut_short(tmp_path: Path, environment: str) -> None:
+    path = golden_copy(tmp_path / "data")
+    with (path / environment / "data.mdb").open("r+b") as file:
+        file.truncate(8192)
+    assert ["its file is cut short" in fault.what for fault in check_directory(path)] == [True]
+
+
+@pytest.mark.parametrize("page", [0, 1, 2])
+@pytest.mark.parametrize("environment", [CATALOG, NOTES])
+def test_the_check_finds_a_page_overwritten(tmp_path: Path, environment: str, page: int) -> None:
+    path = golden_copy(tmp_path / "data")
+    with (path / environment / "data.mdb").open("r+b") as file:
+        file.seek(page * 4096)
+        file.write(b"\xff" * 4096)
+    assert [fault.where for fault in check_directory(path)] == [
+        "catalog" if environment == CATALOG else "collection notes"
+    ]
+
+
+def test_pages_that_were_never_written_may_be_missing_at_the_end(tmp_path: Path) -> None:
+    path = golden_copy(tmp_path / "data")
+    with changing(path / SHAPES) as txn:
+        txn.put(b"\x77", b"x" * 40_000)
+        txn.delete(b"\x77")
+    assert check_directory(path) == []
+
+
 def test_the_check_finds_a_missing_catalog(tmp_path: Path) -> None:
     path = golden_copy(tmp_path / "data")
     (path / CATALOG / "data.mdb").unlink()
@@ -297,7 +325,7 @@ def test_the_check_lists_a_bounded_number_of_faults_and_counts_the_rest(tmp_path
     lines, is_sound = report_of(path)
     assert not is_sound and lines[-2:] == [
         "… and 5 more",
-        f"{path}: 2 collections, 3 tenants, 15 points: {MAX_FAULTS + 5} faults",
+        f"{path}: 2 collections, 3 tenants, 15 points: faults: {MAX_FAULTS + 5}",
     ]
 
 

@@ -3,7 +3,9 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import lmdb
 import pytest
 
 from vdb.config import MIB
@@ -14,7 +16,7 @@ from vdb.storage.env import Environment, Gate, MapFull
 from vdb.storage.keyspace import META_COLLECTION, META_FORMAT
 from vdb.storage.meta import read_number
 
-SIZES = {"map_bytes": MIB, "max_map_bytes": 64 * MIB}
+SIZES: dict[str, Any] = {"map_bytes": MIB, "max_map_bytes": 64 * MIB}
 
 
 @pytest.fixture
@@ -122,7 +124,12 @@ def test_growing_waits_for_transactions_and_holds_newcomers_back(env: Environmen
     reader = threading.Thread(target=read)
     reader.start()
     inside.wait()
-    grower = threading.Thread(target=lambda: (env.grow(), order.append("grown")))
+
+    def grow() -> None:
+        env.grow()
+        order.append("grown")
+
+    grower = threading.Thread(target=grow)
     grower.start()
     leave.set()
     reader.join()
@@ -202,7 +209,7 @@ def test_a_closed_environment_raises_our_own_error(tmp_path: Path) -> None:
 def test_an_error_on_a_disk_without_space_is_a_full_disk(env: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "free_disk_bytes", lambda _: 0)
     with pytest.raises(DiskFull), env.write():
-        raise module.lmdb.Error("input/output error")
+        raise lmdb.Error("input/output error")
 
 
 def test_an_environment_comes_into_being_whole(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from vdb.config import MIB
 from vdb.storage import points
 from vdb.storage.codec import Record, encode_record
 from vdb.storage.env import Environment, Transaction
-from vdb.storage.keyspace import EVERYONE_ID, Space
+from vdb.storage.keyspace import EVERYONE_ID, Space, vector_key
 
 VECTOR = b"\0\0\x80\x3f"
 ACME, GLOBEX = 1, 2
@@ -72,7 +72,7 @@ def test_points_with_vectors_come_with_their_records(txn: Transaction) -> None:
     for pid in range(6):
         has_vector = pid in (1, 2, 5)
         points.put_point(txn, ACME, pid, None, record(f"p{pid}", has_vector=has_vector), VECTOR if has_vector else None)
-    txn.put(points.vector_key(ACME, 9), VECTOR)  # leads nowhere
+    txn.put(vector_key(ACME, 9), VECTOR)  # leads nowhere
     found = list(points.iterate_vectored(txn, ACME))
     assert [pid for pid, _, _ in found] == [1, 2, 5]
     assert [value for _, value, _ in found] == [encode_record(record(f"p{pid}")) for pid in (1, 2, 5)]

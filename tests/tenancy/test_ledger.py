@@ -56,6 +56,8 @@ def test_a_refusal_leaves_what_earlier_requests_of_the_commit_proposed() -> None
         ledger.propose(ACME, SHAPES, NOTHING, (3, 0))
     assert ledger.propose(ACME, NOTES, (8, 0), (9, 0)) == (8, 0)
     ledger.restore(ACME, NOTES, (8, 0))
+    with pytest.raises(QuotaExceeded):
+        ledger.propose(ACME, SHAPES, NOTHING, (3, 0))
     ledger.propose(ACME, SHAPES, NOTHING, (2, 0))
 
 

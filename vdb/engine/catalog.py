@@ -34,7 +34,7 @@ class Catalog:
 
     def _stored_collections(self) -> list[CollectionDocument]:
         with self.env.read() as txn:
-            return list(store.iterate_documents(txn, Space.COLLECTION, CollectionDocument))
+            return list(store.iterate_readable(txn, Space.COLLECTION, CollectionDocument))
 
     def _load_collections(self) -> dict[str, CollectionDocument]:
         return {document.name: document for document in self._stored_collections() if document.state == store.ACTIVE}

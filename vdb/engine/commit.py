@@ -215,10 +215,20 @@ class CommitQueue(Generic[G]):
         self._room_bytes -= n_bytes
         if self._room_bytes < 0 or time.monotonic() > self._room_until:
             self._room_until = time.monotonic() + ROOM_TRUSTED_S
-            self._room_bytes = self._env.free_disk_bytes() - self._caps.disk_reserve_bytes - n_bytes
+            self._room_bytes = self._room() - n_bytes
         if self._room_bytes >= 0:
             return batch
         return self._refuse(batch, DiskFull("the disk is full: only deletes are accepted"))
+
+    def _room(self) -> int:
+        """Bytes that ordinary writes may use: the free disk beyond the reserve, and pages that deletes have freed.
+
+        The file never shrinks, so after deletes on a full disk those pages are all there is. Writing into them can
+        still lengthen the file, where a value finds no run of free pages: it ends at half the reserve.
+        """
+        free_bytes, reserve_bytes = self._env.free_disk_bytes(), self._caps.disk_reserve_bytes
+        reusable_bytes = self._env.reusable_bytes if free_bytes >= reserve_bytes // 2 else 0
+        return free_bytes - reserve_bytes + reusable_bytes
 
     @staticmethod
     def _refuse(batch: list[Ticket[G]], error: VdbError) -> list[Ticket[G]]:

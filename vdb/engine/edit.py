@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 import numpy as np
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from vdb.config import Limits
 from vdb.engine.batch import check_ids, check_payload, check_version
@@ -258,7 +259,7 @@ def _conflict(pointer: str) -> VersionConflict:
 
 def _undeclared(collection: CollectionDocument, mode: str) -> CollectionDocument:
     """For a merge the patch is not a payload: its fields are checked once merged."""
-    return msgspec.structs.replace(collection, fields={}) if mode == "merge" else collection
+    return replace(collection, fields={}) if mode == "merge" else collection
 
 
 def _merged(old: Record, patch: bytes, collection: CollectionDocument, limits: Limits, i: int) -> bytes:

@@ -4,7 +4,6 @@ A job is a catalog document with a position. Each step is one write of at most 1
 a step done twice removes nothing twice, so a crash between the two costs nothing.
 """
 
-import dataclasses
 import logging
 import threading
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from vdb.errors import (
     CollectionNotFound,
     CorruptData,
     JobNotFound,
+    QueueFull,
     StorageFailure,
     TenantNotFound,
     Unavailable,
@@ -33,9 +33,9 @@ from vdb.protocol.requests import DeletePoints, ListPage
 from vdb.storage import catalog as store
 from vdb.storage.catalog import ACTIVE, DELETING, CollectionDocument, JobDocument
 from vdb.storage.codec import decode_record
-from vdb.storage.keyspace import META_NEXT_JOB, META_NEXT_PID, Space
+from vdb.storage.keyspace import META_NEXT_JOB, META_NEXT_PID, Space, number_key
 from vdb.storage.meta import read_number, take_number
-from vdb.storage.points import iterate_grants, iterate_records, put_point, read_record
+from vdb.storage.points import has_any, iterate_grants, iterate_records, put_point, read_record
 from vdb.tenancy.access import check_tenant_exists
 from vdb.types import Caller, Role
 
@@ -49,7 +49,7 @@ RETRY_S = 1.0
 
 
 class JobRunner:
-    """Runs jobs one after another on a thread of its own. `start` once, `stop` waits for the step in hand."""
+    """Runs jobs on a thread of its own, a step of each in turn. `start` once, `stop` waits for the step in hand."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -76,32 +76,33 @@ class JobRunner:
             self._wake.wait()
             self._wake.clear()
             try:
-                for job in _unfinished(self._services):
-                    self._run_job(job)
+                self._finish_all()
             except Exception as exc:  # the runner must be there for the next job
-                logger.error("jobs stopped until the next one is made", exc_info=exc)
+                logger.error("jobs pause", exc_info=exc)
+                self._is_stopping.wait(RETRY_S)
+                self.wake()
 
-    def _run_job(self, job: JobDocument) -> None:
+    def _finish_all(self) -> None:
+        """Steps in turn until no job is left: a long one holds up no other."""
+        while jobs := _unfinished(self._services):
+            for job in jobs:
+                if self._is_stopping.is_set():
+                    return
+                self._advance(job)
+
+    def _advance(self, job: JobDocument) -> None:
+        """Make the job's next step, or none after a pause where a queue was full or the disk failed."""
         try:
-            while not self._is_stopping.is_set() and job.state in (QUEUED, RUNNING):
-                job = self._advance(job)
+            _save(self._services, _STEPS[job.kind](self._services, job))
         except Exception as exc:  # a failed job is shown as failed, the runner goes on
-            logger.error("job %s failed", job.id, exc_info=exc)
+            if isinstance(exc, Unavailable | StorageFailure) and not isinstance(exc, CorruptData):
+                logger.warning("job %s is tried again", job.id, exc_info=exc)
+                self._is_stopping.wait(RETRY_S)
+                return
+            trace = None if isinstance(exc, CollectionNotFound) else exc
+            logger.error("job %s failed", job.id, exc_info=trace)
             detail = exc.detail if isinstance(exc, VdbError) else "internal error; see the server's log"
             _save(self._services, replace(job, state=FAILED, error=detail, finished_at_ms=epoch_ms()))
-
-    def _advance(self, job: JobDocument) -> JobDocument:
-        """The job after its next step; the same after a pause where a queue was full or the disk failed."""
-        try:
-            advanced = _STEPS[job.kind](self._services, job)
-            _save(self._services, advanced)
-        except (Unavailable, StorageFailure) as exc:
-            if isinstance(exc, CorruptData):
-                raise
-            logger.warning("job %s is tried again", job.id, exc_info=exc)
-            self._is_stopping.wait(RETRY_S)
-            return job
-        return advanced
 
 
 def start_delete_by_filter(
@@ -110,6 +111,8 @@ def start_delete_by_filter(
     """Make the job that deletes the tenant's points that match, among those that exist now."""
     tenant_id = check_tenant_exists(caller)
     filter_of(request.filter, collection)
+    if sum(job.tenant_id == tenant_id for job in _unfinished(services)) >= services.settings.limits.max_waiting_jobs:
+        raise QueueFull("too many of the tenant's jobs are waiting", retry_after_s=1.0)
     with services.shards.use(collection) as shard, shard.env.read() as txn:
         until = read_number(txn, META_NEXT_PID)
     document = JobDocument(
@@ -178,7 +181,7 @@ def forget_finished(services: Services) -> None:
     """Drop the documents of jobs that ended more than a week ago."""
     before_ms = epoch_ms() - KEPT_FINISHED_MS
     with services.catalog.env.read() as txn:
-        jobs = store.iterate_documents(txn, Space.JOB, JobDocument)
+        jobs = store.iterate_readable(txn, Space.JOB, JobDocument)
         old = [job.id for job in jobs if 0 < job.finished_at_ms < before_ms]
 
     def apply(group: Group) -> None:
@@ -206,9 +209,14 @@ def _save(services: Services, job: JobDocument) -> None:
 
 
 def _unfinished(services: Services) -> list[JobDocument]:
+    """The jobs still to do, read from the first of them on: those that are over stay listed for a week."""
+    after = number_key(Space.JOB, services.last_finished_job)[1:]
     with services.catalog.env.read() as txn:
-        jobs = store.iterate_documents(txn, Space.JOB, JobDocument)
-        return [job for job in jobs if job.state in (QUEUED, RUNNING)]
+        jobs = list(store.iterate_readable(txn, Space.JOB, JobDocument, after))
+    unfinished = [job for job in jobs if job.state in (QUEUED, RUNNING)]
+    first = unfinished[0].id if unfinished else jobs[-1].id + 1 if jobs else 0
+    services.last_finished_job = max(services.last_finished_job, first - 1)
+    return unfinished
 
 
 def _finished(job: JobDocument) -> JobDocument:
@@ -250,6 +258,8 @@ def _step_delete_tenant(services: Services, job: JobDocument) -> JobDocument:
         if collection.id < job.position:
             continue
         try:
+            if _has_nothing(services, collection, tenant_id):
+                continue
             n_removed, n_revoked = _write(services, collection, apply)
         except CollectionNotFound:  # deleted meanwhile, and with it what the tenant had there
             continue
@@ -264,6 +274,15 @@ _STEPS: dict[str, Callable[[Services, JobDocument], JobDocument]] = {
     DELETE_BY_FILTER: _step_delete_by_filter,
     DELETE_TENANT: _step_delete_tenant,
 }
+
+
+def _has_nothing(services: Services, collection: CollectionDocument, tenant_id: int) -> bool:
+    """Whether a deleted tenant is known to have nothing in a collection: no write is under way, and none stored it."""
+    with services.shards.use(collection) as shard:
+        if not shard.queue.is_idle:
+            return False
+        with shard.env.read() as txn:
+            return not any(has_any(txn, space, tenant_id) for space in (Space.RECORD, Space.GRANT))
 
 
 def _write(
@@ -311,7 +330,7 @@ def _revoke_run(group: ShardGroup, shard: Shard, grantee: int) -> int:
         old = read_record(group.txn, owner, pid)
         if old is not None:
             shared = tuple(tenant for tenant in old.shared if tenant != grantee)
-            put_point(group.txn, owner, pid, old, dataclasses.replace(old, shared=shared), None)
+            put_point(group.txn, owner, pid, old, replace(old, shared=shared), None)
     kills = {-grantee: [pid for pid, _ in granted]}
     group.tell(change_of(sequence, grantee, shard.collection.dimension, kills=kills))
     return len(granted)

@@ -148,7 +148,7 @@ def ensure_admin_key(services: Services) -> str | None:
     if stored is not None:
         services.catalog.write(lambda group: _drop_environment_key(services, group), frees_space=True)
     with services.catalog.env.read() as txn:
-        keys = store.iterate_documents(txn, Space.KEY, KeyDocument)
+        keys = store.iterate_readable(txn, Space.KEY, KeyDocument)
         if any(key.role is Role.ADMIN and not 0 < key.expires_at_ms <= epoch_ms() for key in keys):
             return None
     request = CreateKey(role=Role.ADMIN, name="first admin key")

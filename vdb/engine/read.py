@@ -13,6 +13,7 @@ import numpy as np
 from msgspec import Raw
 
 from vdb.config import Limits
+from vdb.engine.answer_size import AnswerSize
 from vdb.engine.batch import check_ids
 from vdb.engine.cursor import decode_cursor, encode_cursor
 from vdb.engine.matching import Matches, filter_of, matches_of
@@ -58,9 +59,11 @@ def get_points(services: Services, caller: Caller, path: tuple[str, ...], reques
     with services.shard_for_read(collection, request) as shard, shard.snapshot() as snapshot:
         pids = find_pids(snapshot.txn, owner, ids) if owner is not None else {}
         points = []
+        size = AnswerSize(request, collection.dimension, services.settings.limits)
         for point_id in ids:
             record = read_record(snapshot.txn, owner or 0, pids[point_id]) if point_id in pids else None
             if record is not None and is_visible(record, owner or 0, tenant_id, snapshot.now_ms):
+                size.add(record)
                 points.append(answer_of(services, tenant_id, pids[point_id], owner or 0, record, request, snapshot))
         return Points(points=points, sequence=snapshot.sequence)
 
@@ -75,11 +78,13 @@ def scroll(services: Services, caller: Caller, path: tuple[str, ...], request: S
     first_pid = decode_cursor(request.cursor, key, services.secret)[0] if request.cursor is not None else 0
     matches = matches_of(parsed)
     points: list[Point] = []
+    size = AnswerSize(request, collection.dimension, services.settings.limits)
     with services.shard_for_read(collection, request) as shard, shard.snapshot() as snapshot:
         for pid, owner, record in visible(snapshot, tenant_id, request.scope, first_pid):
             if matches is not None and not matches(record.payload):
                 continue
-            if len(points) == request.limit:
+            is_full = not size.takes(record)
+            if len(points) == request.limit or (is_full and points):
                 cursor = encode_cursor(key, (pid,), services.secret)
                 return ScrollPage(points=points, next_cursor=cursor, sequence=snapshot.sequence)
             points.append(answer_of(services, tenant_id, pid, owner, record, request, snapshot))

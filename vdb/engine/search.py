@@ -14,6 +14,7 @@ from msgspec import UNSET
 from numpy.typing import NDArray
 
 from vdb.config import Limits
+from vdb.engine.answer_size import AnswerSize
 from vdb.engine.matching import Matches, filter_of, matches_of
 from vdb.engine.owners import is_visible
 from vdb.engine.read import payload_of, vector_of
@@ -64,7 +65,8 @@ def search(
             with shard.snapshot() as snapshot:
                 segments = _segments(snapshot, own, public)
                 if segments:
-                    run = _Run(services, shard, tenant_id, request, matches, snapshot, segments)
+                    size = AnswerSize(request, collection.dimension, services.settings.limits)
+                    run = _Run(services, shard, tenant_id, request, matches, snapshot, segments, size)
                     return run.answer(queries, is_many)
     raise InternalError("the tenant's vectors do not stay in memory: raise memory_bytes")
 
@@ -135,6 +137,7 @@ class _Run:
     matches: Matches | None
     snapshot: Snapshot
     segments: Segments
+    size: AnswerSize
     records: dict[tuple[int, int], Record | None] = field(default_factory=dict)
     n_tested: int = 0
     scan_us: float = 0.0
@@ -160,7 +163,9 @@ class _Run:
         """Test the nearest candidates in growing rounds; what was tested once is remembered."""
         n_rows = sum(state.n_rows for _, state in self.segments)
         k = max(FIRST_ROUND, WIDENING * self.request.limit)
+        n_bytes = self.size.n_bytes
         while True:
+            self.size.n_bytes = n_bytes  # the hits of an earlier round are not answered
             hits, is_cut = self._checked(self._scan(query, min(k, n_rows))[0])
             if len(hits) >= self.request.limit or is_cut or k >= n_rows:
                 return hits
@@ -213,6 +218,7 @@ class _Run:
 
     def _hit(self, distance: float, pid: int, owner: int, record: Record) -> Hit:
         request = self.request
+        self.size.add(record)
         hit = Hit(
             id=record.id.decode(),
             owner=self.services.tenant_name(owner),

@@ -40,6 +40,7 @@ class Services:
     background: Executor
     secret: bytes
     last_used_ms: dict[str, int] = field(default_factory=dict)
+    last_finished_job: int = 0
 
     def usable(self, caller: Caller, name: str) -> CollectionDocument:
         """The collection, or CollectionNotFound if it is absent or not for this caller's tenant."""

@@ -35,12 +35,14 @@ class Shards:
         """The collection's shard, kept open until `release`; raises CollectionNotFound once it is removed."""
         with self._changed:
             entry = self._entries.get(collection.id)
+            is_new = entry is None or entry.is_closing
             if entry is None or entry.is_closing:
                 entry = self._wait_or_open(collection)
             entry.n_pins += 1
             self._entries.move_to_end(collection.id)
-        if len(self._entries) > self._max_open:
-            self._close_idle()
+        # Whoever had to wait for an opening closes others too; a caller in a hurry found its shard open.
+        while is_new and len(self._entries) > self._max_open and self._close_idle():
+            pass
         return entry.shard
 
     def _wait_or_open(self, collection: CollectionDocument) -> _Entry:
@@ -124,13 +126,15 @@ class Shards:
         for collection_id, entry in list(self._entries.items()):
             self._close(collection_id, entry)
 
-    def _close_idle(self) -> None:
+    def _close_idle(self) -> bool:
+        """Close the least recently used shard that nobody uses; whether there was one."""
         with self._changed:
             idle = next(((i, e) for i, e in self._entries.items() if not e.n_pins and not e.is_closing), None)
             if idle is not None:
                 idle[1].is_closing = True
         if idle is not None:
             self._close(*idle)
+        return idle is not None
 
     def _close(self, collection_id: int, entry: _Entry) -> None:
         with self._changed:

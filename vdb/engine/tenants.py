@@ -143,7 +143,7 @@ def _has_quota(document: TenantDocument) -> bool:
 def track_all_quotas(services: Services) -> None:
     """At start: follow every tenant that has a quota. Opens each collection once, and none where there is no quota."""
     with services.catalog.env.read() as txn:
-        documents = [d for d in store.iterate_documents(txn, Space.TENANT, TenantDocument) if _has_quota(d)]
+        documents = [d for d in store.iterate_readable(txn, Space.TENANT, TenantDocument) if _has_quota(d)]
     for document in documents:
         services.ledger.track(document.id, document.max_points, document.max_bytes)
     for shard in services.each_shard() if documents else ():

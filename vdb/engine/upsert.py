@@ -43,7 +43,7 @@ def upsert(
     owner = ensure_tenant(services, caller)
     grants = _grants(services, caller, path[0], owner, batch)
     shard = services.shards.acquire(collection)
-    write = _Write(services, owner, batch, grants, epoch_ms())
+    write = _Write(services, owner, batch, grants)
     n_granted = sum(map(len, filter(None, grants or ())))
     future: Future[Written] = services.shards.submit(shard, write.apply, batch.n_bytes + GRANT_BYTES * n_granted)
     return future
@@ -76,11 +76,12 @@ class _Write:
     owner: int
     batch: Batch
     grants: list[tuple[int, ...] | None] | None
-    now_ms: int
+    now_ms: int = 0
 
     def apply(self, group: ShardGroup) -> Written:
         """Write every point; raises VersionConflict or QuotaExceeded, which undoes this request alone."""
         check_live(self.services, self.owner, {grantee for grantees in self.grants or () for grantee in grantees or ()})
+        self.now_ms = epoch_ms()  # not earlier: what expired in the queue is gone, with its grants
         sequence = group.next_sequence()
         found = find_pids(group.txn, self.owner, self.batch.ids)
         if not found and self.batch.is_plain:

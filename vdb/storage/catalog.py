@@ -3,14 +3,18 @@
 Times are epoch milliseconds, 0 for never. Ids are u32 counters, never reused; key ids are random text.
 """
 
+import logging
 from collections.abc import Iterator
 
 from msgspec import Struct
 
+from vdb.errors import CorruptData
 from vdb.storage.codec import Shape, decode_document, decode_u32, encode_document, encode_u32
 from vdb.storage.env import Transaction
 from vdb.storage.keyspace import LAST_NUMBER, Space, name_key, number_key, tenant_key_key
-from vdb.types import FieldType, Metric, Role, Sharing
+from vdb.types import NAME, FieldType, Metric, Role, Sharing
+
+logger = logging.getLogger(__name__)
 
 ACTIVE, CREATING, DELETING = "active", "creating", "deleting"
 
@@ -99,7 +103,8 @@ def remove_tenant(txn: Transaction, document: TenantDocument) -> None:
 
 
 def tenant_by_name(txn: Transaction, name: str) -> TenantDocument | None:
-    value = txn.get(name_key(Space.TENANT_NAME, name))
+    """The tenant; what has not the form of a name (and may not even be Unicode) names none."""
+    value = txn.get(name_key(Space.TENANT_NAME, name)) if NAME.match(name) else None
     return None if value is None else tenant_by_id(txn, decode_u32(value))
 
 
@@ -161,6 +166,15 @@ def iterate_documents(txn: Transaction, space: Space, shape: type[Shape], after:
     """All documents of a space in key order, those after key `after` (without its space byte) where given."""
     for _, value in iterate_prefix(txn, bytes((space,)), after):
         yield decode_document(value, shape)
+
+
+def iterate_readable(txn: Transaction, space: Space, shape: type[Shape], after: bytes = b"") -> Iterator[Shape]:
+    """As `iterate_documents`, but a damaged document is logged and left out: a start must not end at it."""
+    for key, value in iterate_prefix(txn, bytes((space,)), after):
+        try:
+            yield decode_document(value, shape)
+        except CorruptData as exc:
+            logger.error("%s %s cannot be read", space.name.lower(), key[1:].hex(), exc_info=exc)
 
 
 def iterate_prefix(txn: Transaction, prefix: bytes, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:

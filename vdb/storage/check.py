@@ -7,7 +7,7 @@ Offline: the process lock is held meanwhile, so that no server can be running. T
 import stat
 from pathlib import Path
 
-from vdb.errors import CorruptData, StorageFailure, VdbError
+from vdb.errors import FormatTooNew, StorageFailure, VdbError
 from vdb.storage.catalog import ACTIVE, CollectionDocument
 from vdb.storage.check_catalog import check_catalog
 from vdb.storage.check_collection import check_collection
@@ -15,10 +15,9 @@ from vdb.storage.directory import SECRET_BYTES, DataDirectory
 from vdb.storage.env import Environment, Transaction
 from vdb.storage.faults import Fault, Findings
 from vdb.storage.keyspace import Space, number_key
+from vdb.storage.probe import MAP_BYTES, is_readable
 
 KNOWN_FILES = frozenset({"LOCK", "secret", "secret.draft", "catalog", "catalog.draft", "collections"})
-MAP_BYTES = 1 << 20
-"""A map is made as large as its file anyway."""
 
 
 def check_directory(path: Path) -> list[Fault]:
@@ -57,7 +56,9 @@ def _examine(directory: DataDirectory, findings: Findings) -> None:
             for collection in collections:
                 if collection.state == ACTIVE:
                     _check_one(directory, collection, txn, findings)
-    except CorruptData as exc:
+    except FormatTooNew:
+        raise
+    except StorageFailure as exc:
         findings.add("catalog", exc.detail)
     finally:
         env.close()
@@ -105,7 +106,9 @@ def _check_one(
                 txn, collection, lambda tenant: catalog.get(number_key(Space.TENANT, tenant)) is not None, findings
             )
         findings.n_collections += 1
-    except CorruptData as exc:
+    except FormatTooNew:
+        raise
+    except StorageFailure as exc:
         findings.add(where, exc.detail)
     finally:
         env.close()
@@ -113,7 +116,12 @@ def _check_one(
 
 def _open(path: Path, where: str, findings: Findings) -> Environment | None:
     try:
-        return Environment(path, map_bytes=MAP_BYTES, max_map_bytes=MAP_BYTES, read_only=True)
+        env = Environment(path, map_bytes=MAP_BYTES, max_map_bytes=MAP_BYTES, read_only=True)
     except VdbError as exc:
         findings.add(where, exc.detail)
         return None
+    if is_readable(env):
+        return env
+    env.close()
+    findings.add(where, "its file is cut short: it cannot be read to the end")
+    return None

@@ -12,5 +12,5 @@ def report_of(path: Path) -> tuple[list[str], bool]:
     if findings.n_faults > len(findings.faults):
         lines.append(f"… and {findings.n_faults - len(findings.faults)} more")
     counts = f"{findings.n_collections} collections, {findings.n_tenants} tenants, {findings.n_points} points"
-    lines.append(f"{path}: {counts}: {'ok' if not findings.n_faults else f'{findings.n_faults} faults'}")
+    lines.append(f"{path}: {counts}: {f'faults: {findings.n_faults}' if findings.n_faults else 'ok'}")
     return lines, not findings.n_faults

@@ -191,6 +191,11 @@ class Environment:
             self._gate.leave()
         return int(state["branch_pages"] + state["leaf_pages"] + state["overflow_pages"]) * PAGE_BYTES
 
+    @property
+    def reusable_bytes(self) -> int:
+        """Bytes of the file's pages that no longer hold data."""
+        return max(0, self.used_bytes - self.live_bytes)
+
     def reopen(self) -> None:
         """Close and open again: LMDB refuses an environment whose commit failed half-way."""
         with self._gate.exclusive():
