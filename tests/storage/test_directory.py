@@ -64,3 +64,11 @@ def test_folders_are_made_with_their_parents_and_removed_with_their_files(tmp_pa
     remove_folder(tmp_path / "a")
     remove_folder(tmp_path / "a")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lost_secret_is_not_replaced_in_silence(tmp_path: Path) -> None:
+    Engine.open(Settings(data_dir=tmp_path, compile_kernels=False)).close()
+    (tmp_path / "secret").unlink()
+    with pytest.raises(StorageFailure, match="restore it"):
+        Engine.open(Settings(data_dir=tmp_path, compile_kernels=False))
+    assert not (tmp_path / "secret").exists()

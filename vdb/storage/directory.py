@@ -55,9 +55,13 @@ class DataDirectory:
         return self.collections_path / f"{collection_id:08d}"
 
     def secret(self) -> bytes:
-        """The key of the API keys' hashes, made on first use."""
+        """The key of the API keys' hashes, made with the directory; raises StorageFailure when it was lost since."""
         path = self.root / "secret"
         if not path.exists():
+            if self.catalog_path.exists():
+                raise StorageFailure(
+                    f"{path} is missing and no key can be verified without it: restore it from a backup"
+                )
             _write_durably(path, secrets.token_bytes(SECRET_BYTES))
         data = path.read_bytes()
         if len(data) != SECRET_BYTES:
