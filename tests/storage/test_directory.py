@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from vdb.config import Settings
+from vdb.engine.engine import Engine
 from vdb.errors import DirectoryLocked, StorageFailure
 from vdb.storage.directory import SECRET_BYTES, DataDirectory, make_folder, remove_folder
 

@@ -59,9 +59,7 @@ class DataDirectory:
         path = self.root / "secret"
         if not path.exists():
             if self.catalog_path.exists():
-                raise StorageFailure(
-                    f"{path} is missing and no key can be verified without it: restore it from a backup"
-                )
+                raise StorageFailure(f"{path} is missing, and without it no key is known: restore it from a backup")
             _write_durably(path, secrets.token_bytes(SECRET_BYTES))
         data = path.read_bytes()
         if len(data) != SECRET_BYTES:
