@@ -84,6 +84,7 @@ class Readings:
         self._loading: dict[int, list[Change]] = {}
         self._load_locks = [threading.Lock() for _ in range(N_LOAD_LOCKS)]
         self.published_sequence = sequence
+        self.is_publishing = False
 
     def get(self, tenant_id: int) -> Reading | None:
         return self._residents.get(tenant_id)
@@ -120,19 +121,26 @@ class Readings:
 
     def publish(self, changes: list[Change], sequence: int) -> list[int]:
         """Apply committed changes, then make `sequence` the published one; returns the tenants whose size changed."""
-        grown = set()
-        with self._lock:
-            for change in changes:
-                for tenant_id in _tenants_of(change):
-                    waiting = self._loading.get(tenant_id)
-                    if waiting is not None:
-                        waiting.append(change)
-                    reading = self._residents.get(tenant_id)
-                    if reading is not None:
-                        self._apply(tenant_id, reading, change)
-                        grown.add(tenant_id)
-            self.published_sequence = sequence
+        grown: set[int] = set()
+        self.is_publishing = True
+        try:
+            with self._lock:
+                for change in changes:
+                    self._publish(change, grown)
+                self.published_sequence = sequence
+        finally:
+            self.is_publishing = False
         return list(grown)
+
+    def _publish(self, change: Change, grown: set[int]) -> None:
+        for tenant_id in _tenants_of(change):
+            waiting = self._loading.get(tenant_id)
+            if waiting is not None:
+                waiting.append(change)
+            reading = self._residents.get(tenant_id)
+            if reading is not None:
+                self._apply(tenant_id, reading, change)
+                grown.add(tenant_id)
 
     def _apply(self, tenant_id: int, reading: Reading, change: Change) -> None:
         audiences = (PUBLIC,) if tenant_id == EVERYONE_ID else (tenant_id, -tenant_id)

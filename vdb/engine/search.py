@@ -104,8 +104,10 @@ def cost_s(services: Services, caller: Caller, name: str, request: Search | Sear
     shard = services.shards.peek(collection.id) if collection is not None else None
     if collection is None or shard is None or caller.tenant_id is None or shard.env.is_held:
         return float("inf")
-    own, public = shard.readings.get(caller.tenant_id), shard.readings.get(EVERYONE_ID)
-    if own is None or public is None:
+    readings = shard.readings
+    own, public = readings.get(caller.tenant_id), readings.get(EVERYONE_ID)
+    # A publication can be copying a large tenant's arrays; a search that waits for it must not hold the loop.
+    if own is None or public is None or readings.is_publishing:
         return float("inf")
     n_rows = own.n_rows + public.n_rows
     hit_s = HIT_S + (NUMBER_S * collection.dimension if request.with_vector else 0)
