@@ -1,7 +1,8 @@
 """Latency of durable 1-point upserts by 16 clients into a tenant of 1,000,000 points, while searches run.
 
-Three phases of `--seconds` each, every client asking again as soon as it is answered: one client searches alone
-(quiet); one client writes alone, which gives the commit time of this machine and run; then 16 write while one searches.
+Four phases of `--seconds` each, every client asking again as soon as it is answered: one client searches alone
+(quiet); one client writes alone, which gives the commit time of this machine and run; one writes while one searches,
+which tells waiting for a core from waiting for other writers; then 16 write while one searches.
 Writes are new points with a payload, in binary; each is acknowledged once it is on disk. The 16 are threads of two
 processes.
 """
@@ -58,15 +59,17 @@ def _measure(server: Server, key: str, dimension: int, n_clients: int, seconds: 
     port = server.port
     quiet = np.array(run_processes(1, _searcher, port, key, dimension, seconds)[1][0])
     alone = np.array(run_processes(1, _writers, port, key, dimension, seconds, _FIRST, 1)[1][0])
+    _, beside = run_processes(2, _mixed, port, key, dimension, seconds, _FIRST + _FRESH, 1)
     cpu_s = server.cpu_s()
     n_each = max(1, n_clients // _N_PROCESSES)
-    first = _FIRST + _FRESH
+    first = _FIRST + 3 * _FRESH
     _, found = run_processes(_N_PROCESSES + 1, _mixed, port, key, dimension, seconds, first, n_each)
     busy, together = np.array(found[0]), np.concatenate(found[1:])
     cpu_s = server.cpu_s() - cpu_s
     return [
         report.Figure("commit p50, 1 client", _p(alone, 50), "ms"),
         report.Figure("commit p99, 1 client", _p(alone, 99), "ms"),
+        report.Figure("commit p50, 1 client and a search", _p(np.array(beside[1]), 50), "ms"),
         report.Figure(f"commit p50, {n_clients} clients", _p(together, 50), "ms"),
         report.Figure(f"commit p99, {n_clients} clients", _p(together, 99), "ms"),
         report.Figure("p50 of many / p50 of one", _p(together, 50) / _p(alone, 50), "x", P50_BAR),
