@@ -39,7 +39,7 @@ def create_metrics(service: Service) -> Any:
             reply = service.scrape_freely()
         else:
             reply = problem(RouteNotFound("only /metrics is served here"), exchange.request_id)
-        await send_reply(send, reply)
+        await send_reply(scope, send, reply)
 
     return application
 

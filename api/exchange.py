@@ -16,6 +16,7 @@ from vdb.errors import BodyTooLarge, InvalidArgument, UnsupportedMediaType
 from vdb.protocol.columns import MEDIA_TYPE
 
 from .encode import Reply
+from .transport import CORK, Corked
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -146,16 +147,23 @@ class Exchange:
         return f"{_PROCESS}-{next(_count):x}"
 
 
-async def send_reply(send: Send, reply: Reply, more_headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-    """Send a reply whole: one message for its head, one for its body."""
+async def send_reply(scope: Scope, send: Send, reply: Reply, more_headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    """Send a reply whole: one message for its head, one for its body, both in one system call."""
     headers = [
         (b"content-type", reply.media_type),
         (b"content-length", b"%d" % len(reply.body)),
         *more_headers,
         *reply.headers,
     ]
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": reply.body})
+    connection: Corked | None = scope.get(CORK)
+    if connection is not None:
+        connection.cork()
+    try:
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})
+    finally:
+        if connection is not None:
+            connection.uncork()
 
 
 def _too_large(max_bytes: int) -> BodyTooLarge:

@@ -42,6 +42,11 @@ class Edge:
             self._metrics.n_in_flight -= 1
             self._note(exchange, status, n_bytes)
 
+    def close(self) -> None:
+        """Write what the access log still holds."""
+        if self._access_log is not None:
+            self._access_log.flush()
+
     async def _answer(self, exchange: Exchange, send: Send) -> tuple[int, int]:
         scope = exchange.scope
         if scope["method"] == "POST":
@@ -51,7 +56,7 @@ class Edge:
                 if operation is not None:
                     exchange.collection = parts[3]
                     reply = await self._service.respond(exchange, operation, (parts[3],))
-                    await send_reply(send, reply, _own_headers(exchange))
+                    await send_reply(exchange.scope, send, reply, _own_headers(exchange))
                     return reply.status, len(reply.body)
         return await self._pass_on(exchange, send)
 
@@ -64,7 +69,7 @@ class Edge:
             reply = unexpected(exc, exchange.request_id)
             if sent.status:
                 raise
-            await send_reply(send, reply, _own_headers(exchange))
+            await send_reply(exchange.scope, send, reply, _own_headers(exchange))
             return reply.status, len(reply.body)
         return sent.status, sent.n_bytes
 

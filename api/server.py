@@ -61,7 +61,8 @@ def serve(settings: Settings, announce: Announce) -> None:
         engine = opened.enter_context(contextlib.closing(Engine.open(settings)))
         _check_known_key(settings, engine, announce)
         service = opened.enter_context(contextlib.closing(Service(engine, settings)))
-        applications = (app.create(service, settings), app.create_metrics(service))
+        edge = opened.enter_context(contextlib.closing(app.create(service, settings)))
+        applications = (edge, app.create_metrics(service))
         servers = [
             (_server(application), listener)
             for application, listener in zip(applications, listeners, strict=False)  # the second has a port or has not

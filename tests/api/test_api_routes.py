@@ -210,13 +210,15 @@ def test_metrics_are_for_admin_keys() -> None:
 def access_line(monkeypatch: pytest.MonkeyPatch, *request: Any, **more: Any) -> dict[str, Any]:
     """The access log of one request."""
     written = io.BytesIO()
+    log = AccessLog(written)
     original = Edge.__init__
 
     def logged(self: Edge, inner: Any, service: Any, _: Any) -> None:
-        original(self, inner, service, AccessLog(written))
+        original(self, inner, service, log)
 
     monkeypatch.setattr(Edge, "__init__", logged)
     ask(*request, **more)
+    log.flush()
     (line,) = written.getvalue().splitlines()
     return dict(json.loads(line))
 

@@ -31,7 +31,7 @@ from vdb.protocol.requests import Search
 from vdb.storage.catalog import CollectionDocument
 from vdb.storage.codec import Record
 from vdb.storage.keyspace import EVERYONE_ID
-from vdb.storage.points import read_record
+from vdb.storage.points import read_records
 from vdb.tenancy.access import check_tenant_exists
 from vdb.types import Caller
 
@@ -42,6 +42,8 @@ NUMBER_S = 1e-7
 MAX_ATTEMPTS = 100
 WIDENING = 8
 FIRST_ROUND = 64
+CHUNK = 256
+"""Records read at a time."""
 
 Segments = list[tuple[FlatSegment, FlatState]]
 
@@ -191,32 +193,35 @@ class _Run:
         """Hits whose record, in this snapshot, is visible and matches; and whether max_distance ended them."""
         hits: list[Hit] = []
         max_distance, limit = self.request.max_distance, self.request.limit
-        for distance, pid, owner in found:
-            if max_distance is not None and distance > max_distance:
-                return hits, True
-            record = self._record(owner, pid)
-            if record is not None:
-                hits.append(self._hit(distance, pid, owner, record))
-                if len(hits) == limit:
-                    break
+        for start in range(0, len(found), CHUNK):
+            chunk = found[start : start + CHUNK]
+            for (distance, pid, owner), record in zip(chunk, self._records(chunk), strict=True):
+                if max_distance is not None and distance > max_distance:
+                    return hits, True
+                if record is not None:
+                    hits.append(self._hit(distance, pid, owner, record))
+                    if len(hits) == limit:
+                        return hits, False
         return hits, False
 
-    def _record(self, owner: int, pid: int) -> Record | None:
-        """The point's record if it may be a hit; remembered only where a filter may ask again."""
+    def _records(self, found: list[tuple[float, int, int]]) -> list[Record | None]:
+        """The records of what may be hits; remembered only where a filter may ask again."""
+        keys = [(owner, pid) for _, pid, owner in found]
         if self.matches is None:
-            return self._read(owner, pid)
-        key = (owner, pid)
-        if key not in self.records:
-            record = self._read(owner, pid)
-            self.n_tested += 1
+            return self._read(keys)
+        new = [key for key in keys if key not in self.records]
+        self.n_tested += len(new)
+        for key, record in zip(new, self._read(new), strict=True):
             self.records[key] = record if record is not None and self.matches(record.payload) else None
-        return self.records[key]
+        return [self.records[key] for key in keys]
 
-    def _read(self, owner: int, pid: int) -> Record | None:
-        record = read_record(self.snapshot.txn, owner, pid)
-        if record is None or not is_visible(record, owner, self.tenant_id, self.snapshot.now_ms):
-            return None
-        return record
+    def _read(self, keys: list[tuple[int, int]]) -> list[Record | None]:
+        """The records that exist and may be seen, in this snapshot."""
+        tenant_id, now_ms = self.tenant_id, self.snapshot.now_ms
+        return [
+            record if record is not None and is_visible(record, key[0], tenant_id, now_ms) else None
+            for key, record in zip(keys, read_records(self.snapshot.txn, keys), strict=True)
+        ]
 
     def _hit(self, distance: float, pid: int, owner: int, record: Record) -> Hit:
         request = self.request
@@ -257,5 +262,7 @@ def _merged(parts: list[tuple[FlatState, Any, Any]], k: int) -> list[tuple[float
     if len(parts) == 1:
         return merged[:k]
     merged.sort()
-    seen: set[int] = set()
-    return [entry for entry in merged if entry[1] not in seen and not seen.add(entry[1])][:k]  # type: ignore[func-returns-value]
+    nearest: dict[int, tuple[float, int, int]] = {}
+    for entry in merged:
+        nearest.setdefault(entry[1], entry)
+    return list(nearest.values())[:k]

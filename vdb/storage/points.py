@@ -46,6 +46,14 @@ def read_record(txn: Transaction, owner: int, pid: int) -> Record | None:
     return None if value is None else decode_record(value)
 
 
+def read_records(txn: Transaction, points: Sequence[tuple[int, int]]) -> list[Record | None]:
+    """The records of many (owner, pid), None where there is none; one call of LMDB's cursor for all."""
+    keys = [record_key(owner, pid) for owner, pid in points]
+    with txn.cursor() as cursor:
+        found = dict(cursor.getmulti(keys))
+    return [decode_record(found[key]) if key in found else None for key in keys]
+
+
 def read_vector(txn: Transaction, owner: int, pid: int) -> bytes | None:
     value: bytes | None = txn.get(vector_key(owner, pid))
     return value
