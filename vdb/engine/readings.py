@@ -41,6 +41,8 @@ class Change:
     expires_at_ms: NDArray[np.int64]
     puts: dict[int, list[int] | None] = field(default_factory=dict)
     kills: dict[int, list[int]] = field(default_factory=dict)
+    inserts_only: bool = False
+    """Whether all points are new and nobody's but their owner's."""
 
 
 class Reading:
@@ -125,22 +127,26 @@ class Readings:
         self.is_publishing = True
         try:
             with self._lock:
-                for change in changes:
-                    self._publish(change, grown)
+                for run in _runs(changes):
+                    self._publish(run, grown)
                 self.published_sequence = sequence
         finally:
             self.is_publishing = False
         return list(grown)
 
-    def _publish(self, change: Change, grown: set[int]) -> None:
-        for tenant_id in _tenants_of(change):
+    def _publish(self, run: list[Change], grown: set[int]) -> None:
+        for tenant_id in _tenants_of(run[0]):
             waiting = self._loading.get(tenant_id)
             if waiting is not None:
-                waiting.append(change)
+                waiting.extend(run)
             reading = self._residents.get(tenant_id)
-            if reading is not None:
-                self._apply(tenant_id, reading, change)
-                grown.add(tenant_id)
+            if reading is None:
+                continue
+            if len(run) == 1:
+                self._apply(tenant_id, reading, run[0])
+            else:
+                _insert(reading.own, run)
+            grown.add(tenant_id)
 
     def _apply(self, tenant_id: int, reading: Reading, change: Change) -> None:
         audiences = (PUBLIC,) if tenant_id == EVERYONE_ID else (tenant_id, -tenant_id)
@@ -194,6 +200,28 @@ class Readings:
     @property
     def n_residents(self) -> int:
         return len(self._residents)
+
+
+def _runs(changes: list[Change]) -> list[list[Change]]:
+    """Changes in their order, neighbours that only insert for one owner together: small writes of one commit."""
+    runs: list[list[Change]] = []
+    for change in changes:
+        if runs and change.inserts_only and runs[-1][-1].inserts_only and runs[-1][-1].owner == change.owner:
+            runs[-1].append(change)
+        else:
+            runs.append([change])
+    return runs
+
+
+def _insert(segment: FlatSegment, run: list[Change]) -> None:
+    """The new points of several changes in one append, each under its own sequence."""
+    segment.put_many(
+        np.concatenate([change.pids for change in run]),
+        run[0].owner,
+        np.concatenate([change.vectors for change in run]),
+        np.repeat([change.sequence for change in run], [len(change.pids) for change in run]),
+        np.concatenate([change.expires_at_ms for change in run]),
+    )
 
 
 def _tenants_of(change: Change) -> set[int]:

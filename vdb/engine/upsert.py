@@ -107,7 +107,8 @@ class _Write:
             pids = pids[[i for i, row in enumerate(batch.rows) if row >= 0]]
         if len(pids):
             expiries = np.zeros(len(pids), np.int64)
-            group.tell(Change(sequence, self.owner, pids, batch.vectors, expiries, {self.owner: None}))
+            puts: dict[int, list[int] | None] = {self.owner: None}
+            group.tell(Change(sequence, self.owner, pids, batch.vectors, expiries, puts, inserts_only=True))
 
 
 def vector_bytes(batch: Batch) -> list[bytes | None]:

@@ -144,10 +144,13 @@ class FlatSegment:
         pids: UInt32s,
         owners: UInt32s | int,
         vectors: Float32s,
-        version: int,
+        version: Int64s | int,
         expires_at: Int64s | int = 0,
     ) -> None:
-        """Insert or replace points in one write; `owners` and `expires_at` are one for all or one for each."""
+        """Insert or replace points; `owners`, `version` and `expires_at` are one for all or one for each.
+
+        With a version for each, the points are new ones: no older row ends.
+        """
         n_new = len(pids)
         if n_new == 0:
             return
@@ -162,7 +165,7 @@ class FlatSegment:
         state.versions[first:stop] = version
         state.dead_at[first:stop] = ALIVE
         state.expires_at[first:stop] = expires_at
-        self._n_dead += self._live.add(state, first, stop, version)
+        self._n_dead += self._live.add(state, first, stop, version if isinstance(version, int) else int(version[-1]))
         self._publish(replace(state, n_rows=stop))
 
     def kill(self, pid: int, sequence: int) -> bool:
