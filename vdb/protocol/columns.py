@@ -13,7 +13,7 @@ The vectors block holds one row per point that has a vector. Search head: the fi
 
 import struct
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,7 +21,7 @@ from msgspec import UNSET, Raw, UnsetType
 from numpy.typing import NDArray
 
 from vdb.errors import InvalidArgument
-from vdb.protocol.requests import Request
+from vdb.protocol.requests import Request, SearchOptions
 
 MEDIA_TYPE = "application/x-vdb"
 MAGIC = b"VDB1"
@@ -41,19 +41,10 @@ class UpsertHead(Request):
     owner: str | UnsetType = UNSET
 
 
-class SearchHead(Request):
+class SearchHead(SearchOptions):
     """Fields of a binary search; see the module."""
 
     n_queries: int | UnsetType = UNSET
-    limit: int = 10
-    max_distance: float | None = None
-    filter: Any = None
-    with_payload: bool = True
-    with_vector: bool = False
-    vector_encoding: Literal["list", "base64"] = "list"
-    explain: bool = False
-    min_sequence: int = 0
-    timeout_s: float = 10.0
 
 
 def split_frame(body: bytes) -> tuple[bytes, NDArray[np.float32]]:

@@ -136,11 +136,9 @@ class Share(Request):
     owner: str | UnsetType = UNSET
 
 
-class Search(Request):
-    """Nearest points of one query (`vector`) or several (`vectors`)."""
+class SearchOptions(Request):
+    """What a search says beside its queries, in a JSON body and in a binary one alike."""
 
-    vector: Vector | UnsetType = UNSET
-    vectors: list[Vector] | UnsetType = UNSET
     limit: int = 10
     max_distance: float | None = None
     filter: Any = None
@@ -150,6 +148,13 @@ class Search(Request):
     explain: bool = False
     min_sequence: int = 0
     timeout_s: float = 10.0
+
+
+class Search(SearchOptions):
+    """Nearest points of one query (`vector`) or several (`vectors`)."""
+
+    vector: Vector | UnsetType = UNSET
+    vectors: list[Vector] | UnsetType = UNSET
 
 
 class TenantQuota(Request):

@@ -83,37 +83,30 @@ def iterate_grants(txn: Transaction, grantee: int, first_pid: int = 0) -> Iterat
 
 def iterate_expiries(txn: Transaction, until_ms: int) -> Iterator[tuple[int, int]]:
     """(pid, owner) of the points expired by `until_ms`, earliest first."""
-    first, last = expiry_key(0, 0), expiry_key(until_ms, LAST_PID)
-    with txn.cursor() as cursor:
-        if not cursor.set_range(first):
-            return
-        for key, value in cursor.iternext():
-            if key > last:
-                return
-            yield expiry_of(key)[1], decode_u32(value)
+    for key, value in _iterate(txn, expiry_key(0, 0), expiry_key(until_ms, LAST_PID)):
+        yield expiry_of(key)[1], decode_u32(value)
 
 
 def iterate_owners(txn: Transaction) -> Iterator[tuple[int, int, int]]:
     """(owner, points, bytes) of every owner that has or had points here."""
-    first, last = usage_key(0), usage_key(LAST_PID)
-    with txn.cursor() as cursor:
-        if not cursor.set_range(first):
-            return
-        for key, value in cursor.iternext():
-            if key > last:
-                return
-            n_points, n_bytes = decode_usage(value)
-            yield int.from_bytes(key[1:5], "big"), n_points, n_bytes
+    for key, value in _iterate(txn, usage_key(0), usage_key(LAST_PID)):
+        n_points, n_bytes = decode_usage(value)
+        yield int.from_bytes(key[1:5], "big"), n_points, n_bytes
 
 
 def _iterate_pairs(txn: Transaction, first: bytes, last: bytes) -> Iterator[tuple[int, bytes]]:
+    return ((pair_of(key)[1], value) for key, value in _iterate(txn, first, last))
+
+
+def _iterate(txn: Transaction, first: bytes, last: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """(key, value) of the keys from `first` to `last`, both included."""
     with txn.cursor() as cursor:
         if not cursor.set_range(first):
             return
         for key, value in cursor.iternext():
             if key > last:
                 return
-            yield pair_of(key)[1], value
+            yield key, value
 
 
 def insert_plain(
