@@ -54,7 +54,7 @@ class Settings:
     """An admin key to accept (16 characters or more); empty: the first start makes one and prints it once."""
     memory_bytes: int = 4 * GIB
     """Cap of vectors held in RAM; the least recently searched audiences are dropped first."""
-    map_bytes: int = 1 * GIB
+    map_bytes: int = 8 * GIB
     """Address space that an environment's map starts with; it doubles as data grows."""
     max_map_bytes: int = 64 * GIB
     """Where a map stops growing; a write beyond answers 507."""

@@ -46,10 +46,10 @@ def test_a_collection_deleted_meanwhile_does_not_fail_the_deletion_of_a_tenant(
 ) -> None:
     acquire = Shards.acquire
 
-    def gone(self: Shards, collection: Any) -> Any:
+    def gone(self: Shards, collection: Any, counts_as_use: bool = True) -> Any:
         if collection.name == "aside":
             raise CollectionNotFound("no such collection")
-        return acquire(self, collection)
+        return acquire(self, collection, counts_as_use)
 
     with opened(tmp_path / "data") as driver:
         driver.create("aside")

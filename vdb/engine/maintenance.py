@@ -71,7 +71,7 @@ class Maintenance:
 
 def purge_step(services: Services, collection: CollectionDocument) -> int:
     """Remove up to 1,000 points that have expired; how many there were."""
-    with services.shards.use(collection) as shard, shard.env.read() as txn:
+    with services.shards.use(collection, counts_as_use=False) as shard, shard.env.read() as txn:
         if next(iterate_expiries(txn, epoch_ms()), None) is None:
             return 0
     shard = services.shards.acquire(collection)

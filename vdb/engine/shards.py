@@ -31,15 +31,19 @@ class Shards:
         self._opening: set[int] = set()
         self._removed: set[int] = set()
 
-    def acquire(self, collection: CollectionDocument) -> Shard:
-        """The collection's shard, kept open until `release`; raises CollectionNotFound once it is removed."""
+    def acquire(self, collection: CollectionDocument, counts_as_use: bool = True) -> Shard:
+        """The collection's shard, kept open until `release`; raises CollectionNotFound once it is removed.
+
+        Upkeep does not count as use: a collection that nobody asks for stays the next to be closed.
+        """
         with self._changed:
             entry = self._entries.get(collection.id)
             is_new = entry is None or entry.is_closing
             if entry is None or entry.is_closing:
                 entry = self._wait_or_open(collection)
             entry.n_pins += 1
-            self._entries.move_to_end(collection.id)
+            if counts_as_use:
+                self._entries.move_to_end(collection.id)
         # Whoever had to wait for an opening closes others too; a caller in a hurry found its shard open.
         while is_new and len(self._entries) > self._max_open and self._close_idle():
             pass
@@ -78,9 +82,9 @@ class Shards:
                 self._changed.notify_all()
 
     @contextmanager
-    def use(self, collection: CollectionDocument) -> Iterator[Shard]:
+    def use(self, collection: CollectionDocument, counts_as_use: bool = True) -> Iterator[Shard]:
         """The collection's shard for the length of a block."""
-        shard = self.acquire(collection)
+        shard = self.acquire(collection, counts_as_use)
         try:
             yield shard
         finally:

@@ -1,5 +1,6 @@
 """Tenants: made by an admin, or by their first key or write; quotas; usage; removal as a job."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from vdb.engine.commit import Group
@@ -93,7 +94,7 @@ def list_tenants(services: Services, caller: Caller, path: tuple[str, ...], requ
             (document for document in documents if document.state == ACTIVE),
             request, services.settings.limits, lambda document: str(document.id),
         )  # fmt: skip
-    return answers.Tenants(tenants=[answer_of(services, document) for document in page], next_cursor=cursor)
+    return answers.Tenants(tenants=answers_of(services, page), next_cursor=cursor)
 
 
 def update_tenant(services: Services, caller: Caller, path: tuple[str, ...], request: UpdateTenant) -> answers.Tenant:
@@ -152,20 +153,30 @@ def track_all_quotas(services: Services) -> None:
                 services.ledger.observe(owner, shard.collection.id, snapshot.sequence, n_points, n_bytes)
 
 
-def answer_of(services: Services, document: TenantDocument) -> answers.Tenant:
-    """A tenant as callers see it."""
-    n_points = n_bytes = 0
+def answers_of(services: Services, documents: Sequence[TenantDocument]) -> list[answers.Tenant]:
+    """Tenants as callers see them; each collection is opened once for all."""
+    usages = [answers.Usage(points=0, bytes=0) for _ in documents]
     for shard in services.each_shard():
         with shard.env.read() as txn:
-            used = read_usage(txn, document.id)
-        n_points, n_bytes = n_points + used[0], n_bytes + used[1]
-    return answers.Tenant(
-        name=document.name,
-        id=document.id,
-        created_at=moment_of(document.created_at_ms),
-        quota=answers.Quota(points=document.max_points, bytes=document.max_bytes),
-        usage=answers.Usage(points=n_points, bytes=n_bytes),
-    )
+            for document, usage in zip(documents, usages, strict=True):
+                n_points, n_bytes = read_usage(txn, document.id)
+                usage.points += n_points
+                usage.bytes += n_bytes
+    return [
+        answers.Tenant(
+            name=document.name,
+            id=document.id,
+            created_at=moment_of(document.created_at_ms),
+            quota=answers.Quota(points=document.max_points, bytes=document.max_bytes),
+            usage=usage,
+        )
+        for document, usage in zip(documents, usages, strict=True)
+    ]
+
+
+def answer_of(services: Services, document: TenantDocument) -> answers.Tenant:
+    """A tenant as callers see it."""
+    return answers_of(services, [document])[0]
 
 
 def _active(services: Services, name: str) -> TenantDocument:

@@ -18,6 +18,7 @@ from vdb.errors import Problem, VersionConflict
 from vdb.protocol.answers import Written
 from vdb.protocol.columns import UpsertHead
 from vdb.protocol.requests import Upsert
+from vdb.storage.catalog import CollectionDocument
 from vdb.storage.codec import Record, encode_record
 from vdb.storage.points import find_pids, insert_plain, put_point, read_record, remove_point
 from vdb.tenancy.access import check_sharing
@@ -40,8 +41,8 @@ def upsert(
         block = vectors if vectors is not None else np.empty(0, np.float32)
         batch = batch_of_columns(request, block, collection, limits)
     check_own(services, caller, collection, request.owner, batch.ids)
-    owner = ensure_tenant(services, caller)
-    grants = _grants(services, caller, path[0], owner, batch)
+    grants = _grants(services, caller, collection, batch)
+    owner = ensure_tenant(services, caller)  # last: a refused write makes no tenant
     shard = services.shards.acquire(collection)
     write = _Write(services, owner, batch, grants)
     n_granted = sum(map(len, filter(None, grants or ())))
@@ -50,19 +51,18 @@ def upsert(
 
 
 def _grants(
-    services: Services, caller: Caller, name: str, owner: int, batch: Batch
+    services: Services, caller: Caller, collection: CollectionDocument, batch: Batch
 ) -> list[tuple[int, ...] | None] | None:
     """Grantee ids per point, None where the request leaves the grants as they are."""
     if batch.shared_with is None:
         return None
-    collection = services.usable(caller, name)
     grants: list[tuple[int, ...] | None] = []
     for i, names in enumerate(batch.shared_with):
         if names is None:
             grants.append(None)
             continue
         check_sharing(collection, caller, ())  # first: who may not grant learns nothing about the names
-        ids = grantee_ids(services, collection, owner, names, batch.pointer(i, "shared_with"))
+        ids = grantee_ids(services, collection, caller.tenant_id, names, batch.pointer(i, "shared_with"))
         check_sharing(collection, caller, ids)
         grants.append(ids)
     return grants
