@@ -31,7 +31,13 @@ _VECTOR: Schema = {
     ]
 }
 _FILTER: Schema = {"type": ["object", "null"], "description": "A filter; see the documentation of the HTTP API."}
-_PATHS: dict[str, Schema] = {"collection": _NAME, "tenant": _NAME, "key": _IDENTIFIER, "job": _IDENTIFIER}
+_PATHS: dict[str, Schema] = {
+    "collection": _NAME,
+    "tenant": _NAME,
+    "key": _IDENTIFIER,
+    "job": _IDENTIFIER,
+    "backup": _NAME,
+}
 
 _EXAMPLES: dict[str, Any] = {
     "create_collection": {"name": "notes", "dimension": 3, "metric": "cosine"},
@@ -48,6 +54,7 @@ _EXAMPLES: dict[str, Any] = {
     "update_tenant": {"quota": {"points": 2000000, "bytes": None}},
     "create_key": {"role": "write", "tenant": "acme", "name": "application"},
     "rotate_key": {"grace_s": 60},
+    "create_backup": {"name": "before-upgrade"},
 }
 
 

@@ -44,6 +44,8 @@ class Settings:
 
     data_dir: Path = Path("data")
     """Directory of all data; made where missing."""
+    backup_dir: str = ""
+    """Folder of the backups, outside of the data directory; empty: backups over REST are refused."""
     host: str = "127.0.0.1"
     """Address to listen on; binding elsewhere needs an admin key to exist or `VDB_ADMIN_KEY`."""
     port: int = 8080

@@ -30,6 +30,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "update_tenant": {"quota": {"points": 5}},
     "create_key": {"role": "read", "tenant": "acme"},
     "rotate_key": {"grace_s": 5},
+    "create_backup": {"name": "kept"},
 }
 INTEGERS = [
     ("create_collection", {"name": "notes", "dimension": 2**64}, "/dimension"),
@@ -247,6 +248,6 @@ def test_a_query_string_fills_a_listing() -> None:
 
 @pytest.mark.parametrize("operation", [one for one in OPERATIONS if one.request is not requests.ListPage])
 def test_other_operations_have_no_query_parameters(operation: Any) -> None:
-    path = operation.path.format(collection="notes", tenant="acme", key="k", job="j")
+    path = operation.path.format(collection="notes", tenant="acme", key="k", job="j", backup="b")
     answer = ask(StubEngine(), operation.method, path, BODIES.get(operation.name, b""), query="limit=1")
     assert (answer.status, answer.code, answer.pointers) == (400, "unknown_field", ["/limit"])

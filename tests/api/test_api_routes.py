@@ -23,7 +23,7 @@ from vdb_api.logs import AccessLog
 from vdb_api.metrics import RequestMetrics, exposition
 from vdb_api.middleware import Edge
 
-NAMES = {"collection": "notes", "tenant": "acme", "key": "k1", "job": "j1"}
+NAMES = {"collection": "notes", "tenant": "acme", "key": "k1", "job": "j1", "backup": "kept"}
 SMALL = Settings(limits=replace(Limits(), max_body_bytes=100))
 
 

@@ -42,6 +42,10 @@ EXPECTED = {
     "delete_key": "401 401 401 403 403 403 403 200 200",
     "get_job": "401 401 401 200 200 404 200 200 200",
     "list_jobs": "401 401 401 200 200 200 200 200 200",
+    "create_backup": "401 401 401 403 403 403 403 201 201",
+    "list_backups": "401 401 401 403 403 403 403 200 200",
+    "get_backup": "401 401 401 403 403 403 403 200 200",
+    "delete_backup": "401 401 401 403 403 403 403 200 200",
     "limits": "401 401 401 200 200 200 200 200 200",
 }
 
@@ -57,9 +61,10 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
-def live() -> Iterator[Live]:
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A server with the collection `notes`, the tenants `acme` and `globex`, and a point of acme's."""
-    with vdb.testing.server(compile_kernels=False) as server:
+    backups = tmp_path_factory.mktemp("backups")
+    with vdb.testing.server(compile_kernels=False, backup_dir=backups) as server:
         live = Live(server)
         live.must("create_collection", (), {"name": "notes", "dimension": 3})
         live.must("create_tenant", (), {"name": "globex"})
@@ -100,6 +105,10 @@ def _key(live: Live) -> str:
     return str(live.must("create_key", (), {"role": "read", "tenant": "globex"})["id"])
 
 
+def _backup(live: Live) -> str:
+    return str(live.must("create_backup", (), {"name": _name(live)})["name"])
+
+
 def _job(live: Live) -> str:
     body = {"filter": {"field": "lang", "eq": "none"}}
     return str(live.must("delete_points", ("notes",), body, tenant="acme")["id"])
@@ -131,6 +140,10 @@ REQUESTS: dict[str, Callable[[Live], Asked]] = {
     "delete_key": lambda live: ((_key(live),), None),
     "get_job": lambda live: ((_job(live),), None),
     "list_jobs": lambda live: ((), None),
+    "create_backup": lambda live: ((), {"name": _name(live)}),
+    "list_backups": lambda live: ((), None),
+    "get_backup": lambda live: ((_backup(live),), None),
+    "delete_backup": lambda live: ((_backup(live),), None),
     "limits": lambda live: ((), None),
 }
 

@@ -30,14 +30,15 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[RunningServer]:
-    with vdb.testing.server() as running:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with vdb.testing.server(backup_dir=tmp_path_factory.mktemp("backups")) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    with vdb.open(Path(tmp_path_factory.mktemp("ways")) / "data", compile_kernels=False) as opened:
+    folder = Path(tmp_path_factory.mktemp("ways"))
+    with vdb.open(folder / "data", compile_kernels=False, backup_dir=str(folder / "backups")) as opened:
         yield opened
 
 
@@ -75,6 +76,22 @@ def _ids(found: Any) -> list[str]:
 def _described(name: str, **changed: Any) -> dict[str, Any]:
     shape = {"name": name, "dimension": 3, "metric": "cosine", "sharing": "managed", "fields": {}, "n_points": 0}
     return shape | {"tenants": None} | changed
+
+
+def test_backups(world: World) -> None:
+    world.admin.create_collection(world.name("docs"), 3, "l2")
+    world.points("docs", "acme").upsert(["a"], [X])
+    made = world.plain(world.admin.create_backup(world.name("kept")))
+    held = [entry for entry in made["collections"] if entry["name"] == "docs"]
+    assert made["name"] == "kept" and made["n_collections"] == len(made["collections"])
+    assert made["bytes"] > 0 and [entry["n_points"] for entry in held] == [1]
+    assert world.plain(world.admin.get_backup(world.name("kept"))) == made
+    assert made in world.plain(world.admin.backups())
+    assert world.code(world.admin.create_backup, world.name("kept")) == "already_exists"
+    assert world.code(world.admin.create_backup, "../kept") == "invalid_argument"
+    assert world.plain(world.admin.delete_backup(world.name("kept"))) == {"deleted": True}
+    assert world.code(world.admin.get_backup, world.name("kept")) == "not_found"
+    assert world.code(world.admin.delete_backup, world.name("kept")) == "not_found"
 
 
 def test_collections(world: World) -> None:

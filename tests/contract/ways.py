@@ -102,6 +102,9 @@ class RawClient:
     def limits(self) -> Any:
         return self.ask("limits")["limits"]
 
+    def create_backup(self, name: str) -> Any:
+        return self.ask("create_backup", (), {"name": name})
+
     def delete_tenant(self, name: str) -> Any:
         return self.wait_for_job(self.ask("delete_tenant", (name,))["id"])
 

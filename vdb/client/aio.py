@@ -1,4 +1,4 @@
-"""Collections, tenants, keys and jobs: the methods, written once for asyncio; `sync.py` is generated from this file.
+"""Management, and the way to points: the methods, written once for asyncio; `sync.py` is generated from this file.
 
 Every method builds a call, hands it to the transport and returns what the call makes of the answer. Errors are those of
 `vdb.errors`, the same in process, over HTTP and here.
@@ -18,8 +18,8 @@ from vdb.client.http_aio import AsyncHttpTransport
 from vdb.client.retry import RetryPolicy
 from vdb.client.server_url import HttpOptions
 from vdb.client.wire import Call
+from vdb.protocol.answers import Backup, Done, Job, Key, Tenant
 from vdb.protocol.answers import Collection as CollectionAnswer
-from vdb.protocol.answers import Done, Job, Key, Tenant
 
 T = TypeVar("T")
 
@@ -128,6 +128,19 @@ class AsyncOperations:
     async def wait_for_job(self, job_id: str, timeout_s: float = 600.0) -> Job:
         """The finished job; raises InternalError if it failed, TransportTimeout if it is not done after `timeout_s`."""
         return await wait_for_job(self._transport, job_id, self._tenant, timeout_s)
+
+    async def create_backup(self, name: str) -> Backup:
+        """Everything the server holds, as of one instant; answers when it is done, so give the client the time."""
+        return await self._run(calls.create_backup(name))
+
+    async def backups(self) -> list[Backup]:
+        return await self._all("list_backups")
+
+    async def get_backup(self, name: str) -> Backup:
+        return await self._run(calls.get_backup(name))
+
+    async def delete_backup(self, name: str) -> Done:
+        return await self._run(calls.delete_backup(name))
 
     async def limits(self) -> dict[str, int]:
         """Every cap of the server, by name."""

@@ -1,4 +1,4 @@
-"""The calls of management: collections, tenants, keys, jobs, limits. Pure: nothing is sent here."""
+"""The calls of management: collections, tenants, keys, jobs, backups, limits. Pure: nothing is sent here."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -16,6 +16,7 @@ LISTINGS = {
     "list_tenants": "tenants",
     "list_keys": "keys",
     "list_jobs": "jobs",
+    "list_backups": "backups",
 }
 """Operations that answer page by page, and the field of the page that holds the items."""
 
@@ -92,6 +93,18 @@ def delete_key(key_id: str) -> Call[answers.Done]:
 
 def get_job(job_id: str) -> Call[answers.Job]:
     return call("get_job", (job_id,))
+
+
+def create_backup(name: str) -> Call[answers.Backup]:
+    return call("create_backup", fields={"name": name}, repeat=Repeat.IF_REFUSED)
+
+
+def get_backup(name: str) -> Call[answers.Backup]:
+    return call("get_backup", (name,))
+
+
+def delete_backup(name: str) -> Call[answers.Done]:
+    return call("delete_backup", (name,), repeat=Repeat.IF_REFUSED)
 
 
 def limits() -> Call[dict[str, int]]:

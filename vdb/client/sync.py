@@ -1,4 +1,4 @@
-"""Collections, tenants, keys and jobs, synchronous. Generated from aio.py by vdb.client.unasync: edit that one.
+"""Management, and the way to points, synchronous. Generated from aio.py by vdb.client.unasync: edit that one.
 
 Every method builds a call, hands it to the transport and returns what the call makes of the answer. Errors are those of
 `vdb.errors`, the same in process, over HTTP and here.
@@ -18,8 +18,8 @@ from vdb.client.http_sync import HttpTransport
 from vdb.client.retry import RetryPolicy
 from vdb.client.server_url import HttpOptions
 from vdb.client.wire import Call
+from vdb.protocol.answers import Backup, Done, Job, Key, Tenant
 from vdb.protocol.answers import Collection as CollectionAnswer
-from vdb.protocol.answers import Done, Job, Key, Tenant
 
 T = TypeVar("T")
 
@@ -128,6 +128,19 @@ class Operations:
     def wait_for_job(self, job_id: str, timeout_s: float = 600.0) -> Job:
         """The finished job; raises InternalError if it failed, TransportTimeout if it is not done after `timeout_s`."""
         return wait_for_job(self._transport, job_id, self._tenant, timeout_s)
+
+    def create_backup(self, name: str) -> Backup:
+        """Everything the server holds, as of one instant; answers when it is done, so give the client the time."""
+        return self._run(calls.create_backup(name))
+
+    def backups(self) -> list[Backup]:
+        return self._all("list_backups")
+
+    def get_backup(self, name: str) -> Backup:
+        return self._run(calls.get_backup(name))
+
+    def delete_backup(self, name: str) -> Done:
+        return self._run(calls.delete_backup(name))
 
     def limits(self) -> dict[str, int]:
         """Every cap of the server, by name."""

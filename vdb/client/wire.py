@@ -37,6 +37,7 @@ _NOT_FOUND = {
     "tenant": errors.TenantNotFound,
     "key": errors.KeyNotFound,
     "job": errors.JobNotFound,
+    "backup": errors.NotFound,
 }
 _BY_STATUS: Mapping[int, type[VdbError]] = {
     HTTPStatus.BAD_REQUEST: errors.InvalidArgument,

@@ -124,6 +124,7 @@ class CommitQueue(Generic[G]):
         self._tickets: deque[Ticket[G]] = deque()
         self._n_bytes = 0
         self._is_draining = False
+        self._is_held = False
         self._is_closed = False
         self._room_bytes = 0
         self._room_until = 0.0
@@ -145,11 +146,31 @@ class CommitQueue(Generic[G]):
                 raise QueueFull("too many writes are waiting", retry_after_s=1.0)
             self._tickets.append(ticket)
             self._n_bytes += n_bytes
-            if self._is_draining:
+            if self._is_draining or self._is_held:
                 return ticket.future
             self._is_draining = True
         self._pool.submit(self._drain)
         return ticket.future
+
+    def hold(self) -> None:
+        """Begin no further commit until `resume`: what is submitted meanwhile waits. Only one may hold a queue."""
+        with self._changed:
+            self._is_held = True
+
+    def await_stillness(self) -> None:
+        """Once held: wait until the commit in hand, if there is one, is settled."""
+        with self._changed:
+            while self._is_draining:
+                self._changed.wait()
+
+    def resume(self) -> None:
+        """Go on after `hold`."""
+        with self._changed:
+            self._is_held = False
+            if self._is_draining or not self._tickets:
+                return
+            self._is_draining = True
+        self._pool.submit(self._drain)
 
     @property
     def n_waiting(self) -> int:
@@ -163,17 +184,17 @@ class CommitQueue(Generic[G]):
         """Refuse new requests and wait until the queued ones are committed."""
         with self._changed:
             self._is_closed = True
-            while self._is_draining:
+            while self._is_draining or self._tickets:
                 self._changed.wait()
 
     def _drain(self) -> None:
         """Commit one batch, then queue up again behind the other environments' batches."""
         with self._changed:
-            batch = self._take()
+            batch = [] if self._is_held else self._take()
         if batch:
             self._settle(batch)
         with self._changed:
-            if not self._tickets:
+            if self._is_held or not self._tickets:
                 self._is_draining = False
                 self._changed.notify_all()
                 return

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import vdb.kernels as kernels
 from vdb.config import Settings
-from vdb.engine import collections, edit, jobs, keys, read, tenants
+from vdb.engine import backup, collections, edit, jobs, keys, read, tenants
 from vdb.engine.catalog import Catalog
 from vdb.engine.commit import QueueCaps
 from vdb.engine.delete import delete_points
@@ -75,6 +75,10 @@ HANDLERS: dict[str, Handler] = {
     "delete_key": keys.delete_key,
     "get_job": jobs.get_job,
     "list_jobs": jobs.list_jobs,
+    "create_backup": backup.create_backup,
+    "list_backups": backup.list_backups,
+    "get_backup": backup.get_backup,
+    "delete_backup": backup.delete_backup,
     "limits": limits_answer,
 }
 

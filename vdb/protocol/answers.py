@@ -157,6 +157,33 @@ class Jobs(Struct, kw_only=True):
     next_cursor: str | None
 
 
+class BackupCollection(Struct, kw_only=True):
+    """A collection as a backup holds it: everything up to `sequence`."""
+
+    id: int
+    name: str
+    sequence: int
+    n_points: int
+
+
+class Backup(Struct, kw_only=True):
+    """A finished backup; `pause_ms` is how long writes waited for it, `bytes` the size of its files."""
+
+    name: str
+    bytes: int
+    n_collections: int
+    pause_ms: float
+    started_at: datetime
+    finished_at: datetime
+    release: str
+    collections: list[BackupCollection]
+
+
+class Backups(Struct, kw_only=True):
+    backups: list[Backup]
+    next_cursor: str | None
+
+
 class Done(Struct, kw_only=True):
     """The named thing is gone."""
 

@@ -12,7 +12,7 @@ from vdb.protocol import answers, requests
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`name` is the engine's and the SDK's method; `path` has `{collection}`, `{tenant}`, `{key}` or `{job}`."""
+    """`name` is the engine's and the SDK's method; `path` has `{collection}`, `{key}` and the like."""
 
     name: str
     method: str
@@ -28,6 +28,7 @@ class Operation:
 _C = "/v1/collections/{collection}"
 _T = "/v1/tenants/{tenant}"
 _K = "/v1/keys/{key}"
+_B = "/v1/backups/{backup}"
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
@@ -105,6 +106,19 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("delete_key", "DELETE", _K, requests.Empty, answers.Done, "admin", "Delete a key"),
     Operation("get_job", "GET", "/v1/jobs/{job}", requests.Empty, answers.Job, "any", "A job's progress"),
     Operation("list_jobs", "GET", "/v1/jobs", requests.ListPage, answers.Jobs, "any", "List jobs"),
+    Operation(
+        "create_backup",
+        "POST",
+        "/v1/backups",
+        requests.CreateBackup,
+        answers.Backup,
+        "admin",
+        "Back up everything as of one instant",
+        created=True,
+    ),
+    Operation("list_backups", "GET", "/v1/backups", requests.ListPage, answers.Backups, "admin", "List backups"),
+    Operation("get_backup", "GET", _B, requests.Empty, answers.Backup, "admin", "Describe a backup"),
+    Operation("delete_backup", "DELETE", _B, requests.Empty, answers.Done, "admin", "Delete a backup"),
     Operation("limits", "GET", "/v1/limits", requests.Empty, answers.LimitsAnswer, "any", "Every cap of the server"),
 )
 

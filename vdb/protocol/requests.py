@@ -29,6 +29,12 @@ class ListPage(Request):
     cursor: str | None = None
 
 
+class CreateBackup(Request):
+    """A backup under a name of its own; never a path."""
+
+    name: str
+
+
 class CreateCollection(Request):
     """A collection: one dimension, one metric, many tenants. `tenants` null means every tenant may use it."""
 

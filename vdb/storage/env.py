@@ -7,7 +7,7 @@ Rule for callers: a thread holds at most one transaction of an environment at a 
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -207,15 +207,24 @@ class Environment:
         with self._gate.exclusive():
             self._env.close()
 
-    def copy_to(self, path: Path) -> None:
-        """A compacted copy of one snapshot into the empty directory `path`."""
-        self._gate.enter()
+    def copy_to(self, path: Path, txn: Transaction | None = None) -> None:
+        """A compacted copy of one snapshot into the empty directory `path`: that of `txn`, which is inside the gate."""
+        if txn is None:
+            with self.read() as own:
+                self.copy_to(path, own)
+            return
         try:
-            self._env.copy(str(path), compact=True)
+            self._env.copy(str(path), compact=True, txn=txn)
         except lmdb.Error as exc:
-            raise self._translate(exc) from exc
-        finally:
-            self._gate.leave()
+            if free_disk_bytes(path) < (1 << 20):
+                raise DiskFull(f"no space is left for {path}") from exc
+            raise StorageFailure(f"cannot copy {self.path}: {exc}") from exc
+
+    def append(self, entries: Iterable[tuple[bytes, bytes]]) -> None:
+        """Write entries, which ascend and lie beyond all that is there, in one commit; raises what `write` raises."""
+        with self.write() as txn:
+            for key, value in entries:
+                txn.put(key, value, append=True)
 
     @property
     def is_held(self) -> bool:

@@ -1,0 +1,154 @@
+"""Online backups: all write queues pause, one read transaction per environment begins, writes go on, copies are made.
+
+So catalog and collections are of one instant, and contain every write that was answered before it. The pause lasts as
+long as the commits in hand and the beginning of the transactions. The copies are made in the request's thread; every
+collection is open until it is copied, and its map cannot grow meanwhile: a write that needs it to waits.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vdb.engine.commit import CommitQueue
+from vdb.engine.listing import page_of
+from vdb.engine.services import Services
+from vdb.engine.shard import Shard, epoch_ms
+from vdb.engine.tenants import moment_of
+from vdb.errors import CollectionNotFound, DiskFull, InvalidArgument, InvalidCursor
+from vdb.protocol import answers
+from vdb.protocol.requests import CreateBackup, ListPage
+from vdb.storage import catalog as store
+from vdb.storage.backup import BackupFolder, CollectionEntry, Draft, Manifest, entry_of
+from vdb.storage.catalog import ACTIVE, CollectionDocument
+from vdb.storage.env import Transaction, free_disk_bytes
+from vdb.storage.keyspace import Space
+from vdb.types import NAME, Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """Snapshots of one moment: the catalog's, and of each active collection its shard's."""
+
+    catalog: Transaction
+    shards: list[tuple[Shard, Transaction]]
+    pause_ms: float
+
+
+def create_backup(services: Services, caller: Caller, path: tuple[str, ...], request: CreateBackup) -> answers.Backup:
+    """Make a backup and answer when it is on disk; raises InvalidArgument, AlreadyExists, Conflict, DiskFull."""
+    started_at_ms = epoch_ms()
+    with _folder(services).draft(request.name) as draft, _instant(services) as instant:
+        held = _copy(services, draft, instant)
+        manifest = draft.finish(started_at_ms, epoch_ms(), instant.pause_ms, held)
+    return _answer(request.name, manifest)
+
+
+def list_backups(services: Services, caller: Caller, path: tuple[str, ...], request: ListPage) -> answers.Backups:
+    """The finished backups, by name."""
+    after = request.cursor or ""
+    if after and not NAME.match(after):
+        raise InvalidCursor.at("/cursor", "not a cursor of this listing")
+    folder = _folder(services)
+    names = (name for name in folder.names() if name > after)
+    page, cursor = page_of(names, request, services.settings.limits, str)
+    return answers.Backups(backups=[_answer(name, folder.manifest(name)) for name in page], next_cursor=cursor)
+
+
+def get_backup(services: Services, caller: Caller, path: tuple[str, ...], request: object) -> answers.Backup:
+    return _answer(path[0], _folder(services).manifest(path[0]))
+
+
+def delete_backup(services: Services, caller: Caller, path: tuple[str, ...], request: object) -> answers.Done:
+    """Remove a backup's files."""
+    _folder(services).delete(path[0])
+    return answers.Done()
+
+
+def _folder(services: Services) -> BackupFolder:
+    if not services.settings.backup_dir:
+        raise InvalidArgument("backups are off: the server has no backup_dir (VDB_BACKUP_DIR)")
+    root = Path(services.settings.backup_dir).absolute()
+    if root.resolve().is_relative_to(services.directory.root.resolve()):
+        raise InvalidArgument("backups are off: backup_dir lies inside the data directory")
+    return BackupFolder(root)
+
+
+@contextmanager
+def _instant(services: Services) -> Iterator[Instant]:
+    """Snapshots of everything at one instant. Shards stay acquired until the block ends."""
+    with ExitStack() as stack:
+        acquired: dict[int, Shard] = {}
+        _acquire(services, services.catalog.collections(), acquired, stack)  # opening takes long: before the pause
+        _refuse_without_room(services, acquired.values())
+        began = time.monotonic()
+        with ExitStack() as held:
+            _hold(services.catalog.queue, held)
+            services.catalog.queue.await_stillness()
+            catalog = stack.enter_context(services.catalog.env.read())
+            documents = [
+                document
+                for document in store.iterate_documents(catalog, Space.COLLECTION, CollectionDocument)
+                if document.state == ACTIVE
+            ]
+            _acquire(services, documents, acquired, stack)
+            shards = [acquired[document.id] for document in documents]
+            for shard in shards:
+                _hold(shard.queue, held)
+            for shard in shards:
+                shard.queue.await_stillness()
+            snapshots = [(shard, stack.enter_context(shard.env.read())) for shard in shards]
+        yield Instant(catalog, snapshots, round((time.monotonic() - began) * 1e3, 3))
+
+
+def _acquire(
+    services: Services, documents: list[CollectionDocument], acquired: dict[int, Shard], stack: ExitStack
+) -> None:
+    for document in documents:
+        if document.id in acquired:
+            continue
+        try:
+            shard = services.shards.acquire(document, counts_as_use=False)
+        except CollectionNotFound:  # deleted meanwhile: the catalog's snapshot will say so
+            continue
+        stack.callback(services.shards.release, shard)
+        acquired[document.id] = shard
+
+
+def _hold(queue: CommitQueue[Any], held: ExitStack) -> None:
+    queue.hold()
+    held.callback(queue.resume)
+
+
+def _refuse_without_room(services: Services, shards: Iterable[Shard]) -> None:
+    n_bytes = services.catalog.env.live_bytes + sum(shard.env.live_bytes for shard in shards)
+    if free_disk_bytes(Path(services.settings.backup_dir)) < n_bytes + services.settings.disk_reserve_bytes:
+        raise DiskFull(f"the backup needs {n_bytes} bytes of free disk")
+
+
+def _copy(services: Services, draft: Draft, instant: Instant) -> list[CollectionEntry]:
+    draft.add_secret(services.secret)
+    draft.add_environment("catalog", services.catalog.env, instant.catalog)
+    held = []
+    for shard, txn in instant.shards:
+        draft.add_environment(f"collections/{shard.collection.id:08d}", shard.env, txn)
+        held.append(entry_of(shard.collection, txn))
+    return held
+
+
+def _answer(name: str, manifest: Manifest) -> answers.Backup:
+    return answers.Backup(
+        name=name,
+        bytes=manifest.n_bytes,
+        n_collections=len(manifest.collections),
+        pause_ms=manifest.pause_ms,
+        started_at=moment_of(manifest.started_at_ms),
+        finished_at=moment_of(manifest.finished_at_ms),
+        release=manifest.release,
+        collections=[
+            answers.BackupCollection(id=held.id, name=held.name, sequence=held.sequence, n_points=held.n_points)
+            for held in manifest.collections
+        ],
+    )
