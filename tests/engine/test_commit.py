@@ -38,6 +38,10 @@ class Queue:
 
         return self.queue.submit(apply, n_bytes)
 
+    def await_writer(self) -> None:
+        """Until the writer has nothing left to do."""
+        self.pool.submit(lambda: None).result(20)
+
     def release(self) -> None:
         self._gate.set()
 
@@ -236,3 +240,27 @@ def test_limits_of_the_queue_reach_the_engine(tmp_path: Path) -> None:
         gate.set()
         waiting.result(10)
         assert driver.ids("acme", "notes") == ["a"]
+
+
+def test_a_held_queue_commits_nothing_until_it_is_resumed(queue: Queue) -> None:
+    queue.release()
+    first = queue.put(b"first")
+    queue.queue.hold()
+    queue.queue.await_stillness()
+    second = queue.put(b"second")
+    queue.await_writer()
+    stored = queue.keys()
+    assert not second.done() and b"second" not in stored
+    queue.queue.resume()
+    assert (first.result(20), second.result(20)) == (b"first", b"second")
+
+
+def test_closing_a_held_queue_waits_for_what_it_holds(queue: Queue) -> None:
+    queue.release()
+    queue.queue.hold()
+    waiting = queue.put(b"waiting")
+    closing = threading.Thread(target=queue.queue.close)
+    closing.start()
+    queue.queue.resume()
+    closing.join(20)
+    assert waiting.result(0) == b"waiting"

@@ -41,7 +41,8 @@ def compact(path: Path) -> list[Compacted]:
         raise StorageFailure(f"there is no data directory at {path}")
     directory = DataDirectory(path)
     try:
-        folders = [directory.catalog_path, *sorted(directory.collections_path.glob("[0-9]*"))]
+        made = [folder for folder in directory.collections_path.glob("*") if folder.name.isdecimal()]
+        folders = [directory.catalog_path, *sorted(made)]
         return [_compact_one(folder, path) for folder in folders if (folder / "data.mdb").exists()]
     except OSError as exc:
         raise StorageFailure(f"cannot compact {path}: {exc.strerror}") from exc
