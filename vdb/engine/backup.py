@@ -23,17 +23,26 @@ from vdb.protocol.requests import CreateBackup, ListPage
 from vdb.storage import catalog as store
 from vdb.storage.backup import BackupFolder, CollectionEntry, Draft, Manifest, entry_of
 from vdb.storage.catalog import ACTIVE, CollectionDocument
-from vdb.storage.env import Transaction, free_disk_bytes
+from vdb.storage.env import Environment, Transaction, free_disk_bytes
 from vdb.storage.keyspace import Space
 from vdb.types import NAME, Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One environment at the instant; `ending` ends the transaction, once it is copied."""
+
+    env: Environment
+    txn: Transaction
+    ending: ExitStack
 
 
 @dataclass(frozen=True, slots=True)
 class Instant:
     """Snapshots of one moment: the catalog's, and of each active collection its shard's."""
 
-    catalog: Transaction
-    shards: list[tuple[Shard, Transaction]]
+    catalog: Snapshot
+    collections: list[tuple[CollectionDocument, Snapshot]]
     pause_ms: float
 
 
@@ -87,10 +96,10 @@ def _instant(services: Services) -> Iterator[Instant]:
         with ExitStack() as held:
             _hold(services.catalog.queue, held)
             services.catalog.queue.await_stillness()
-            catalog = stack.enter_context(services.catalog.env.read())
+            catalog = _begin(services.catalog.env, stack)
             documents = [
                 document
-                for document in store.iterate_documents(catalog, Space.COLLECTION, CollectionDocument)
+                for document in store.iterate_documents(catalog.txn, Space.COLLECTION, CollectionDocument)
                 if document.state == ACTIVE
             ]
             _acquire(services, documents, acquired, stack)
@@ -99,8 +108,8 @@ def _instant(services: Services) -> Iterator[Instant]:
                 _hold(shard.queue, held)
             for shard in shards:
                 shard.queue.await_stillness()
-            snapshots = [(shard, stack.enter_context(shard.env.read())) for shard in shards]
-        yield Instant(catalog, snapshots, round((time.monotonic() - began) * 1e3, 3))
+            snapshots = [_begin(shard.env, stack) for shard in shards]
+        yield Instant(catalog, list(zip(documents, snapshots, strict=True)), round((time.monotonic() - began) * 1e3, 3))
 
 
 def _acquire(
@@ -117,6 +126,12 @@ def _acquire(
         acquired[document.id] = shard
 
 
+def _begin(env: Environment, stack: ExitStack) -> Snapshot:
+    """A snapshot that ends with `stack`, if not before."""
+    ending = stack.enter_context(ExitStack())
+    return Snapshot(env, ending.enter_context(env.read()), ending)
+
+
 def _hold(queue: CommitQueue[Any], held: ExitStack) -> None:
     queue.hold()
     held.callback(queue.resume)
@@ -130,11 +145,13 @@ def _refuse_without_room(services: Services, shards: Iterable[Shard]) -> None:
 
 def _copy(services: Services, draft: Draft, instant: Instant) -> list[CollectionEntry]:
     draft.add_secret(services.secret)
-    draft.add_environment("catalog", services.catalog.env, instant.catalog)
+    draft.add_environment("catalog", instant.catalog.env, instant.catalog.txn)
+    instant.catalog.ending.close()
     held = []
-    for shard, txn in instant.shards:
-        draft.add_environment(f"collections/{shard.collection.id:08d}", shard.env, txn)
-        held.append(entry_of(shard.collection, txn))
+    for document, snapshot in instant.collections:
+        held.append(entry_of(document, snapshot.txn))
+        draft.add_environment(f"collections/{document.id:08d}", snapshot.env, snapshot.txn)
+        snapshot.ending.close()
     return held
 
 
