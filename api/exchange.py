@@ -67,7 +67,9 @@ class Exchange:
         return None if value is None else value.decode("latin-1")
 
     def check_headers(self) -> None:
-        """Refuse a doubtful request: who asks, or what the body is, said twice."""
+        """Refuse a doubtful request: who asks or what the body is said twice, or an upgrade after a body."""
+        if b"upgrade" in self.headers.get(b"connection", b"").lower() and self.announced_bytes(1):
+            raise InvalidArgument("a request with a body cannot ask for an upgrade: speak HTTP/1.1 (curl --http1.1)")
         listed = self.scope["headers"]
         if len(self.headers) == len(listed):
             return

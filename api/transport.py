@@ -2,6 +2,9 @@
 
 uvicorn writes them one after the other, and each write is a send of its own: on a small answer the second costs more
 than encoding the answer. `send_reply` corks the connection around the two.
+
+It also bounds what uvicorn leaves open: the bytes of a request's head, the time it may take to come, and what follows
+the body. A trailer is no header, or it could name a tenant where a proxy let no header through.
 """
 
 import asyncio
@@ -11,6 +14,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 CORK = "vdb.cork"
 """Where the connection's `Corked` stands in the ASGI scope; absent under another server."""
+
+_MAX_HEAD_BYTES = 64 * 1024
+HEAD_TIMEOUT_S = 75.0
 
 
 class Corked:
@@ -47,11 +53,69 @@ class Corked:
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol over a transport that can be corked."""
+    """uvicorn's protocol over a transport that can be corked, with bounds on the head of a request."""
+
+    _n_head_bytes = 0  # of the parsed part
+    _n_pending_bytes = 0  # that the parser may hold, for want of a line's end
+    _is_in_head = True
+    _has_progressed = False
+    _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(Corked(transport))  # type: ignore[arg-type]
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._has_progressed = False
+        super().data_received(data)
+        self._n_pending_bytes = 0 if self._has_progressed else self._n_pending_bytes + len(data)
+        if self._n_pending_bytes > _MAX_HEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response("The head of the request is too large.")
+        if self._is_in_head and self._head_timer is None and not self.transport.is_closing():
+            self._await_head()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._n_head_bytes, self._is_in_head = 0, True
         self.scope[CORK] = self.transport  # type: ignore[literal-required]
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value))
+        if self._is_in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._is_in_head, self._has_progressed = False, True
+        self._stop_timer()
+        super().on_headers_complete()
+        if self.parser.should_upgrade():  # the parser has stopped: what follows would be read as another request
+            self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        self._has_progressed = True
+        super().on_body(body)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """An upgrade that is not taken up is nothing to warn of."""
+
+    def _count(self, n_bytes: int) -> None:
+        """Count what is kept of a head or a trailer; a bare name and value cost as much as 32 bytes."""
+        self._n_head_bytes += n_bytes + 32
+        if self._n_head_bytes > _MAX_HEAD_BYTES:
+            raise ValueError("the head of the request is too large")  # the parser makes a 400 of it
+
+    def _await_head(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.close)
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None

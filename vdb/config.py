@@ -87,8 +87,18 @@ class Settings:
             text = source.get(f"VDB_{field.name.upper()}")
             if text is not None and field.name != "limits":
                 values[field.name] = _parse(field.name, text, getattr(cls(), field.name))
-        values.update({name: value for name, value in given.items() if value is not None})
+        for name, value in given.items():
+            if value is not None:
+                values[name] = _checked(name, value, getattr(cls(), name, value))
         return cls(**values)  # type: ignore[arg-type]
+
+
+def _checked(name: str, value: object, default: object) -> object:
+    """`value` if it is of the kind of `default`."""
+    kind = (int, float) if isinstance(default, float) else type(default)
+    if not isinstance(value, kind):
+        raise InvalidArgument(f"{name} has a value of wrong form: {value!r}")
+    return value
 
 
 def _parse(name: str, text: str, default: object) -> object:

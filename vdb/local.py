@@ -4,6 +4,7 @@ A call is encoded and its answer decoded as over HTTP, only without a server bet
 same. Validation is the engine's.
 """
 
+import os
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -19,7 +20,7 @@ from vdb.client.sync import Operations
 from vdb.client.wire import Call
 from vdb.config import Settings
 from vdb.engine.engine import Engine
-from vdb.errors import Forbidden, InvalidArgument, SequenceTimeout, VdbError
+from vdb.errors import Forbidden, InvalidArgument, SequenceTimeout, TransportError, VdbError
 from vdb.protocol import columns, strict_json
 from vdb.protocol.pointers import from_validation_error
 from vdb.protocol.requests import Request
@@ -41,9 +42,14 @@ class LocalTransport:
 
     def __init__(self, engine: Engine, role: Role, *, bound_to: str | None = None, owns_engine: bool = False) -> None:
         self._engine, self._role, self._bound_to, self._owns_engine = engine, role, bound_to, owns_engine
+        self._process_id = os.getpid()
 
     def execute(self, sent: Call[T], tenant: str | None) -> T:
-        """Run until answered or beyond retrying, by the same policy as over HTTP."""
+        """Run until answered or beyond retrying, by the same policy as over HTTP.
+
+        Raises TransportError after `close` and in a fork.
+        """
+        self._check_usable()
         attempts = Attempts(RetryPolicy(), sent.repeat, _REFUSED_TIMEOUT_S + sent.wait_s)
         while True:
             try:
@@ -52,11 +58,18 @@ class LocalTransport:
                 self.sleep(attempts.delay_after(exc))
 
     def close(self) -> None:
-        if self._owns_engine:
+        if self._owns_engine and os.getpid() == self._process_id:
             self._engine.close()
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
+
+    def _check_usable(self) -> None:
+        """The threads and locks of an engine do not survive a fork, and its files are another's once it is closed."""
+        if self._engine.is_closed:
+            raise TransportError("the database is closed")
+        if os.getpid() != self._process_id:
+            raise TransportError("the database was opened before a fork: use it in the process that opened it")
 
     def _run(self, sent: Call[T], tenant: str | None) -> T:
         request = _request(sent)
@@ -104,6 +117,8 @@ class Database(Operations):
 
 def open_database(path: str | PathLike[str], tenant: str | None, settings: Mapping[str, object]) -> Database:
     """See `vdb.open`. The environment is not read: settings are those given."""
+    if not isinstance(path, (str, PathLike)) or "\0" in os.fspath(path):
+        raise InvalidArgument("the path of a database must be a path")
     try:
         chosen = Settings.with_environment({}, data_dir=Path(path), **settings)
     except TypeError as exc:

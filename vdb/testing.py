@@ -14,12 +14,14 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import fields
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from vdb.client import Client
 from vdb.client.wire import is_success
-from vdb.errors import TransportError, TransportTimeout
+from vdb.config import Settings
+from vdb.errors import InvalidArgument, TransportError, TransportTimeout
 
 __all__ = ["RunningServer", "server"]
 
@@ -51,6 +53,9 @@ class RunningServer:
     """A server process. Used by one thread; `server()` stops it and closes the clients made here."""
 
     def __init__(self, folder: Path, settings: Mapping[str, object]) -> None:
+        known = {field.name for field in fields(Settings)}
+        if unknown := sorted(set(settings) - known):
+            raise InvalidArgument(f"unknown settings: {', '.join(unknown)}")
         self._log = folder / "server.log"
         given = {"data_dir": folder / "data", "log_requests": "0", **settings}
         given |= {"host": "127.0.0.1", "port": _free_port()}

@@ -66,11 +66,15 @@ def _to_float32(values: Any, pointer: str) -> Vectors:
 
 
 def _ragged_or_foreign(values: Any, pointer: str) -> Exception:
-    if isinstance(values, (list, tuple)) and all(isinstance(row, (list, tuple, np.ndarray)) for row in values):
+    if isinstance(values, (list, tuple)) and all(map(_has_length, values)):
         for index, row in enumerate(values):
             if len(row) != len(values[0]):
                 return DimensionMismatch.at(f"{pointer}/{index}", f"{len(row)} numbers, but {len(values[0])} in row 0")
     return InvalidArgument.at(pointer, "must hold numbers")
+
+
+def _has_length(row: Any) -> bool:
+    return isinstance(row, (list, tuple)) or (isinstance(row, np.ndarray) and row.ndim > 0)
 
 
 def _check_length(n_rows: int, n: int) -> None:

@@ -4,6 +4,7 @@ Requests are written here in one piece and answers read by `http.client`: half t
 and copies more than a JSON exchange needs. The only file that knows sockets, and where their exceptions become ours.
 """
 
+import os
 import select
 import socket
 import ssl
@@ -25,6 +26,7 @@ class ConnectionPool:
         self._host_line = server.origin.split("//")[1]
         self._idle: list[_Connection] = []
         self._is_closed = False
+        self._process_id = os.getpid()
 
     def exchange(
         self, method: str, target: str, headers: dict[str, str], body: bytes | None, timeout_s: float
@@ -63,6 +65,8 @@ class ConnectionPool:
         return f"{''.join(lines)}Content-Length: {len(body)}\r\n\r\n".encode("ascii") + body
 
     def _take(self, timeout_s: float) -> "_Connection":
+        if os.getpid() != self._process_id:  # after a fork both processes would read each other's answers
+            self._process_id, self._idle = os.getpid(), []
         while True:
             try:
                 connection = self._idle.pop()

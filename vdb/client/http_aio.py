@@ -22,6 +22,7 @@ class AsyncHttpTransport:
         self._aiohttp = _load()
         self._foreign = foreign(self._aiohttp)
         self._session: Any = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._is_closed = False
 
     async def execute(self, sent: Call[T], tenant: str | None) -> T:
@@ -68,12 +69,15 @@ class AsyncHttpTransport:
             secure = True if options.ssl_context is None else options.ssl_context
             connector = self._aiohttp.TCPConnector(limit=options.n_connections, ssl=secure)
             self._session = self._aiohttp.ClientSession(connector=connector, cookie_jar=self._aiohttp.DummyCookieJar())
+            self._loop = asyncio.get_running_loop()
+        elif self._loop is not asyncio.get_running_loop():
+            raise TransportError("the client belongs to another event loop: make one in each")
         return self._session
 
 
 def foreign(aiohttp: ModuleType) -> tuple[type[Exception], ...]:
     """What aiohttp and the sockets below it raise."""
-    return (aiohttp.ClientError, TimeoutError, OSError)
+    return (aiohttp.ClientError, TimeoutError, OSError, UnicodeError)
 
 
 def translate(exc: BaseException, aiohttp: ModuleType) -> TransportError:

@@ -91,7 +91,7 @@ def update_payload(
     """One payload for all ids, or one for each."""
     names = listed(ids, "/ids")
     bodies = for_each(payloads, len(names), "/payloads", is_one=isinstance(payloads, Mapping))
-    versions = for_each(if_version, len(names), "/if_version", is_one=isinstance(if_version, int))
+    versions = for_each(if_version, len(names), "/if_version", is_one=not hasattr(if_version, "__iter__"))
     points = []
     for index, (name, payload, version) in enumerate(zip(names, bodies, versions, strict=True)):
         change = {"id": name, "payload": Raw(encode(payload, f"/points/{index}/payload"))}
@@ -114,7 +114,10 @@ def listed(values: Any, pointer: str) -> list[Any]:
     """`values` as a list; InvalidArgument for one string, which Python would take apart into characters."""
     if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
         raise InvalidArgument.at(pointer, "must be a list")
-    return list(values)
+    try:
+        return list(values)
+    except TypeError as exc:  # an array without dimensions
+        raise InvalidArgument.at(pointer, "must be a list") from exc
 
 
 def for_each(value: Any, n: int, pointer: str, *, is_one: bool) -> list[Any]:

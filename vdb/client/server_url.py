@@ -8,6 +8,8 @@ from vdb.client.retry import RetryPolicy
 from vdb.client.wire import TENANT_HEADER, header_value
 from vdb.errors import InvalidArgument
 
+_MAX_TIMEOUT_S = 1e6
+
 
 @dataclass(frozen=True, slots=True)
 class ServerUrl:
@@ -28,6 +30,8 @@ class ServerUrl:
             raise InvalidArgument("the server's url is malformed") from exc
         if parts.scheme not in ("http", "https") or not host or parts.username or parts.query or parts.fragment:
             raise InvalidArgument("the server's url must be http(s)://host[:port][/prefix]")
+        if not host.isascii() or not host.isprintable() or " " in host:
+            raise InvalidArgument("the server's host must be printable ASCII (punycode for other names)")
         return cls(parts.scheme, host, port, header_value(parts.path.rstrip("/"), "the url's path"))
 
     @property
@@ -45,6 +49,12 @@ class HttpOptions:
     n_connections: int = 16
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     ssl_context: ssl.SSLContext | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("timeout_s", "connect_timeout_s"):
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or not 0 < value <= _MAX_TIMEOUT_S:
+                raise InvalidArgument(f"{name} must be a number of seconds, above 0 and at most {_MAX_TIMEOUT_S:.0f}")
 
 
 class Headers:

@@ -124,7 +124,7 @@ def _payloads(payloads: Any, n: int) -> list[Raw | None]:
 
 
 def _column(name: str, value: Any, n: int) -> list[Any]:
-    is_one = not isinstance(value, (list, tuple))
+    is_one = isinstance(value, str) or not hasattr(value, "__iter__")
     if name == "shared_with":
         value = listed(value, "/shared_with")
         is_one = all(isinstance(entry, str) for entry in value)

@@ -30,6 +30,7 @@ T = TypeVar("T")
 JSON_TYPE = "application/json"
 TENANT_HEADER = "Vdb-Tenant"
 
+_MAX_WAIT_S = 1e6  # sockets take no more than a time_t; the server waits far less
 _PATH_PART = re.compile(r"[A-Za-z0-9_-]+")
 _SLOT = re.compile(r"\{(\w+)\}")
 _NOT_FOUND = {
@@ -81,7 +82,7 @@ class Call(Generic[T]):
     def wait_s(self) -> float:
         """How long the server may hold the request back for `min_sequence`."""
         wait_s = self.fields.get("timeout_s", 0.0) if self.fields.get("min_sequence") else 0.0
-        return float(wait_s) if isinstance(wait_s, (int, float)) and 0.0 < wait_s < math.inf else 0.0
+        return min(float(wait_s), _MAX_WAIT_S) if isinstance(wait_s, (int, float)) and wait_s > 0.0 else 0.0
 
 
 class _Entry(msgspec.Struct):
@@ -223,7 +224,7 @@ def _seconds(retry_after: str | None) -> float | None:
     except ValueError:
         try:
             seconds = parsedate_to_datetime(retry_after).timestamp() - time()
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
     return max(seconds, 0.0) if math.isfinite(seconds) else None
 

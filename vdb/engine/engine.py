@@ -88,6 +88,7 @@ class Engine:
 
     def __init__(self, settings: Settings, directory: DataDirectory) -> None:
         self.settings = settings
+        self.is_closed = False
         self._directory = directory
         self._writers = ThreadPoolExecutor(settings.n_writers, "vdb-writer")
         self._background = ThreadPoolExecutor(1, "vdb-background")
@@ -139,7 +140,10 @@ class Engine:
             kernels.warm()
 
     def close(self) -> None:
-        """Finish what is queued, store last uses, close everything. Calls after it fail."""
+        """Finish what is queued, store last uses, close everything. Nothing may be called after it, but `close`."""
+        if self.is_closed:
+            return
+        self.is_closed = True
         self._maintenance.stop()
         self._jobs.stop()
         self._background.shutdown()
