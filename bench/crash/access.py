@@ -102,4 +102,4 @@ class EngineAccess:
 def _plain(value: object) -> object:
     if isinstance(value, np.ndarray):
         return value.tolist()
-    raise NotImplementedError(type(value).__name__)
+    raise TypeError(f"a request holds a {type(value).__name__}")

@@ -12,6 +12,7 @@ its request is sent and is certain when its answer has come. Afterwards every se
 import random
 import threading
 import time
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
@@ -63,7 +64,7 @@ class Outcome:
     problems: list[str] = field(default_factory=list)
 
 
-class Party(threading.Thread):
+class Party(threading.Thread, ABC):
     """One of those that act until told to stop; `failure` is what ended it early."""
 
     def __init__(self, access: EngineAccess, tenant: str, rng: random.Random, stop: threading.Event) -> None:
@@ -81,9 +82,9 @@ class Party(threading.Thread):
         except BaseException as exc:
             self.failure = exc
 
+    @abstractmethod
     def act(self) -> None:
         """Do one thing."""
-        raise NotImplementedError
 
 
 class Owner(Party):

@@ -142,7 +142,8 @@ def test_the_depth_of_a_payload_counts_from_the_payload(name: str) -> None:
         payload = [payload]
     text = json.dumps({"points": [{"id": "a", "payload": {"x": payload}}]})
     for body in (text, text.replace('"id":', '"id" :')):
-        decode.decode_body(BY_NAME[name], body.encode(), False)
+        request, _ = decode.decode_body(BY_NAME[name], body.encode(), False)
+        assert isinstance(request, BY_NAME[name].request)
 
 
 def test_a_deep_payload_does_not_hide_a_second_one() -> None:

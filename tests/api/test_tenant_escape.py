@@ -41,7 +41,7 @@ def who(live: Live, request: pytest.FixtureRequest) -> Who:
     return {"key": live.key("service"), "tenant": "acme"}
 
 
-def same(live: Live, who: Who, name: str, path: tuple[str, ...], hidden: Any, absent: Any) -> None:
+def check_same(live: Live, who: Who, name: str, path: tuple[str, ...], hidden: Any, absent: Any) -> None:
     """The operation answers both bodies alike."""
     first, second = live.run(name, path, hidden, **who), live.run(name, path, absent, **who)
     assert first.said == second.said
@@ -64,29 +64,29 @@ def bodies(point_id: str, owner: str | None) -> dict[str, Any]:
 def test_a_hidden_point_answers_like_an_absent_one(
     live: Live, who: Who, name: str, path: tuple[str, ...], owner: str | None
 ) -> None:
-    same(live, who, name, path, bodies("secret", owner)[name], bodies("never-was", owner)[name])
+    check_same(live, who, name, path, bodies("secret", owner)[name], bodies("never-was", owner)[name])
 
 
 @pytest.mark.parametrize("name", ["get_points", "delete_points", "update_payload", "share"])
 def test_a_hidden_owner_answers_like_an_absent_one(live: Live, who: Who, name: str) -> None:
-    same(live, who, name, NOTES, bodies("secret", "globex")[name], bodies("secret", "nobody")[name])
+    check_same(live, who, name, NOTES, bodies("secret", "globex")[name], bodies("secret", "nobody")[name])
 
 
 def test_upsert_into_another_owner_answers_like_into_an_absent_one(live: Live, who: Who) -> None:
     def write(point_id: str, owner: str) -> dict[str, Any]:
         return {"points": [{"id": point_id, "vector": [1, 0, 0]}], "owner": owner}
 
-    same(live, who, "upsert", NOTES, write("secret", "globex"), write("never-was", "globex"))
-    same(live, who, "upsert", NOTES, write("secret", "globex"), write("secret", "nobody"))
+    check_same(live, who, "upsert", NOTES, write("secret", "globex"), write("never-was", "globex"))
+    check_same(live, who, "upsert", NOTES, write("secret", "globex"), write("secret", "nobody"))
 
 
 def test_conditional_writes_tell_nothing(live: Live, who: Who) -> None:
     version = live.must("get_points", NOTES, {"ids": ["secret"]}, tenant="globex")["points"][0]["version"]
     for field, value in (("if_version", version), ("if_version", 999)):
         given = [{"points": [{"id": point, "vector": [1, 0, 0], field: value}]} for point in ("secret", "never-was")]
-        same(live, who, "upsert", NOTES, *given)
+        check_same(live, who, "upsert", NOTES, *given)
     deletes = [{"ids": [point], "if_version": version} for point in ("secret", "never-was")]
-    same(live, who, "delete_points", NOTES, *deletes)
+    check_same(live, who, "delete_points", NOTES, *deletes)
 
 
 def test_the_same_id_is_another_point(live: Live, who: Who) -> None:
@@ -122,7 +122,7 @@ def test_a_filter_deletes_own_points_only(live: Live, who: Who) -> None:
 def test_a_cursor_of_another_tenant_is_like_a_made_up_one(live: Live, who: Who) -> None:
     cursor = live.must("scroll", NOTES, {"limit": 1}, tenant="globex")["next_cursor"]
     assert cursor is not None
-    same(live, who, "scroll", NOTES, {"limit": 1, "cursor": cursor}, {"limit": 1, "cursor": "A" * len(cursor)})
+    check_same(live, who, "scroll", NOTES, {"limit": 1, "cursor": cursor}, {"limit": 1, "cursor": "A" * len(cursor)})
 
 
 def test_a_hidden_collection_is_like_an_absent_one(live: Live, who: Who) -> None:
@@ -164,9 +164,9 @@ def test_a_grantee_outside_the_collection_is_like_an_absent_one(live: Live, who:
     try:
         live.must("upsert", ("pair",), {"points": OWN}, tenant="acme")
         given = [{"action": "grant", "ids": ["mine"], "to": [name]} for name in ("globex", "nobody")]
-        same(live, who, "share", ("pair",), *given)
+        check_same(live, who, "share", ("pair",), *given)
         shared = [{"points": [{**OWN[0], "shared_with": [name]}]} for name in ("globex", "nobody")]
-        same(live, who, "upsert", ("pair",), *shared)
+        check_same(live, who, "upsert", ("pair",), *shared)
     finally:
         live.must("delete_collection", ("pair",))
 

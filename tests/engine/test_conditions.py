@@ -58,6 +58,7 @@ def test_a_grant_changes_no_version(driver: Driver) -> None:
     version = driver.upsert("acme", "notes", ["a"])
     driver.create_tenant("globex")
     driver.share("acme", "notes", ["a"], ["globex"])
+    assert driver.get("acme", "notes", ["a"])[0].version == version
     driver.upsert("acme", "notes", ["a"], if_version=[version])
 
 
