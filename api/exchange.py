@@ -29,7 +29,7 @@ KEY = "vdb.exchange"
 LARGE_BODY_BYTES = 256 * 1024
 """Bodies beyond it are decoded off the event loop, and their memory is counted while they are answered."""
 
-_LARGE_BODY_TIMEOUT_S = 120.0
+_BODY_TIMEOUT_S = 120.0
 _JSON = b"application/json"
 _BINARY = MEDIA_TYPE.encode()
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
@@ -108,20 +108,14 @@ class Exchange:
             raise _too_large(max_bytes)
         if headers.get(b"content-encoding", b"identity") != b"identity":
             raise UnsupportedMediaType("the body must not be compressed")
-        if declared is None or int(declared) > LARGE_BODY_BYTES:
-            return await self._large_body(max_bytes)
-        message = await self.receive()
-        if not message.get("more_body", False) and message["type"] == "http.request":
-            return self._capped(message.get("body", b""), max_bytes)
-        return await self._rest(message, max_bytes)
-
-    async def _large_body(self, max_bytes: int) -> bytes:
-        """A body whose memory is set aside, which nobody may hold for as long as they like."""
         try:
-            async with asyncio.timeout(_LARGE_BODY_TIMEOUT_S):
-                return await self._rest(await self.receive(), max_bytes)
+            async with asyncio.timeout(_BODY_TIMEOUT_S):
+                message = await self.receive()
+                if not message.get("more_body", False) and message["type"] == "http.request":
+                    return self._capped(message.get("body", b""), max_bytes)
+                return await self._rest(message, max_bytes)
         except TimeoutError as exc:
-            raise InvalidArgument(f"the body did not come in within {_LARGE_BODY_TIMEOUT_S:.0f} seconds") from exc
+            raise InvalidArgument(f"the body did not come in within {_BODY_TIMEOUT_S:.0f} seconds") from exc
 
     async def _rest(self, message: Message, max_bytes: int) -> bytes:
         parts: list[bytes] = []

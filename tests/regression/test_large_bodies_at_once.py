@@ -84,7 +84,7 @@ def test_a_large_body_that_never_ends_gives_its_memory_back(tmp_path: Path, monk
             service.close()
         return int(sent[0]["status"])
 
-    monkeypatch.setattr(exchange, "_LARGE_BODY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(exchange, "_BODY_TIMEOUT_S", 0.01)
     engine = Engine.open(small(tmp_path / "data"))
     try:
         key = Driver(engine).create_key(Role.WRITE, "acme").key
