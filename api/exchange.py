@@ -4,7 +4,6 @@ Headers that say who asks may stand once only. A body is refused by its `Content
 chunked one as soon as it grows over the cap; the server below discards the rest, so the connection stays usable.
 """
 
-import asyncio
 import itertools
 import os
 import re
@@ -29,7 +28,6 @@ KEY = "vdb.exchange"
 LARGE_BODY_BYTES = 256 * 1024
 """Bodies beyond it are decoded off the event loop, and their memory is counted while they are answered."""
 
-_BODY_TIMEOUT_S = 120.0
 _JSON = b"application/json"
 _BINARY = MEDIA_TYPE.encode()
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
@@ -108,14 +106,10 @@ class Exchange:
             raise _too_large(max_bytes)
         if headers.get(b"content-encoding", b"identity") != b"identity":
             raise UnsupportedMediaType("the body must not be compressed")
-        try:
-            async with asyncio.timeout(_BODY_TIMEOUT_S):
-                message = await self.receive()
-                if not message.get("more_body", False) and message["type"] == "http.request":
-                    return self._capped(message.get("body", b""), max_bytes)
-                return await self._rest(message, max_bytes)
-        except TimeoutError as exc:
-            raise InvalidArgument(f"the body did not come in within {_BODY_TIMEOUT_S:.0f} seconds") from exc
+        message = await self.receive()
+        if not message.get("more_body", False) and message["type"] == "http.request":
+            return self._capped(message.get("body", b""), max_bytes)
+        return await self._rest(message, max_bytes)
 
     async def _rest(self, message: Message, max_bytes: int) -> bytes:
         parts: list[bytes] = []

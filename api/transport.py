@@ -3,8 +3,8 @@
 uvicorn writes them one after the other, and each write is a send of its own: on a small answer the second costs more
 than encoding the answer. `send_reply` corks the connection around the two.
 
-It also bounds what uvicorn leaves open: the bytes of a request's head, the time it may take to come, and what follows
-the body. A trailer is no header, or it could name a tenant where a proxy let no header through.
+It also bounds what uvicorn leaves open: the bytes of a request's head, the time that head and body may take to come,
+and what follows the body. A trailer is no header, or it could name a tenant where a proxy let no header through.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ CORK = "vdb.cork"
 
 _MAX_HEAD_BYTES = 64 * 1024
 HEAD_TIMEOUT_S = 75.0
+BODY_TIMEOUT_S = 120.0
 
 
 class Corked:
@@ -59,7 +60,8 @@ class HttpProtocol(HttpToolsProtocol):
     _n_pending_bytes = 0  # that the parser may hold, for want of a line's end
     _is_in_head = True
     _has_progressed = False
-    _head_timer: asyncio.TimerHandle | None = None
+    _is_in_body = False
+    _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(Corked(transport))  # type: ignore[arg-type]
@@ -75,8 +77,11 @@ class HttpProtocol(HttpToolsProtocol):
         self._n_pending_bytes = 0 if self._has_progressed else self._n_pending_bytes + len(data)
         if self._n_pending_bytes > _MAX_HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response("The head of the request is too large.")
-        if self._is_in_head and self._head_timer is None and not self.transport.is_closing():
-            self._await_head()
+        if self._timer is None and not self.transport.is_closing():
+            if self._is_in_head:
+                self._await_head()
+            elif self._is_in_body:  # the rest of it: one that came with its head needs no timer
+                self._timer = self.loop.call_later(BODY_TIMEOUT_S, self.transport.close)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -93,7 +98,7 @@ class HttpProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._is_in_head, self._has_progressed = False, True
+        self._is_in_head, self._is_in_body, self._has_progressed = False, True, True
         self._stop_timer()
         super().on_headers_complete()
         if self.parser.should_upgrade():  # the parser has stopped: what follows would be read as another request
@@ -102,6 +107,11 @@ class HttpProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._has_progressed = True
         super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._is_in_body = False
+        self._stop_timer()
+        super().on_message_complete()
 
     def _unsupported_upgrade_warning(self) -> None:
         """An upgrade that is not taken up is nothing to warn of."""
@@ -113,9 +123,9 @@ class HttpProtocol(HttpToolsProtocol):
             raise ValueError("the head of the request is too large")  # the parser makes a 400 of it
 
     def _await_head(self) -> None:
-        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.close)
+        self._timer = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.close)
 
     def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

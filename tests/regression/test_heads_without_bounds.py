@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import uvicorn
@@ -94,7 +95,26 @@ def test_a_request_without_a_body_may_ask_for_an_upgrade(server: RunningServer) 
 @pytest.mark.parametrize("begun", [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: x\r\n"])
 def test_a_head_that_does_not_come_is_not_waited_for(begun: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "HEAD_TIMEOUT_S", 0.05)
-    config = uvicorn.Config(lambda: None, http=transport.HttpProtocol, ws="none", lifespan="off", log_config=None)
+    assert _answer_to(begun) == b""
+
+
+@pytest.mark.parametrize("length", [b"Content-Length: 100", b"Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("begun", [b"", b"5\r\n{"])
+def test_a_body_that_does_not_come_is_not_waited_for(
+    length: bytes, begun: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "BODY_TIMEOUT_S", 0.05)
+    assert _answer_to(b"POST /v1/keys HTTP/1.1\r\nHost: x\r\n" + length + b"\r\n\r\n" + begun) == b""
+
+
+async def _reads_its_body(scope: Any, receive: Any, send: Any) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _answer_to(begun: bytes) -> bytes:
+    """What a server says, before it closes, to a client that sends this and then nothing."""
+    config = uvicorn.Config(_reads_its_body, http=transport.HttpProtocol, ws="none", lifespan="off", log_config=None)
     config.load()
 
     async def answer() -> bytes:
@@ -109,4 +129,4 @@ def test_a_head_that_does_not_come_is_not_waited_for(begun: bytes, monkeypatch: 
             finally:
                 writer.close()
 
-    assert asyncio.run(answer()) == b""
+    return asyncio.run(answer())
