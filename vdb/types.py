@@ -60,10 +60,6 @@ class Caller:
     tenant_id: int | None = None
 
     @property
-    def manages(self) -> bool:
-        return self.role is Role.ADMIN
-
-    @property
     def is_bound(self) -> bool:
         """Whether the key itself belongs to one tenant."""
         return self.role in (Role.READ, Role.WRITE)

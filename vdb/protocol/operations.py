@@ -21,7 +21,6 @@ class Operation:
     answer: Any
     access: str
     summary: str
-    is_conditional: bool = False
     created: bool = False
 
 

@@ -45,8 +45,6 @@ _OWNER = struct.Struct(">BI")
 _PAIR = struct.Struct(">BII")
 _EXPIRY = struct.Struct(">BQI")
 
-OWNER_PREFIX_BYTES = _OWNER.size
-
 
 def point_id_prefix(owner: int) -> bytes:
     """Prefix of the ids of one owner; the id's UTF-8 bytes follow. Value: the pid."""
