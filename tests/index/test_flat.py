@@ -1,4 +1,4 @@
-"""The flat segment: what each reader sees while one writer puts, kills, retouches, grows and compacts."""
+"""The flat segment: what each reader sees while one writer puts, kills, grows and compacts."""
 
 import threading
 
@@ -152,19 +152,6 @@ def test_a_killed_point_can_be_put_again(rng: np.random.Generator) -> None:
     segment.kill(9, 2)
     segment.put(9, 9, np.ones(D, dtype=np.float32), version=4)
     assert [9 in seen(segment, s) for s in (1, 2, 3, 4)] == [True, False, False, True]
-
-
-def test_retouch_gives_the_same_vector_a_new_version_and_expiry(rng: np.random.Generator) -> None:
-    vectors = some_vectors(rng, 10)
-    segment = loaded(vectors, Metric.COSINE)
-    assert segment.retouch(5, version=2, expires_at=800)
-    assert not segment.retouch(55, version=2)
-    row = seen(segment, 2, now_ms=799)[5]
-    state = segment.state
-    assert (state.versions[row], state.owners[row], state.expires_at[row]) == (2, 9, 800)
-    np.testing.assert_array_equal(state.vectors[row], vectors[5])
-    assert state.scales[row] == state.scales[5]
-    assert seen(segment, 1)[5] == 5
 
 
 def test_a_batch_inserts_and_replaces_with_an_owner_and_expiry_each(rng: np.random.Generator) -> None:

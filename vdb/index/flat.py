@@ -5,8 +5,8 @@ pids and owners uint32; versions and dead_at int64 sequences; expires_at int64 e
 sequence s if versions <= s < dead_at and it has not expired: `versions` is both the point's version and the moment its
 row appeared.
 
-Rows are immutable. A replaced point, and one whose payload or expiry alone changed, gets a new row; `dead_at` of the
-old one goes from `ALIVE` to a sequence, one aligned store that no reader at an earlier sequence can tell from before.
+Rows are immutable. A replaced point gets a new row (a change of payload alone touches none); `dead_at` of the old one
+goes from `ALIVE` to a sequence, one aligned store that no reader at an earlier sequence can tell from before.
 Appends fill spare capacity beyond `n_rows` and publish a new `FlatState`; a reader keeps the state it took.
 
 A reader takes its sequence first, then the state: later deaths may miss arrays that were already replaced. A state
@@ -175,18 +175,6 @@ class FlatSegment:
             return False
         self._live.drop(self._state, pid, row, sequence)
         self._n_dead += 1
-        return True
-
-    def retouch(self, pid: int, version: int, expires_at: int = 0) -> bool:
-        """Payload or expiry changed, the vector did not; whether the point has a row here.
-
-        Rows are immutable, so this appends the same vector under the new version.
-        """
-        state = self._state
-        row = self._live.find(state, pid)
-        if row is None:
-            return False
-        self.put(pid, int(state.owners[row]), state.vectors[row], version, expires_at)
         return True
 
     def compact(self, sequence: int) -> None:
