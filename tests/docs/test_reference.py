@@ -1,13 +1,11 @@
 """Routes, error codes, settings, limits, filter operators, commands: all stand in their document, defaults are true."""
 
-import re
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from tests.docs.pages import rows, text_of
-from vdb.cli import main
 from vdb.config import Limits, Settings
 from vdb.engine.filters import FIELD_TYPES, MAX_CONDITIONS, MAX_DEPTH, MAX_FIELD_CHARS, MAX_LIST, Op
 from vdb.errors import BY_CODE
@@ -75,22 +73,6 @@ def test_every_filter_operator_and_field_type_stands() -> None:
 def test_every_metric_and_role_stands() -> None:
     assert [metric for metric in Metric if f"`{metric}`" not in text_of("docs/http-api.md")] == []
     assert [role for role in Role if f"`{role}`" not in text_of("docs/tenancy.md")] == []
-
-
-def _help(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    with pytest.raises(SystemExit):
-        main([*arguments, "--help"])
-    return capsys.readouterr().out
-
-
-def test_every_command_and_option_stands(capsys: pytest.CaptureFixture[str]) -> None:
-    text = text_of("docs/settings.md")
-    commands = re.search(r"\{([\w,]+)\}", _help(capsys))
-    assert commands is not None
-    for command in commands[1].split(","):
-        assert f"`vdb {command}" in text
-        options = set(re.findall(r"--[\w-]+", _help(capsys, command))) - {"--help"}
-        assert [option for option in options if option not in text] == []
 
 
 def test_every_target_of_make_is_in_its_help() -> None:

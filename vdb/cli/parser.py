@@ -1,0 +1,28 @@
+"""The parser of `vdb`, put together from the commands' modules, each of which has `add(commands)`."""
+
+import argparse
+from collections.abc import Sequence
+
+from vdb import __version__
+from vdb.cli import backup, check, compact, restore, serve
+from vdb.cli.commands import Commands
+
+__all__ = ["MODULES", "build", "parse"]
+
+MODULES = (serve, check, backup, restore, compact)
+"""In the order of `vdb --help`."""
+
+
+def build() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(prog="vdb", description="A multi-tenant vector database.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"vdb {__version__}")
+    commands = Commands(parser)
+    for module in MODULES:
+        module.add(commands)
+    return parser
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options given; raises SystemExit for wrong usage (2) and for `--help` (0)."""
+    return build().parse_args(arguments)

@@ -1,0 +1,29 @@
+"""`vdb restore`: make a new data directory from a backup."""
+
+import argparse
+from pathlib import Path
+
+from vdb.cli.commands import Commands, add_data_dir
+from vdb.cli.exit_codes import ExitCode
+from vdb.cli.output import Output
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add(
+        "restore",
+        _restore,
+        "make a new data directory from a backup",
+        examples=("vdb restore --from backups/before-upgrade --data-dir data-restored",),
+    )
+    parser.add_argument("--from", dest="backup", type=Path, required=True, metavar="PATH", help="folder of the backup")
+    add_data_dir(parser, is_required=True)
+
+
+def _restore(given: argparse.Namespace, output: Output) -> int:
+    from vdb.storage.restore import restore
+
+    manifest = restore(given.backup, given.data_dir)
+    output.line(f"{given.data_dir}: {len(manifest.collections)} collections restored")
+    output.document({"data_dir": str(given.data_dir), "n_collections": len(manifest.collections)})
+    return ExitCode.OK
