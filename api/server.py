@@ -8,11 +8,12 @@ The URL, the first admin key and a curl line are announced once; the log goes to
 import asyncio
 import contextlib
 import ipaddress
+import logging
 import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import uvicorn
@@ -25,6 +26,8 @@ from vdb.errors import InvalidArgument, Unavailable
 from . import app, logs
 from .deps import Service
 from .transport import HttpProtocol
+
+_log = logging.getLogger(__name__)
 
 _GRACE_S = 8  # less than the ten seconds that container runtimes wait before they kill
 _BACKLOG = 2048
@@ -44,13 +47,15 @@ class _Server(uvicorn.Server):
         yield
 
 
-def serve(settings: Settings, announce: Announce) -> None:
-    """Serve until SIGTERM or SIGINT; `announce` gets the lines for standard output.
+def serve(settings: Settings, announce: Announce, warnings: Sequence[str] = ()) -> None:
+    """Serve until SIGTERM or SIGINT; `announce` gets the lines for standard output, the log gets `warnings`.
 
     Raises InvalidArgument for settings that are refused, Unavailable for an address that is taken, and what
     `Engine.open` raises. Call it from the main thread.
     """
     logs.configure(settings.log_level)
+    for warning in warnings:
+        _log.warning(warning)
     _raise_descriptor_limit()
     sys.setswitchinterval(_SWITCH_S)
     _check_exposure(settings)

@@ -1,14 +1,24 @@
-"""Settings: frozen dataclasses, read from the environment in this file only (`VDB_` + the field's name in capitals).
+"""Settings: frozen dataclasses, filled from a TOML file, the environment (read in this file only) and options.
 
-Sizes are bytes, times seconds. A setting's default, unit and meaning stand beside it; docs/settings.md lists them all.
+Options win over `VDB_*` variables, which win over the file, which wins over the defaults. Sizes are bytes, times
+seconds. A setting's default, unit and meaning stand beside it; docs/settings.md lists them all.
 """
 
+import difflib
 import os
+import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from vdb.errors import InvalidArgument
+from vdb.layered import MAX_INTEGER, Rules, checked, flag_of, parsed, toml_of, values_of_file
+
+CONFIG_VARIABLE = "VDB_CONFIG"
+"""Names the settings file where no option does."""
+
+_MAX_SECRET_FILE_BYTES = 4096
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
@@ -40,7 +50,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How one server runs. `with_environment` reads `VDB_*`; arguments win over the environment."""
+    """How one server runs. `load` puts them together, and says where each came from."""
 
     data_dir: Path = Path("data")
     """Directory of all data; made where missing."""
@@ -54,6 +64,8 @@ class Settings:
     """Loopback port that serves /metrics without a key; 0 means none."""
     admin_key: str = ""
     """An admin key to accept (16 characters or more); empty: the first start makes one and prints it once."""
+    admin_key_file: str = ""
+    """A file that holds the admin key, mode 0600, instead of `admin_key`; empty: none."""
     memory_bytes: int = 4 * GIB
     """Cap of vectors held in RAM; the least recently searched audiences are dropped first."""
     map_bytes: int = 8 * GIB
@@ -79,32 +91,159 @@ class Settings:
     limits: Limits = Limits()
 
     @classmethod
-    def with_environment(cls, environment: Mapping[str, str] | None = None, **given: object) -> "Settings":
-        """Settings from `VDB_*` variables, overridden by `given`; raises InvalidArgument for a value of wrong form."""
+    def load(
+        cls, config: Path | None = None, environment: Mapping[str, str] | None = None, **given: object
+    ) -> "Loaded":
+        """Settings from the file `config` (or `VDB_CONFIG`), `VDB_*` variables and `given`, each winning over the last.
+
+        None in `given` is not given. Raises InvalidArgument, with the place, for a file that cannot be read, a name in
+        it that is no setting, and a value of wrong form or out of range; TypeError for an unknown name in `given`.
+        """
         source = os.environ if environment is None else environment
-        values: dict[str, object] = {}
-        for field in fields(cls):
-            text = source.get(f"VDB_{field.name.upper()}")
-            if text is not None and field.name != "limits":
-                values[field.name] = _parse(field.name, text, getattr(cls(), field.name))
+        values: dict[str, Any] = {}
+        origins: dict[str, str] = {}
+        if config is None and source.get(CONFIG_VARIABLE):
+            config = Path(source[CONFIG_VARIABLE])
+        if config is not None:
+            _take_file(config, values, origins)
+        _take_environment(source, values, origins)
         for name, value in given.items():
             if value is not None:
-                values[name] = _checked(name, value, getattr(cls(), name, value))
-        return cls(**values)  # type: ignore[arg-type]
+                values[name] = checked(name, value, getattr(_DEFAULTS, name, value), RULES, name)
+                origins[name] = flag_of(name)
+        settings, warnings = _with_key_of_file(cls(**values), origins)
+        return Loaded(settings, origins, (*_misspelt(source), *warnings))
+
+    @classmethod
+    def with_environment(cls, environment: Mapping[str, str] | None = None, **given: object) -> "Settings":
+        """`load` without the origins."""
+        return cls.load(None, environment, **given).settings
 
 
-def _checked(name: str, value: object, default: object) -> object:
-    """`value` if it is of the kind of `default`."""
-    kind = (int, float) if isinstance(default, float) else type(default)
-    if not isinstance(value, kind):
-        raise InvalidArgument(f"{name} has a value of wrong form: {value!r}")
-    return value
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, where each that is no default came from (`limits.max_limit` for a cap), and what to warn of."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+    def toml(self) -> str:
+        """The settings as a file that could hold them; secrets masked."""
+        return "\n".join(toml_of(self.settings, self.origins, RULES)) + "\n"
 
 
-def _parse(name: str, text: str, default: object) -> object:
+_DEFAULTS = Settings()
+_ONE_OR_MORE = (1, MAX_INTEGER)
+_PORT = (0, 65_535)
+
+RULES = Rules(
+    bounds={
+        "port": _PORT,
+        "metrics_port": _PORT,
+        "map_bytes": (MIB, 1 << 46),
+        "max_map_bytes": (MIB, 1 << 46),
+        "max_open_environments": _ONE_OR_MORE,
+        "n_writers": (1, 256),
+        "n_readers": (1, 256),
+        "purge_interval_s": (0.01, 1e9),
+    },
+    choices={"log_level": ("debug", "info", "warning", "error")},
+    secrets=("admin_key",),
+)
+"""What settings may be beyond their kind."""
+
+FIXED_LIMITS = {
+    "max_payload_depth": "it is how deep the JSON parser goes",
+    "max_id_bytes": "it is how long an id of the storage format can be",
+}
+"""Caps that no file changes, and why."""
+
+LOWERED_LIMITS = (
+    "max_dimension",
+    "max_payload_bytes",
+    "max_grantees_per_point",
+    "max_tenants_per_collection",
+    "max_collections",
+)
+"""Caps that a file may lower but not raise: what is stored relies on them, and `vdb check` holds data to them."""
+
+_LIMIT_RULES = Rules(
+    bounds={
+        field.name: (1, getattr(_DEFAULTS.limits, field.name) if field.name in LOWERED_LIMITS else 1 << 40)
+        for field in fields(Limits)
+    },
+    choices={},
+)
+
+
+def _take_file(path: Path, values: dict[str, Any], origins: dict[str, str]) -> None:
+    known = {field.name for field in fields(Settings)}
+    for name, value in values_of_file(path).items():
+        if name not in known:
+            raise InvalidArgument(f"{path}: {name!r} is no setting{_meant(name, known)}")
+        if name == "limits":
+            values[name] = _limits_of(path, value, origins)
+            continue
+        values[name] = checked(name, value, getattr(_DEFAULTS, name), RULES, f"{path}: {name}")
+        origins[name] = str(path)
+
+
+def _limits_of(path: Path, table: object, origins: dict[str, str]) -> Limits:
+    if not isinstance(table, dict):
+        raise InvalidArgument(f"{path}: limits is a table: write [limits]")
+    known = {field.name for field in fields(Limits)}
+    for name, value in table.items():
+        if name not in known:
+            raise InvalidArgument(f"{path}: {name!r} is no limit{_meant(name, known)}")
+        if name in FIXED_LIMITS and value != getattr(_DEFAULTS.limits, name):
+            raise InvalidArgument(f"{path}: {name} cannot be changed: {FIXED_LIMITS[name]}")
+        checked(name, value, getattr(_DEFAULTS.limits, name), _LIMIT_RULES, f"{path}: limits.{name}")
+        origins[f"limits.{name}"] = str(path)
+    return replace(_DEFAULTS.limits, **table)
+
+
+def _take_environment(source: Mapping[str, str], values: dict[str, Any], origins: dict[str, str]) -> None:
+    for field in fields(Settings):
+        variable = f"VDB_{field.name.upper()}"
+        text = source.get(variable)
+        if text is not None and field.name != "limits":
+            values[field.name] = parsed(field.name, text, getattr(_DEFAULTS, field.name), RULES, variable)
+            origins[field.name] = variable
+
+
+def _misspelt(source: Mapping[str, str]) -> list[str]:
+    """Variables that look like a setting's but are none; others may be somebody else's, so none is refused."""
+    known = [f"VDB_{field.name.upper()}" for field in fields(Settings)]
+    found = []
+    for variable in sorted(source):
+        if variable.startswith("VDB_") and variable not in known and variable != CONFIG_VARIABLE:
+            close = difflib.get_close_matches(variable, known, n=1, cutoff=0.85)
+            found += [f"{variable} is no setting: {close[0]} is" for _ in close]
+    return found
+
+
+def _meant(name: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.7)
+    return f": did you mean {close[0]!r}?" if close else ""
+
+
+def _with_key_of_file(settings: Settings, origins: dict[str, str]) -> tuple[Settings, list[str]]:
+    """The settings with the admin key that `admin_key_file` holds, and a warning where others may read the file."""
+    if not settings.admin_key_file:
+        return settings, []
+    path = settings.admin_key_file
     try:
-        if isinstance(default, bool):
-            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
-        return type(default)(text)  # type: ignore[call-arg]
-    except (KeyError, ValueError) as exc:
-        raise InvalidArgument(f"VDB_{name.upper()} has a value of wrong form: {text!r}") from exc
+        with open(path, "rb") as file:
+            mode, data = os.fstat(file.fileno()).st_mode, file.read(_MAX_SECRET_FILE_BYTES + 1)
+    except OSError as exc:
+        raise InvalidArgument(f"cannot read admin_key_file {path}: {exc.strerror}") from exc
+    key = data.decode("utf-8", "replace").strip()
+    if not key or len(data) > _MAX_SECRET_FILE_BYTES:
+        raise InvalidArgument(f"admin_key_file {path} holds no key: it is empty, or larger than a key can be")
+    if settings.admin_key and settings.admin_key != key:
+        raise InvalidArgument("admin_key and admin_key_file name different keys: give one of them")
+    origins["admin_key"] = path
+    is_open = bool(stat.S_IMODE(mode) & 0o077)
+    warnings = [f"others than its owner may read admin_key_file {path}: chmod 600 it"] if is_open else []
+    return replace(settings, admin_key=key), warnings

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from vdb.client import Client
 from vdb.client.wire import is_success
-from vdb.config import Settings
+from vdb.config import CONFIG_VARIABLE, Settings
 from vdb.errors import InvalidArgument, TransportError, TransportTimeout
 
 __all__ = ["RunningServer", "server"]
@@ -60,7 +60,8 @@ class RunningServer:
         given = {"data_dir": folder / "data", "log_requests": "0", **settings}
         given |= {"host": "127.0.0.1", "port": _free_port()}
         self.admin_key = str(given.setdefault("admin_key", secrets.token_urlsafe(24)))
-        self._settings = {f"VDB_{name.upper()}": str(value) for name, value in given.items()}
+        self._settings = {f"VDB_{name.upper()}": _text(value) for name, value in given.items()}
+        self._settings[CONFIG_VARIABLE] = ""  # a settings file of the machine is not the test's
         self._port = int(self._settings["VDB_PORT"])
         self._clients: list[Client] = []
         self.process: subprocess.Popen[bytes] | None = None
@@ -143,6 +144,11 @@ class RunningServer:
                 self.kill()
                 raise TransportTimeout(f"the server was not ready in time: {self.log[-_LOG_TAIL_CHARS:]}")
             time.sleep(_POLL_S)
+
+
+def _text(value: object) -> str:
+    """A setting's value as its variable has it."""
+    return ",".join(value) if isinstance(value, (tuple, list)) else str(value)
 
 
 def _free_port() -> int:

@@ -4,14 +4,22 @@ import argparse
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import fields
 
 import pytest
 
 from tests.docs.pages import text_of
 from vdb.cli.exit_codes import ExitCode
 from vdb.cli.parser import build, parse
+from vdb.config import Settings
+from vdb.layered import flag_of
 
 PAGE = "docs/cli.md"
+
+SETTINGS = {flag_of(field.name) for field in fields(Settings)} | {
+    f"--no-{flag_of(field.name)[2:]}" for field in fields(Settings) if isinstance(field.default, bool)
+}
+"""The options of `vdb serve` that stand in docs/settings.md."""
 
 
 def _commands(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> Iterator[tuple[str, set[str]]]:
@@ -21,7 +29,7 @@ def _commands(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> It
         yield from _commands(child, (*path, name))
     if not groups:
         options = {name for action in parser._actions for name in action.option_strings if name.startswith("--")}
-        yield " ".join(path), options - {"--help", "--json"}
+        yield " ".join(path), options - {"--help", "--json"} - (SETTINGS if path == ("serve",) else set())
 
 
 COMMANDS = dict(_commands(build()))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import rows, text_of
-from vdb.config import Limits, Settings
+from vdb.config import CONFIG_VARIABLE, Limits, Settings
 from vdb.engine.filters import FIELD_TYPES, MAX_CONDITIONS, MAX_DEPTH, MAX_FIELD_CHARS, MAX_LIST, Op
 from vdb.errors import BY_CODE
 from vdb.protocol.operations import OPERATIONS
@@ -24,7 +24,7 @@ def _written(value: object) -> str:
     """A default as the document writes it."""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
-    return f"`{value}`" if value != "" else "empty"
+    return f"`{value}`" if value not in ("", ()) else "empty"
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Settings) if field.name != "limits"])
@@ -51,7 +51,7 @@ def test_no_setting_or_limit_is_made_up() -> None:
 
 
 def test_every_environment_variable_named_anywhere_exists() -> None:
-    known = {f"VDB_{field.name.upper()}" for field in fields(Settings)}
+    known = {f"VDB_{field.name.upper()}" for field in fields(Settings)} | {CONFIG_VARIABLE}
     for page in ("README.md", "docs/http-api.md", "docs/tenancy.md", "docs/architecture.md"):
         named = {word for word in text_of(page).replace("`", " ").replace("|", " ").split() if word.startswith("VDB_")}
         assert {word.strip(",.;:()") for word in named} <= known, page

@@ -1,7 +1,8 @@
 """The command line `vdb`: one module per command or group of commands, put together in `parser`.
 
-Options win over the `VDB_*` variables, which win over the defaults. A module here imports nothing heavy at its top: the
-server, LMDB and numpy are loaded by the command that needs them, so that `vdb --help` answers at once.
+Options win over `VDB_*` variables, which win over the settings file and the defaults. A module here imports nothing
+heavy at its top: the server, LMDB and numpy are loaded by the command that needs them, so that `vdb --help` answers at
+once.
 """
 
 import sys

@@ -1,11 +1,21 @@
-"""`vdb serve`: start the server."""
+"""`vdb serve`: start the server. Its options are the settings, taken from their dataclass."""
 
 import argparse
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
 
-from vdb.cli.commands import Commands, add_data_dir
+from vdb.cli.commands import Commands
 from vdb.cli.exit_codes import ExitCode
 from vdb.cli.output import Output
-from vdb.config import Settings
+from vdb.config import RULES, Loaded, Settings
+from vdb.layered import documentation, flag_of
+
+NOT_OPTIONS = ("limits", *RULES.secrets)
+"""Secrets are no options: every user of the machine may read a command line."""
+
+_METAVARS = {int: "N", float: "SECONDS", str: "TEXT"}
 
 
 def add(commands: Commands) -> None:
@@ -15,26 +25,69 @@ def add(commands: Commands) -> None:
         _serve,
         "start the server on a data directory",
         description="Start the server on a data directory, and serve until SIGTERM or SIGINT.",
-        examples=("vdb serve --data-dir data", "VDB_MEMORY_BYTES=8589934592 vdb serve --port 9000"),
+        examples=(
+            "vdb serve --data-dir data",
+            "VDB_MEMORY_BYTES=8589934592 vdb serve --port 9000",
+            "vdb serve --config vdb.toml",
+            "vdb serve --print-settings > vdb.toml",
+        ),
     )
-    add_data_dir(parser)
-    parser.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, help="port; 0 lets the system choose (default: 8080)")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file, in TOML (default: $VDB_CONFIG)")
     parser.add_argument(
-        "--metrics-port", type=int, metavar="PORT", help="loopback port that serves /metrics without a key"
+        "--print-settings",
+        action="store_true",
+        help="print the settings and where each came from, without secrets, and serve nothing",
     )
-    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="least level of the log")
+    _add_settings(parser)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """An option for every setting; what is not given stays None."""
+    texts, defaults = documentation(Settings), Settings()
+    for field in fields(Settings):
+        if field.name in NOT_OPTIONS:
+            continue
+        default = getattr(defaults, field.name)
+        text = f"{texts.get(field.name, '').rstrip('.')} (default: {_shown(default)})".replace("%", "%%")
+        flag = flag_of(field.name)
+        if isinstance(default, bool):
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
+        elif field.name in RULES.choices:
+            parser.add_argument(flag, choices=RULES.choices[field.name], help=text)
+        elif isinstance(default, Path):
+            parser.add_argument(flag, type=Path, metavar="PATH", help=text)
+        else:
+            parser.add_argument(flag, type=_kind_of(default), metavar=_METAVARS.get(type(default), "LIST"), help=text)
+
+
+def _kind_of(default: object) -> Callable[[str], Any]:
+    return _list if isinstance(default, tuple) else type(default)
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _shown(default: object) -> str:
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    return "none" if default in ("", ()) else str(default)
 
 
 def _serve(given: argparse.Namespace, output: Output) -> int:
+    names = (field.name for field in fields(Settings) if field.name not in NOT_OPTIONS)
+    loaded = Settings.load(given.config, None, **{name: getattr(given, name) for name in names})
+    if given.print_settings:
+        output.lines(loaded.toml().splitlines())
+        output.document(_document(loaded))
+        return ExitCode.OK
     from vdb_api.server import serve  # the server is loaded by this command only
 
-    settings = Settings.with_environment(
-        data_dir=given.data_dir,
-        host=given.host,
-        port=given.port,
-        metrics_port=given.metrics_port,
-        log_level=given.log_level,
-    )
-    serve(settings, output.announce)
+    serve(loaded.settings, output.announce, loaded.warnings)
     return ExitCode.OK
+
+
+def _document(loaded: Loaded) -> dict[str, Any]:
+    values = asdict(loaded.settings)
+    hidden = {name: "***" for name in RULES.secrets if values[name]}
+    return {"settings": values | hidden, "origins": dict(loaded.origins)}

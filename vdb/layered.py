@@ -1,0 +1,149 @@
+"""Values of a settings dataclass from a file, the environment and options, later ones winning; and back as TOML.
+
+Knows no setting: what a field may hold follows from its default (bool, int, float, str, Path, tuple of str), from
+`Bounds` of numbers and from lists of choices. The attribute docstrings of the dataclass are its documentation. Every
+refusal is an InvalidArgument that names the place: `vdb.toml: port`, `VDB_PORT`, `--port`.
+"""
+
+import ast
+import inspect
+import json
+import math
+import textwrap
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from vdb.errors import InvalidArgument
+
+__all__ = [
+    "MAX_INTEGER",
+    "Bounds",
+    "Rules",
+    "checked",
+    "documentation",
+    "flag_of",
+    "parsed",
+    "toml_of",
+    "values_of_file",
+]
+
+MAX_INTEGER = (1 << 63) - 1
+_FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+Bounds = tuple[float, float]
+"""The least and the most a number may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is asked of fields beyond their kind; `secrets` are never shown. A number without bounds is 0 or more."""
+
+    bounds: Mapping[str, Bounds]
+    choices: Mapping[str, tuple[str, ...]]
+    secrets: tuple[str, ...] = ()
+
+
+def flag_of(name: str) -> str:
+    """The command-line option of a setting."""
+    return "--" + name.replace("_", "-")
+
+
+def values_of_file(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file, not yet checked; InvalidArgument where there is none or it is malformed."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise InvalidArgument(f"cannot read the settings file {path}: {exc.strerror}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise InvalidArgument(f"{path}: {exc}") from exc
+
+
+def parsed(name: str, text: str, default: object, rules: Rules, place: str) -> object:
+    """The value that a variable's `text` stands for; lists are separated by commas."""
+    try:
+        if isinstance(default, bool):
+            return _FLAGS[text.lower()]
+        if isinstance(default, tuple):
+            return tuple(part.strip() for part in text.split(",") if part.strip())
+        value = type(default)(text)  # type: ignore[call-arg]
+    except (KeyError, ValueError) as exc:
+        raise _wrong(name, text, rules, place) from exc
+    return checked(name, value, default, rules, place)
+
+
+def checked(name: str, value: object, default: object, rules: Rules, place: str) -> object:
+    """`value` if it is of the kind of `default` and within its bounds; a path or a list may come as a file has them."""
+    if isinstance(default, Path) and isinstance(value, str):
+        value = Path(value)
+    if isinstance(default, tuple) and isinstance(value, list):
+        value = tuple(value)
+    if isinstance(default, float) and type(value) is int:
+        value = float(value)
+    is_of_kind = isinstance(value, type(default)) and isinstance(value, bool) == isinstance(default, bool)
+    if not is_of_kind or (isinstance(value, tuple) and not all(isinstance(part, str) for part in value)):
+        raise _wrong(name, value, rules, place)
+    if isinstance(value, (str, Path)) and "\0" in str(value):
+        raise _wrong(name, value, rules, place)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        _check_bounds(name, value, rules, place)
+    choices = rules.choices.get(name)
+    if choices is not None and value not in choices:
+        raise InvalidArgument(f"{place} must be one of {', '.join(choices)}, not {value!r}")
+    return value
+
+
+def _check_bounds(name: str, value: float, rules: Rules, place: str) -> None:
+    least, most = rules.bounds.get(name, (0, MAX_INTEGER))
+    if not math.isfinite(value) or not least <= value <= most:
+        shown = f"{least:g} or more" if most == MAX_INTEGER else f"{least:g} to {most:.15g}"
+        raise InvalidArgument(f"{place} must be {shown}, not {value}")
+
+
+def _wrong(name: str, value: object, rules: Rules, place: str) -> InvalidArgument:
+    shown = "" if name in rules.secrets else f": {value!r}"
+    return InvalidArgument(f"{place} has a value of wrong form{shown}")
+
+
+@cache
+def documentation(shape: type) -> dict[str, str]:
+    """The text under each field of a dataclass, as one line; empty where the source is not at hand."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(shape)))
+    except (OSError, TypeError):
+        return {}
+    (definition,) = tree.body
+    found: dict[str, str] = {}
+    body = definition.body if isinstance(definition, ast.ClassDef) else []
+    for node, below in pairwise(body):
+        is_text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and is_text:
+            found[node.target.id] = " ".join(str(below.value.value).split())  # type: ignore[attr-defined]
+    return found
+
+
+def toml_of(shown: object, origins: Mapping[str, str], rules: Rules, prefix: str = "") -> list[str]:
+    """A settings dataclass as lines of a TOML file, each with where its value came from; secrets stand masked."""
+    lines: list[str] = []
+    tables: list[str] = []
+    for field in fields(shown):  # type: ignore[arg-type]
+        value, origin = getattr(shown, field.name), origins.get(prefix + field.name, "default")
+        if hasattr(value, "__dataclass_fields__"):
+            tables += ["", f"[{field.name}]", *toml_of(value, origins, rules, f"{field.name}.")]
+        elif field.name in rules.secrets and value:
+            lines.append(f'# {field.name} = "***"  # {origin}')
+        else:
+            lines.append(f"{field.name} = {_toml_value(value)}  # {origin}")
+    return lines + tables
+
+
+def _toml_value(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    if isinstance(value, (bool, int, float)):
+        return json.dumps(value)
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
