@@ -1,7 +1,7 @@
 """What a route needs: `Service` takes an exchange from its headers to its reply.
 
-Order: headers, key, query string, media type, body, decode, engine, encode. Work that is long for the event loop
-(large bodies, searches the engine does not call quick) runs in a bounded pool of threads.
+Order: headers, key, rate limit, query string, media type, body, decode, engine, encode. Work that is long for the event
+loop (large bodies, searches the engine does not call quick) runs in a bounded pool of threads.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from vdb.config import Settings
 from vdb.engine.engine import Engine
-from vdb.errors import Forbidden, QueueFull, SequenceTimeout, ShuttingDown, VdbError
+from vdb.errors import Forbidden, QueueFull, RateLimited, SequenceTimeout, ShuttingDown, VdbError
 from vdb.protocol.operations import Operation
 from vdb.protocol.requests import Request
 from vdb.types import Caller, Role
@@ -53,15 +53,20 @@ class Service:
         exchange.operation = operation.name
         exchange.route = operation.path
         try:
-            body = await self._answer(exchange, operation, path)
-        except VdbError as error:
+            reply = Reply(success_of(operation), JSON, await self._answer(exchange, operation, path))
+        except (RateLimited, QueueFull) as error:
+            self._refuse(exchange, operation)
             return problem(error, exchange.request_id)
+        except VdbError as error:
+            exchange.n_units = 0
+            reply = problem(error, exchange.request_id)
         except asyncio.CancelledError:
             # Only a shutdown that has run out of time cancels a request; the task ends with this reply.
             return problem(ShuttingDown("the server is shutting down"), exchange.request_id)
         except Exception as exc:
             return unexpected(exc, exchange.request_id)
-        return Reply(success_of(operation), JSON, body)
+        self._finish(exchange, operation, len(reply.body))
+        return reply
 
     def authenticate(self, exchange: Exchange) -> Caller:
         """Who asks, by key and tenant header."""
@@ -69,6 +74,7 @@ class Service:
         tenant = exchange.named_tenant()
         caller = self.engine.authenticate(exchange.token(), tenant)
         exchange.tenant = caller.tenant
+        exchange.caller = caller
         return caller
 
     def scrape(self, exchange: Exchange) -> Reply:
@@ -81,9 +87,24 @@ class Service:
         """The metrics, for a caller who is trusted already."""
         return Reply(OK, TEXT, exposition(self.metrics, self.engine))
 
+    def _refuse(self, exchange: Exchange, operation: Operation) -> None:
+        if exchange.caller is not None:
+            self.engine.meter.refuse(exchange.caller, operation)
+
+    def _finish(self, exchange: Exchange, operation: Operation, n_bytes_out: int) -> None:
+        """Count an answered request, and charge the bytes that its head did not announce."""
+        if exchange.caller is None:
+            return
+        n_uncharged = max(0, exchange.n_body_bytes - exchange.n_charged_bytes) + n_bytes_out
+        self.engine.meter.finish(
+            exchange.caller, operation, exchange.n_units, exchange.n_body_bytes, n_bytes_out, n_uncharged
+        )
+
     async def _answer(self, exchange: Exchange, operation: Operation, path: tuple[str, ...]) -> bytes:
         caller = self.authenticate(exchange)
         n_bytes = exchange.announced_bytes(self._limits.max_body_bytes)
+        exchange.n_charged_bytes = min(n_bytes, exchange.declared_bytes)
+        self.engine.meter.admit(caller, operation, exchange.n_charged_bytes)
         if n_bytes <= LARGE_BODY_BYTES:
             return await self._answer_caller(exchange, operation, path, caller)
         if self._n_large_bytes and self._n_large_bytes + n_bytes > self._limits.max_queued_bytes:
@@ -100,6 +121,7 @@ class Service:
         query = exchange.scope["query_string"]
         listed = decode_query(operation, query) if query or operation.method == "GET" else None
         body = await exchange.body(self._limits.max_body_bytes)
+        exchange.n_body_bytes = len(body)
         if perf_counter() - exchange.started > _TRUSTED_S:
             caller = self.authenticate(exchange)  # the key may have gone while the body came in
         is_binary = exchange.is_binary(operation.name in _BINARY_OPERATIONS) if body else False
@@ -110,6 +132,7 @@ class Service:
         else:
             request, vectors = await self._in_thread(decode_body, operation, body, is_binary)
             is_small = False
+        exchange.n_units = self.engine.meter.settle(caller, operation, request)
         try:
             return await self._run(operation, caller, path, request, vectors, is_small)
         except SequenceTimeout:

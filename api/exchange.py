@@ -13,6 +13,7 @@ from typing import Any
 
 from vdb.errors import BodyTooLarge, InvalidArgument, UnsupportedMediaType
 from vdb.protocol.columns import MEDIA_TYPE
+from vdb.types import Caller
 
 from .encode import Reply
 from .transport import CORK, Corked
@@ -39,7 +40,10 @@ _ONCE = (b"authorization", b"vdb-tenant", b"content-type", b"content-encoding")
 class Exchange:
     """A request and the notes taken while it is answered. Belongs to one task of the event loop."""
 
-    __slots__ = ("collection", "headers", "operation", "receive", "request_id", "route", "scope", "started", "tenant")
+    __slots__ = (
+        "caller", "collection", "headers", "n_body_bytes", "n_charged_bytes", "n_units", "operation", "receive",
+        "request_id", "route", "scope", "started", "tenant",
+    )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.started = perf_counter()
@@ -51,6 +55,10 @@ class Exchange:
         self.route = ""
         self.collection: str | None = None
         self.tenant: str | None = None
+        self.caller: Caller | None = None
+        self.n_units = 0
+        self.n_body_bytes = 0
+        self.n_charged_bytes = 0
 
     def token(self) -> str | None:
         """The bearer token, if one was given."""
@@ -95,6 +103,12 @@ class Exchange:
         if declared is None:
             return max_bytes if b"transfer-encoding" in self.headers else 0
         return min(int(declared), max_bytes)
+
+    @property
+    def declared_bytes(self) -> int:
+        """The length of the body as its head says; 0 where it comes in chunks."""
+        declared = self.headers.get(b"content-length")
+        return 0 if declared is None else int(declared)
 
     async def body(self, max_bytes: int) -> bytes:
         """The whole body; raises BodyTooLarge, UnsupportedMediaType, InvalidArgument when the caller goes away."""

@@ -11,6 +11,7 @@ import msgspec
 from vdb.config import Limits
 from vdb.protocol import answers, columns
 from vdb.protocol.operations import OPERATIONS, Operation
+from vdb.protocol.requests import TenantRate
 from vdb.protocol.strict_json import INT64_MAX
 
 from .errors import OK, declared_statuses, success_of
@@ -23,6 +24,7 @@ Schema = dict[str, Any]
 _REF = "#/components/schemas/{name}"
 _NAME_PATTERN = "^[a-z0-9][a-z0-9_-]{0,63}$"
 _NAME: Schema = {"type": "string", "pattern": _NAME_PATTERN}
+_MONTH: Schema = {"type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$"}
 _IDENTIFIER: Schema = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}
 _VECTOR: Schema = {
     "anyOf": [
@@ -50,8 +52,8 @@ _EXAMPLES: dict[str, Any] = {
     "update_payload": {"points": [{"id": "a", "payload": {"lang": "de"}}], "mode": "merge"},
     "share": {"action": "grant", "ids": ["a"], "to": ["globex"]},
     "search": {"vector": [1, 0, 0], "limit": 5, "filter": {"field": "lang", "eq": "en"}},
-    "create_tenant": {"name": "acme", "quota": {"points": 1000000}},
-    "update_tenant": {"quota": {"points": 2000000, "bytes": None}},
+    "create_tenant": {"name": "acme", "quota": {"points": 1000000}, "rate": {"reads_per_s": 100}},
+    "update_tenant": {"quota": {"points": 2000000, "bytes": None}, "rate": None},
     "create_key": {"role": "write", "tenant": "acme", "name": "application"},
     "rotate_key": {"grace_s": 60},
     "create_backup": {"name": "before-upgrade"},
@@ -124,7 +126,7 @@ def _parameters(operation: Operation, limits: Limits) -> list[Schema]:
             found.append({"name": name, "in": "path", "required": True, "schema": schema})
     if operation.method == "GET":
         limit = {"type": "integer", "minimum": 1, "maximum": limits.max_scroll_limit, "default": 100}
-        shapes = {"limit": limit, "cursor": {"type": "string"}}
+        shapes = {"limit": limit, "cursor": {"type": "string"}, "month": _MONTH}
         for name in operation.request.__struct_fields__:
             found.append({"name": name, "in": "query", "required": False, "schema": shapes[name]})
     return found
@@ -207,6 +209,7 @@ def _request_refinements(limits: Limits) -> dict[str, Schema]:
         "if_version": count,
         "timeout_s": {"minimum": 0, "maximum": limits.max_timeout_s},
         "grace_s": {"minimum": 0},
+        **{field: {"exclusiveMinimum": 0} for field in TenantRate.__struct_fields__},
     }
 
 

@@ -82,6 +82,14 @@ class Settings:
     """Threads for searches too long for the event loop."""
     purge_interval_s: float = 10.0
     """How often expired points are removed from disk (they are hidden at once)."""
+    tenant_reads_per_s: float = 0.0
+    """Queries per second of each tenant that has no rate of its own; 0: no limit."""
+    tenant_writes_per_s: float = 0.0
+    """Points per second written by such a tenant; 0: no limit."""
+    tenant_bytes_per_s: float = 0.0
+    """Bytes per second of its bodies and answers; 0: no limit."""
+    tenant_burst_s: float = 2.0
+    """As many seconds' worth of a rate may come at once; for every tenant whose rate says nothing else."""
     log_level: str = "info"
     """Least level of the structured log: debug, info, warning or error."""
     log_requests: bool = True

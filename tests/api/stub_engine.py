@@ -14,8 +14,9 @@ from typing import Any, cast
 
 from vdb.config import Settings
 from vdb.engine.engine import Engine
-from vdb.errors import CollectionNotFound, Unauthenticated
+from vdb.errors import CollectionNotFound, Unauthenticated, VdbError
 from vdb.protocol import answers
+from vdb.protocol.operations import Operation
 from vdb.protocol.requests import Request
 from vdb.types import Caller, Role
 from vdb_api import app, server
@@ -37,6 +38,28 @@ class Call:
     thread: str
 
 
+class StubMeter:
+    """Lets everything in, until `error` is set; notes what was charged and counted."""
+
+    def __init__(self) -> None:
+        self.error: VdbError | None = None
+        self.noted: list[tuple[Any, ...]] = []
+
+    def admit(self, caller: Caller, operation: Operation, n_bytes: int) -> None:
+        self.noted.append(("admit", operation.name, n_bytes))
+        if self.error is not None:
+            raise self.error
+
+    def settle(self, caller: Caller, operation: Operation, request: Request) -> int:
+        return 1
+
+    def finish(self, caller: Caller, operation: Operation, *counts: int) -> None:
+        self.noted.append(("finish", operation.name, *counts))
+
+    def refuse(self, caller: Caller, operation: Operation) -> None:
+        self.noted.append(("refuse", operation.name))
+
+
 class StubEngine:
     """Answers with `answer(name, path, request, vectors)`; knows the keys `admin` and `write`."""
 
@@ -46,6 +69,7 @@ class StubEngine:
         self.calls: list[Call] = []
         self.tenants: list[str | None] = []
         self.is_ready = True
+        self.meter = StubMeter()
         self._answer = answer or _not_found
         self._is_quick = is_quick
 
@@ -114,23 +138,39 @@ def ask(
         given.append((b"transfer-encoding", b"chunked"))
     elif raw and b"content-length" not in dict(given):
         given.append((b"content-length", str(len(raw)).encode()))
-    scope = {
-        "type": "http", "http_version": "1.1", "method": method, "path": path, "raw_path": path.encode(),
-        "query_string": query.encode(), "headers": given, "root_path": "", "scheme": "http",
-        "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 1),
-    }  # fmt: skip
-    return asyncio.run(_exchange(engine, scope, [raw] if chunks is None else chunks))
-
-
-async def _exchange(engine: StubEngine, scope: dict[str, Any], chunks: list[bytes]) -> Asked:
-    left = list(chunks)
-    sent: list[Any] = []
+    left = [raw] if chunks is None else list(chunks)
 
     async def receive() -> Any:
         if not left:
             return {"type": "http.disconnect"}
         part = left.pop(0)
         return {"type": "http.request", "body": part, "more_body": bool(left)}
+
+    return asyncio.run(_exchange(engine, method, path, query, given, receive))
+
+
+async def exchange(
+    engine: StubEngine, method: str, path: str, headers: Iterable[tuple[str, str]], receive: Callable[[], Any]
+) -> Asked:
+    """Send a request whose body comes from `receive`, with the key `write`."""
+    given = [(name.encode(), value.encode()) for name, value in (*headers, ("authorization", "Bearer write"))]
+    return await _exchange(engine, method, path, "", given, receive)
+
+
+async def _exchange(
+    engine: StubEngine,
+    method: str,
+    path: str,
+    query: str,
+    headers: list[tuple[bytes, bytes]],
+    receive: Callable[[], Any],
+) -> Asked:
+    scope = {
+        "type": "http", "http_version": "1.1", "method": method, "path": path, "raw_path": path.encode(),
+        "query_string": query.encode(), "headers": headers, "root_path": "", "scheme": "http",
+        "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 1),
+    }  # fmt: skip
+    sent: list[Any] = []
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -140,10 +180,10 @@ async def _exchange(engine: StubEngine, scope: dict[str, Any], chunks: list[byte
         await app.create(service, engine.settings)(scope, receive, send)
     finally:
         service.close()
-    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    answered = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     body = b"".join(message.get("body", b"") for message in sent[1:])
-    decoded = json.loads(body) if "json" in headers.get("content-type", "") else None
-    return Asked(sent[0]["status"], headers, body, decoded)
+    decoded = json.loads(body) if "json" in answered.get("content-type", "") else None
+    return Asked(sent[0]["status"], answered, body, decoded)
 
 
 def _not_found(*_: Any) -> Any:

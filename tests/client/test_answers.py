@@ -96,6 +96,10 @@ def test_an_asynchronous_scroll_does_too() -> None:
 def test_a_listing_is_read_to_its_end() -> None:
     tenant = {"name": "acme", "id": 1, "created_at": "2026-01-01T00:00:00Z"}
     tenant |= {"quota": {"points": None, "bytes": 5}, "usage": {"points": 0, "bytes": 0}}
+    tenant["rate"] = dict.fromkeys(("reads_per_s", "writes_per_s", "bytes_per_s")) | {
+        "burst_s": 2.0,
+        "is_default": True,
+    }
     pages = [Reply(body={"tenants": [tenant], "next_cursor": cursor}) for cursor in ("a b", None)]
     with serving(*pages) as script, _client(script) as client:
         assert [(found.name, found.quota.bytes) for found in client.tenants()] == [("acme", 5)] * 2

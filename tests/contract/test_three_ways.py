@@ -4,69 +4,22 @@ Each test says what must come out, so that all ways agree with it and therefore 
 integers, whose sums are exact.
 """
 
-import asyncio
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import vdb
-import vdb.testing
 from tests.contract import ways
 from tests.contract.bad_input import BAD_INPUT, BAD_MANAGEMENT, NOBODY_KNOWS, Act, X
+from tests.contract.conftest import DE, EN, MINUS_X, XY, Y
 from tests.contract.ways import World
-from vdb.client import AsyncClient
 from vdb.errors import VdbError
 from vdb.local import Database
 from vdb.testing import RunningServer
 
-Y, XY, MINUS_X = [0.0, 1.0, 0.0], [3.0, 4.0, 0.0], [-1.0, 0.0, 0.0]
-EN, DE = {"lang": "en", "year": 2020}, {"lang": "de", "year": 2024}
-
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with vdb.testing.server(backup_dir=tmp_path_factory.mktemp("backups")) as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    folder = Path(tmp_path_factory.mktemp("ways"))
-    with vdb.open(folder / "data", compile_kernels=False, backup_dir=str(folder / "backups")) as opened:
-        yield opened
-
-
-@pytest.fixture(params=["local", "sdk", "async", "raw"])
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    prefix = f"t{next(_numbers)}"
-    if request.param == "local":
-        yield ways.local_world(prefix, request.getfixturevalue("database"))
-        return
-    running: RunningServer = request.getfixturevalue("server")
-    if request.param == "async":
-        loop = asyncio.new_event_loop()
-        opened: list[AsyncClient] = []
-        yield ways.aio_world(prefix, running, loop, opened)
-        for client in opened:
-            loop.run_until_complete(client.close())
-        loop.close()
-    else:
-        yield {"sdk": ways.sdk_world, "raw": ways.raw_world}[request.param](prefix, running)
-
-
-@pytest.fixture
-def docs(world: World) -> Any:
-    """Three points of acme in an l2 collection: a at x, b at y, c at 3, 4."""
-    world.admin.create_collection(world.name("docs"), 3, "l2")
-    points = world.points("docs", "acme")
-    points.upsert(["a", "b", "c"], [X, Y, XY], [EN, DE, EN])
-    return points
 
 
 def _ids(found: Any) -> list[str]:
@@ -115,7 +68,8 @@ def test_collections(world: World) -> None:
 
 def test_tenants(world: World) -> None:
     admin, name = world.admin, world.name("acme")
-    empty = {"name": "acme", "usage": {"points": 0, "bytes": 0}}
+    free = {"reads_per_s": None, "writes_per_s": None, "bytes_per_s": None, "burst_s": 2.0, "is_default": True}
+    empty = {"name": "acme", "usage": {"points": 0, "bytes": 0}, "rate": free}
     assert world.plain(admin.create_tenant(name, 5)) == empty | {"quota": {"points": 5, "bytes": None}}
     assert world.code(admin.create_tenant, name) == "already_exists"
     assert world.plain(admin.update_tenant(name, 6, 700)) == empty | {"quota": {"points": 6, "bytes": 700}}

@@ -54,20 +54,27 @@ class RawClient:
     def __init__(self, port: int, key: str, tenant: str | None = None) -> None:
         self._port, self._key, self._tenant = port, key, tenant
 
-    def ask(self, name: str, path: tuple[str, ...] = (), fields: dict[str, Any] | None = None) -> Any:
+    def ask(
+        self,
+        name: str,
+        path: tuple[str, ...] = (),
+        fields: dict[str, Any] | None = None,
+        query: str = "",
+        nulls: bool = False,
+    ) -> Any:
         """The decoded answer of an operation, or the error its problem body stands for."""
         operation = BY_NAME[name]
         target = operation.path
         for part in path:
             target = target[: target.index("{")] + part + target[target.index("}") + 1 :]
-        given = {key: value for key, value in (fields or {}).items() if value is not None}
+        given = {key: value for key, value in (fields or {}).items() if nulls or value is not None}
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
         if self._tenant is not None:
             headers["Vdb-Tenant"] = self._tenant
         connection = HTTPConnection("127.0.0.1", self._port, timeout=60)
         try:
             body = json.dumps(given, default=_jsonable) if operation.method in ("POST", "PATCH") else None
-            connection.request(operation.method, target, body, headers)
+            connection.request(operation.method, target + query, body, headers)
             answer = connection.getresponse()
             found = json.loads(answer.read())
         finally:
@@ -87,11 +94,16 @@ class RawClient:
     def update_collection(self, name: str, **given: Any) -> Any:
         return self.ask("update_collection", (name,), given)
 
-    def create_tenant(self, name: str, max_points: Any = None, max_bytes: Any = None) -> Any:
-        return self.ask("create_tenant", (), {"name": name, "quota": {"points": max_points, "bytes": max_bytes}})
+    def create_tenant(self, name: str, max_points: Any = None, max_bytes: Any = None, rate: Any = None) -> Any:
+        quota = {"points": max_points, "bytes": max_bytes}
+        return self.ask("create_tenant", (), {"name": name, "quota": quota, "rate": rate})
 
-    def update_tenant(self, name: str, max_points: Any = None, max_bytes: Any = None) -> Any:
-        return self.ask("update_tenant", (name,), {"quota": {"points": max_points, "bytes": max_bytes}})
+    def update_tenant(self, name: str, max_points: Any = None, max_bytes: Any = None, **rate: Any) -> Any:
+        quota = {"points": max_points, "bytes": max_bytes}
+        return self.ask("update_tenant", (name,), rate or {"quota": quota}, nulls=bool(rate))
+
+    def tenant_usage(self, name: str, month: str | None = None) -> Any:
+        return self.ask("tenant_usage", (name,), {}, query="" if month is None else f"?month={month}")["months"]
 
     def create_key(self, tenant: Any = None, role: str = "write", name: str = "", expires_at: Any = None) -> Any:
         return self.ask("create_key", (), {"tenant": tenant, "role": role, "name": name, "expires_at": expires_at})

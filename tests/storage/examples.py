@@ -4,7 +4,7 @@ from zlib import crc32
 
 import numpy as np
 
-from vdb.storage.catalog import JobDocument
+from vdb.storage.catalog import JobDocument, UsageDocument
 from vdb.storage.codec import Record, encode_document, encode_record, encode_u32, encode_u64, encode_usage
 from vdb.storage.keyspace import (
     EVERYONE_ID,
@@ -17,6 +17,7 @@ from vdb.storage.keyspace import (
     point_id_prefix,
     record_key,
     tenant_key_key,
+    tenant_usage_key,
     usage_key,
     vector_key,
 )
@@ -36,6 +37,7 @@ OWNER, PID = 2, 9
 JOB = JobDocument(
     id=4, kind="delete_tenant", state="queued", collection_id=None, tenant_id=3, created_at_ms=1_767_225_600_000
 )
+MONTH = UsageDocument(tenant_id=OWNER, month=202601, requests=3, reads=2, writes=10, bytes_in=700, bytes_out=90)
 
 ENTRIES: dict[str, tuple[bytes, bytes]] = {
     "META": (META_NEXT_PID, encode_u64(10)),
@@ -50,6 +52,7 @@ ENTRIES: dict[str, tuple[bytes, bytes]] = {
     "KEY_HASH": (name_key(Space.KEY_HASH, "5f3a"), b"key-01"),
     "TENANT_KEY": (tenant_key_key(OWNER, "key-01"), b""),
     "JOB": (number_key(Space.JOB, JOB.id), encode_document(JOB)),
+    "TENANT_USAGE": (tenant_usage_key(OWNER, MONTH.month), encode_document(MONTH)),
 }
 """Space → (key, value)."""
 

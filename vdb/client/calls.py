@@ -57,17 +57,33 @@ def delete_collection(name: str) -> Call[answers.Done]:
     return call("delete_collection", (name,), repeat=Repeat.IF_REFUSED)
 
 
-def create_tenant(name: str, max_points: int | None, max_bytes: int | None) -> Call[answers.Tenant]:
+def create_tenant(
+    name: str, max_points: int | None, max_bytes: int | None, rate: Mapping[str, float | None] | None
+) -> Call[answers.Tenant]:
     quota = {"points": max_points, "bytes": max_bytes}
-    return call("create_tenant", fields={"name": name, "quota": quota}, repeat=Repeat.IF_REFUSED)
+    fields = {"name": name, "quota": quota, "rate": UNSET if rate is None else rate}
+    return call("create_tenant", fields=fields, repeat=Repeat.IF_REFUSED)
 
 
 def get_tenant(name: str) -> Call[answers.Tenant]:
     return call("get_tenant", (name,))
 
 
-def update_tenant(name: str, max_points: int | None, max_bytes: int | None) -> Call[answers.Tenant]:
-    return call("update_tenant", (name,), {"quota": {"points": max_points, "bytes": max_bytes}})
+def update_tenant(
+    name: str,
+    max_points: int | None | UnsetType,
+    max_bytes: int | None | UnsetType,
+    rate: Mapping[str, float | None] | None | UnsetType,
+) -> Call[answers.Tenant]:
+    caps = {"points": max_points, "bytes": max_bytes}
+    is_quota_left = max_points is UNSET and max_bytes is UNSET and rate is not UNSET
+    quota = {unit: None if cap is UNSET else cap for unit, cap in caps.items()}
+    return call("update_tenant", (name,), {"quota": UNSET if is_quota_left else quota, "rate": rate})
+
+
+def tenant_usage(name: str, month: str | None) -> Call[list[answers.UsageMonth]]:
+    fields = {"month": UNSET if month is None else month}
+    return call("tenant_usage", (name,), fields, finish=lambda found: list(found.months))
 
 
 def delete_tenant(name: str) -> Call[answers.Job]:

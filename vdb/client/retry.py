@@ -1,8 +1,9 @@
 """Which failure may be tried again, and when: the policy only; transports sleep and send.
 
-The server refuses with `Unavailable` (429, 503) before it has done anything, so every call but a conditional one may be
-sent again. After a broken connection nobody knows what was done: only calls that may be done twice are sent again.
-Such a failure carries `retry_after_s` 0 or what the answer said; a TransportError without it is final.
+The server refuses with `RateLimited` (429) before it has read anything, so every call may be sent again; with
+`Unavailable` (503) before it has done anything, so every call but a conditional one may. After a broken connection
+nobody knows what was done: only calls that may be done twice are sent again. Such a failure carries `retry_after_s` 0
+or what the answer said; a TransportError without it is final.
 """
 
 import random
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from vdb.errors import SequenceTimeout, TransportError, Unavailable, VdbError
+from vdb.errors import RateLimited, SequenceTimeout, TransportError, Unavailable, VdbError
 
 
 class Repeat(Enum):
@@ -19,7 +20,7 @@ class Repeat(Enum):
 
     ALWAYS = "reads, and writes that may be done twice"
     IF_REFUSED = "only after the server said that nothing was done"
-    NEVER = "conditional writes"
+    NEVER = "conditional writes: only where a rate limit refused them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ class Attempts:
         return delay_s
 
     def _may_repeat(self, exc: VdbError) -> bool:
+        if isinstance(exc, RateLimited):
+            return True
         if isinstance(exc, Unavailable):
             return self._repeat is not Repeat.NEVER and not isinstance(exc, SequenceTimeout)
         return isinstance(exc, TransportError) and exc.retry_after_s is not None and self._repeat is Repeat.ALWAYS

@@ -18,7 +18,7 @@ from vdb.client.http_sync import HttpTransport
 from vdb.client.retry import RetryPolicy
 from vdb.client.server_url import HttpOptions
 from vdb.client.wire import Call
-from vdb.protocol.answers import Backup, Done, Job, Key, Tenant
+from vdb.protocol.answers import Backup, Done, Job, Key, Tenant, UsageMonth
 from vdb.protocol.answers import Collection as CollectionAnswer
 
 T = TypeVar("T")
@@ -77,20 +77,43 @@ class Operations:
     def delete_collection(self, name: str) -> Done:
         return self._run(calls.delete_collection(name))
 
-    def create_tenant(self, name: str, max_points: int | None = None, max_bytes: int | None = None) -> Tenant:
-        """A tenant; None means no cap."""
-        return self._run(calls.create_tenant(name, max_points, max_bytes))
+    def create_tenant(
+        self,
+        name: str,
+        max_points: int | None = None,
+        max_bytes: int | None = None,
+        rate: Mapping[str, float | None] | None = None,
+    ) -> Tenant:
+        """A tenant; None means no cap.
+
+        `rate` limits it to `reads_per_s` (queries), `writes_per_s` (points) and `bytes_per_s`, as much as `burst_s`
+        seconds allow at once; what it leaves out has no limit. None: the server's own limits.
+        """
+        return self._run(calls.create_tenant(name, max_points, max_bytes, rate))
 
     def tenants(self) -> list[Tenant]:
         return self._all("list_tenants")
 
     def get_tenant(self, name: str) -> Tenant:
-        """A tenant's quota and usage."""
+        """A tenant's quota, rate and what it owns."""
         return self._run(calls.get_tenant(name))
 
-    def update_tenant(self, name: str, max_points: int | None = None, max_bytes: int | None = None) -> Tenant:
-        """Set both caps of what the tenant may own; None means no cap."""
-        return self._run(calls.update_tenant(name, max_points, max_bytes))
+    def update_tenant(
+        self,
+        name: str,
+        max_points: int | None | UnsetType = UNSET,
+        max_bytes: int | None | UnsetType = UNSET,
+        rate: Mapping[str, float | None] | None | UnsetType = UNSET,
+    ) -> Tenant:
+        """Set both caps of what the tenant may own, or its rate; None means no cap, and the server's own rates.
+
+        A `rate` alone leaves the caps as they are; otherwise a cap that is not given is lifted.
+        """
+        return self._run(calls.update_tenant(name, max_points, max_bytes, rate))
+
+    def tenant_usage(self, name: str, month: str | None = None) -> list[UsageMonth]:
+        """What the tenant asked for, by month (UTC), newest first; or in one `month`, "yyyy-mm"."""
+        return self._run(calls.tenant_usage(name, month))
 
     def delete_tenant(self, name: str, *, wait: bool = True, timeout_s: float = 600.0) -> Job:
         """Delete a tenant and its points: a job, finished on return if `wait`, for at most `timeout_s`."""

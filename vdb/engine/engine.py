@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import vdb.kernels as kernels
 from vdb.config import Settings
-from vdb.engine import backup, collections, edit, jobs, keys, read, tenants
+from vdb.engine import backup, collections, edit, jobs, keys, read, tenants, usage
 from vdb.engine.catalog import Catalog
 from vdb.engine.commit import QueueCaps
 from vdb.engine.delete import delete_points
@@ -23,6 +23,7 @@ from vdb.engine.figures import Sample, health, metrics
 from vdb.engine.limits import limits_answer
 from vdb.engine.maintenance import Maintenance
 from vdb.engine.memory import MemoryCap, Place
+from vdb.engine.meter import Meter
 from vdb.engine.search import cost_s, search
 from vdb.engine.services import Services
 from vdb.engine.shard import Shard
@@ -68,6 +69,7 @@ HANDLERS: dict[str, Handler] = {
     "get_tenant": tenants.get_tenant,
     "update_tenant": tenants.update_tenant,
     "delete_tenant": jobs.delete_tenant,
+    "tenant_usage": usage.tenant_usage,
     "create_key": keys.create_key,
     "list_keys": keys.list_keys,
     "get_key": keys.get_key,
@@ -110,6 +112,7 @@ class Engine:
             self._background,
             secret,
         )
+        self.meter = Meter(self.services)
         collections.finish_interrupted(self.services)
         self.first_admin_key: str | None = None
         self._jobs = jobs.JobRunner(self.services)
@@ -147,10 +150,11 @@ class Engine:
         self._maintenance.stop()
         self._jobs.stop()
         self._background.shutdown()
-        try:
-            keys.save_last_used(self.services)
-        except VdbError as exc:
-            logger.warning("the last uses of keys were not stored", exc_info=exc)
+        for save, what in ((keys.save_last_used, "last uses of keys"), (usage.save_usage, "tenants' usage")):
+            try:
+                save(self.services)
+            except VdbError as exc:
+                logger.warning("%s were not stored", what, exc_info=exc)
         self._shards.close()
         self.services.catalog.close()
         self._writers.shutdown()

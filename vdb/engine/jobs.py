@@ -340,6 +340,7 @@ def _forget_tenant(services: Services, group: Group, tenant_id: int) -> None:
     document = store.tenant_by_id(group.txn, tenant_id)
     if document is not None:
         services.catalog.remove_tenant(group, document)
+        store.remove_tenant_usage(group.txn, tenant_id)
 
 
 def _answer(services: Services, document: JobDocument) -> answers.Job:

@@ -1,4 +1,4 @@
-"""What a server does on its own: purge expired points, store last uses of keys, forget old jobs."""
+"""What a server does on its own: purge expired points, store last uses of keys and tenants' usage, forget old jobs."""
 
 import logging
 import threading
@@ -10,6 +10,7 @@ from vdb.engine.jobs import forget_finished
 from vdb.engine.keys import save_last_used
 from vdb.engine.services import Services
 from vdb.engine.shard import ShardGroup, epoch_ms
+from vdb.engine.usage import save_usage
 from vdb.errors import CorruptData, VdbError
 from vdb.storage.catalog import CollectionDocument
 from vdb.storage.points import iterate_expiries, read_record
@@ -55,6 +56,7 @@ class Maintenance:
             self._purge(collection)
         if n_rounds % SAVE_USES_EVERY == 0:
             save_last_used(self._services)
+            save_usage(self._services)
         if n_rounds % FORGET_JOBS_EVERY == 0:
             forget_finished(self._services)
 

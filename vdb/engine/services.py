@@ -17,6 +17,7 @@ from vdb.storage.directory import DataDirectory
 from vdb.storage.keyspace import EVERYONE_ID
 from vdb.tenancy.access import check_usable
 from vdb.tenancy.quota import Ledger
+from vdb.tenancy.usage import UsageCounts
 from vdb.types import EVERYONE, Caller
 
 
@@ -41,6 +42,7 @@ class Services:
     secret: bytes
     last_used_ms: dict[str, int] = field(default_factory=dict)
     last_finished_job: int = 0
+    usage: UsageCounts = field(default_factory=UsageCounts)
 
     def usable(self, caller: Caller, name: str) -> CollectionDocument:
         """The collection, or CollectionNotFound if it is absent or not for this caller's tenant."""

@@ -1,23 +1,31 @@
-"""Tenants: made by an admin, or by their first key or write; quotas; usage; removal as a job."""
+"""Tenants: made by an admin, or by their first key or write; quotas; rates; what they own; removal as a job."""
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
+
+from vdb.config import Settings
 from vdb.engine.commit import Group
 from vdb.engine.listing import page_of, start_after
 from vdb.engine.services import Services
 from vdb.engine.shard import epoch_ms
 from vdb.errors import AlreadyExists, InvalidArgument, TenantNotFound
 from vdb.protocol import answers
-from vdb.protocol.requests import CreateTenant, ListPage, TenantQuota, UpdateTenant
+from vdb.protocol.requests import CreateTenant, ListPage, TenantQuota, TenantRate, UpdateTenant
 from vdb.storage import catalog as store
-from vdb.storage.catalog import ACTIVE, TenantDocument
+from vdb.storage.catalog import ACTIVE, RateDocument, TenantDocument
 from vdb.storage.keyspace import META_NEXT_TENANT, Space
 from vdb.storage.meta import take_number
 from vdb.storage.points import iterate_owners, read_usage
+from vdb.tenancy.rate import positive
 from vdb.types import NAME, Caller, Role
 
 MAX_QUOTA = 1 << 62
+MAX_RATE = 1e12
 
 
 def check_name(name: str, pointer: str) -> str:
@@ -40,7 +48,9 @@ def ensure_tenant(services: Services, caller: Caller) -> int:
     return services.catalog.write(lambda group: make_tenant(services, group, name)).id
 
 
-def make_tenant(services: Services, group: Group, name: str, quota: TenantQuota | None = None) -> TenantDocument:
+def make_tenant(
+    services: Services, group: Group, name: str, quota: TenantQuota | None = None, rate: RateDocument | None = None
+) -> TenantDocument:
     """The tenant of that name in the running commit, made where it does not exist.
 
     Raises TenantNotFound while one of that name is being deleted.
@@ -57,6 +67,7 @@ def make_tenant(services: Services, group: Group, name: str, quota: TenantQuota 
         max_points=quota.points if quota else None,
         max_bytes=quota.bytes if quota else None,
         created_at_ms=epoch_ms(),
+        rate=rate,
     )
     services.catalog.put_tenant(group, document)
     return document
@@ -66,11 +77,12 @@ def create_tenant(services: Services, caller: Caller, path: tuple[str, ...], req
     """Make a tenant; raises AlreadyExists."""
     name = check_name(request.name, "/name")
     quota = _checked(request.quota) if isinstance(request.quota, TenantQuota) else None
+    rate = _rate_of(request.rate)
 
     def apply(group: Group) -> TenantDocument:
         if store.tenant_by_name(group.txn, name) is not None:
             raise AlreadyExists("a tenant of that name exists")
-        return make_tenant(services, group, name, quota)
+        return make_tenant(services, group, name, quota, rate)
 
     document = services.catalog.write(apply)
     track_quota(services, document)
@@ -78,11 +90,8 @@ def create_tenant(services: Services, caller: Caller, path: tuple[str, ...], req
 
 
 def get_tenant(services: Services, caller: Caller, path: tuple[str, ...], request: object) -> answers.Tenant:
-    """A tenant's quota and usage; keys that are not admin's see the tenant they act for only."""
-    document = _active(services, path[0])
-    if caller.role is not Role.ADMIN and caller.tenant_id != document.id:
-        raise TenantNotFound("no such tenant")
-    return answer_of(services, document)
+    """A tenant's quota, rate and usage; keys that are not admin's see the tenant they act for only."""
+    return answer_of(services, visible_tenant(services, caller, path[0]))
 
 
 def list_tenants(services: Services, caller: Caller, path: tuple[str, ...], request: ListPage) -> answers.Tenants:
@@ -98,21 +107,21 @@ def list_tenants(services: Services, caller: Caller, path: tuple[str, ...], requ
 
 
 def update_tenant(services: Services, caller: Caller, path: tuple[str, ...], request: UpdateTenant) -> answers.Tenant:
-    """Change a tenant's quota; usage above it stays, growth is refused."""
-    quota = _checked(request.quota)
+    """Change a tenant's quota or rate; usage above a quota stays, growth is refused."""
+    changes: dict[str, Any] = {}
+    if isinstance(request.quota, TenantQuota):
+        quota = _checked(request.quota)
+        changes |= {"max_points": quota.points, "max_bytes": quota.bytes}
+    if request.rate is not UNSET:
+        changes["rate"] = _rate_of(request.rate)
+    if not changes:
+        raise InvalidArgument("give a quota or a rate")
 
     def apply(group: Group) -> TenantDocument:
         known = store.tenant_by_name(group.txn, path[0])
         if known is None or known.state != ACTIVE:
             raise TenantNotFound("no such tenant")
-        document = TenantDocument(
-            id=known.id,
-            name=known.name,
-            state=known.state,
-            max_points=quota.points,
-            max_bytes=quota.bytes,
-            created_at_ms=known.created_at_ms,
-        )
+        document = replace(known, **changes)
         services.catalog.put_tenant(group, document)
         return document
 
@@ -168,6 +177,7 @@ def answers_of(services: Services, documents: Sequence[TenantDocument]) -> list[
             id=document.id,
             created_at=moment_of(document.created_at_ms),
             quota=answers.Quota(points=document.max_points, bytes=document.max_bytes),
+            rate=_rate_answer(services, document),
             usage=usage,
         )
         for document, usage in zip(documents, usages, strict=True)
@@ -179,11 +189,51 @@ def answer_of(services: Services, document: TenantDocument) -> answers.Tenant:
     return answers_of(services, [document])[0]
 
 
-def _active(services: Services, name: str) -> TenantDocument:
+def visible_tenant(services: Services, caller: Caller, name: str) -> TenantDocument:
+    """The tenant, if the caller is an admin or acts for it; TenantNotFound otherwise."""
     document = services.catalog.tenant(name)
     if document is None or document.state != ACTIVE:
         raise TenantNotFound("no such tenant")
+    if caller.role is not Role.ADMIN and caller.tenant_id != document.id:
+        raise TenantNotFound("no such tenant")
     return document
+
+
+def default_rates(settings: Settings) -> RateDocument | None:
+    """The limits of tenants that have none of their own; None where the server sets none."""
+    rates = RateDocument(
+        reads_per_s=positive(settings.tenant_reads_per_s),
+        writes_per_s=positive(settings.tenant_writes_per_s),
+        bytes_per_s=positive(settings.tenant_bytes_per_s),
+    )
+    return rates if rates != RateDocument() else None
+
+
+def _rate_answer(services: Services, document: TenantDocument) -> answers.Rate:
+    """The limits that hold for a tenant."""
+    rates = document.rate or default_rates(services.settings) or RateDocument()
+    return answers.Rate(
+        reads_per_s=rates.reads_per_s,
+        writes_per_s=rates.writes_per_s,
+        bytes_per_s=rates.bytes_per_s,
+        burst_s=services.settings.tenant_burst_s if rates.burst_s is None else rates.burst_s,
+        is_default=document.rate is None,
+    )
+
+
+def _rate_of(request: TenantRate | None | UnsetType) -> RateDocument | None:
+    if not isinstance(request, TenantRate):
+        return None
+    for field in request.__struct_fields__:
+        value = getattr(request, field)
+        if value is not None and not (0.0 < value <= MAX_RATE and math.isfinite(1.0 / value)):
+            raise InvalidArgument.at(f"/rate/{field}", f"more than 0, up to {MAX_RATE:g}, or null")
+    return RateDocument(
+        reads_per_s=request.reads_per_s,
+        writes_per_s=request.writes_per_s,
+        bytes_per_s=request.bytes_per_s,
+        burst_s=request.burst_s,
+    )
 
 
 def _checked(quota: TenantQuota) -> TenantQuota:

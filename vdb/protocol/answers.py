@@ -107,16 +107,50 @@ class Usage(Struct, kw_only=True):
     bytes: int
 
 
+class Rate(Struct, kw_only=True):
+    """The limits that hold for a tenant, per second; null is no limit. `is_default`: they are the server's own."""
+
+    reads_per_s: float | None
+    writes_per_s: float | None
+    bytes_per_s: float | None
+    burst_s: float
+    is_default: bool
+
+
 class Tenant(Struct, kw_only=True):
     name: str
     id: int
     created_at: datetime
     quota: Quota
+    rate: Rate
     usage: Usage
 
 
 class Tenants(Struct, kw_only=True):
     tenants: list[Tenant]
+    next_cursor: str | None
+
+
+class UsageMonth(Struct, kw_only=True):
+    """What a tenant asked for in a month (UTC, yyyy-mm): requests, queries, points, bytes of bodies and answers.
+
+    `refused` of the requests were too many or met a full queue.
+    """
+
+    month: str
+    requests: int
+    reads: int
+    writes: int
+    bytes_in: int
+    bytes_out: int
+    refused: int
+
+
+class TenantUsage(Struct, kw_only=True):
+    """Months in which the tenant asked for anything, newest first."""
+
+    tenant: str
+    months: list[UsageMonth]
     next_cursor: str | None
 
 

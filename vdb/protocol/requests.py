@@ -170,13 +170,37 @@ class TenantQuota(Request):
     bytes: int | None = None
 
 
+class TenantRate(Request):
+    """How much a tenant may ask for: queries, points and bytes (of bodies and answers) per second; null is no limit.
+
+    As much as `burst_s` seconds allow may come at once; null is the server's own.
+    """
+
+    reads_per_s: float | None = None
+    writes_per_s: float | None = None
+    bytes_per_s: float | None = None
+    burst_s: float | None = None
+
+
 class CreateTenant(Request):
+    """A tenant; `rate` null or not given means the server's own limits."""
+
     name: str
     quota: TenantQuota | UnsetType = UNSET
+    rate: TenantRate | None | UnsetType = UNSET
 
 
 class UpdateTenant(Request):
-    quota: TenantQuota
+    """Change what is given; `rate` null means the server's own limits again."""
+
+    quota: TenantQuota | UnsetType = UNSET
+    rate: TenantRate | None | UnsetType = UNSET
+
+
+class UsagePage(ListPage):
+    """Page of a tenant's usage, newest month first; or one `month`, yyyy-mm."""
+
+    month: str | None = None
 
 
 class CreateKey(Request):

@@ -11,7 +11,15 @@ from msgspec import Struct
 from vdb.errors import CorruptData
 from vdb.storage.codec import Shape, decode_document, decode_u32, encode_document, encode_u32
 from vdb.storage.env import Transaction
-from vdb.storage.keyspace import LAST_NUMBER, Space, name_key, number_key, tenant_key_key
+from vdb.storage.keyspace import (
+    LAST_NUMBER,
+    Space,
+    name_key,
+    number_key,
+    owner_prefix,
+    tenant_key_key,
+    tenant_usage_key,
+)
 from vdb.types import NAME, FieldType, Metric, Role, Sharing
 
 logger = logging.getLogger(__name__)
@@ -33,13 +41,44 @@ class CollectionDocument(Struct, kw_only=True, frozen=True):
     created_at_ms: int
 
 
+class RateDocument(Struct, kw_only=True, frozen=True):
+    """How much a tenant may ask for: queries, points and bytes per second; null is no limit.
+
+    `burst_s`: as many seconds' worth may come at once; null is the server's own.
+    """
+
+    reads_per_s: float | None = None
+    writes_per_s: float | None = None
+    bytes_per_s: float | None = None
+    burst_s: float | None = None
+
+
 class TenantDocument(Struct, kw_only=True, frozen=True):
+    """A tenant; `rate` null means the server's own limits. Documents older than the field have none."""
+
     id: int
     name: str
     state: str
     max_points: int | None
     max_bytes: int | None
     created_at_ms: int
+    rate: RateDocument | None = None
+
+
+class UsageDocument(Struct, kw_only=True, frozen=True):
+    """What a tenant asked for in a month (yyyymm, UTC): requests, queries, points, bytes of bodies and answers.
+
+    `refused` of the requests were too many or met a full queue.
+    """
+
+    tenant_id: int
+    month: int
+    requests: int = 0
+    reads: int = 0
+    writes: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    refused: int = 0
 
 
 class KeyDocument(Struct, kw_only=True, frozen=True):
@@ -111,6 +150,30 @@ def tenant_by_name(txn: Transaction, name: str) -> TenantDocument | None:
 def tenant_by_id(txn: Transaction, tenant_id: int) -> TenantDocument | None:
     value = txn.get(number_key(Space.TENANT, tenant_id))
     return None if value is None else decode_document(value, TenantDocument)
+
+
+def put_tenant_usage(txn: Transaction, document: UsageDocument) -> None:
+    txn.put(tenant_usage_key(document.tenant_id, document.month), encode_document(document))
+
+
+def tenant_usage(txn: Transaction, tenant_id: int, month: int) -> UsageDocument | None:
+    """What a tenant asked for in a month."""
+    value = txn.get(tenant_usage_key(tenant_id, month))
+    return None if value is None else decode_document(value, UsageDocument)
+
+
+def usage_of_tenant(txn: Transaction, tenant_id: int) -> list[UsageDocument]:
+    """All months stored of a tenant, oldest first."""
+    prefix = owner_prefix(Space.TENANT_USAGE, tenant_id)
+    return [decode_document(value, UsageDocument) for _, value in iterate_prefix(txn, prefix)]
+
+
+def remove_tenant_usage(txn: Transaction, tenant_id: int, before: int | None = None) -> None:
+    """Forget a tenant's months, or those before one."""
+    prefix = owner_prefix(Space.TENANT_USAGE, tenant_id)
+    end = None if before is None else tenant_usage_key(tenant_id, before)
+    for key in [key for key, _ in iterate_prefix(txn, prefix) if end is None or key < end]:
+        txn.delete(key)
 
 
 def put_key(txn: Transaction, document: KeyDocument, old: KeyDocument | None = None) -> None:

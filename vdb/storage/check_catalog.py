@@ -1,5 +1,5 @@
 """Invariants of the catalog: documents decode and stand under their own id; names, key hashes and tenants' keys agree
-with them both ways; counters lie beyond every id."""
+with them both ways; usage is of tenants that are there; counters lie beyond every id."""
 
 from collections.abc import Iterator
 from typing import TypeVar
@@ -15,7 +15,9 @@ from vdb.storage.catalog import (
     CollectionDocument,
     JobDocument,
     KeyDocument,
+    RateDocument,
     TenantDocument,
+    UsageDocument,
 )
 from vdb.storage.codec import FORMAT_VERSION, decode_document, decode_u32
 from vdb.storage.env import Transaction
@@ -29,6 +31,7 @@ from vdb.storage.keyspace import (
     name_key,
     number_key,
     tenant_key_key,
+    tenant_usage_key,
 )
 from vdb.storage.meta import read_number
 from vdb.types import NAME, Role
@@ -37,7 +40,7 @@ META_KEYS = frozenset({META_FORMAT, META_NEXT_COLLECTION, META_NEXT_TENANT, META
 SPACES = frozenset(
     {
         Space.META, Space.COLLECTION, Space.COLLECTION_NAME, Space.TENANT, Space.TENANT_NAME,
-        Space.KEY, Space.KEY_HASH, Space.TENANT_KEY, Space.JOB,
+        Space.KEY, Space.KEY_HASH, Space.TENANT_KEY, Space.JOB, Space.TENANT_USAGE,
     }
 )  # fmt: skip
 NUMBERED = frozenset({Space.COLLECTION, Space.TENANT, Space.JOB})
@@ -64,6 +67,7 @@ def check_catalog(txn: Transaction, findings: Findings) -> list[CollectionDocume
     _check_names(txn, findings)
     _check_hashes(txn, findings)
     _check_tenant_keys(txn, findings)
+    _check_tenant_usage(txn, findings)
     return collections
 
 
@@ -135,6 +139,9 @@ def _check_tenant(txn: Transaction, document: TenantDocument, findings: Findings
     findings.expect(document.id <= read_number(txn, META_NEXT_TENANT), where, "its id lies beyond the counter")
     caps = (document.max_points, document.max_bytes)
     findings.expect(all(cap is None or cap >= 0 for cap in caps), where, "a quota is negative")
+    rate = document.rate or RateDocument()
+    rates = (rate.reads_per_s, rate.writes_per_s, rate.bytes_per_s, rate.burst_s)
+    findings.expect(all(given is None or given > 0 for given in rates), where, "a rate is not positive")
     _check_name(txn, Space.TENANT_NAME, document.name, document.id, where, findings)
 
 
@@ -216,3 +223,25 @@ def _check_tenant_keys(txn: Transaction, findings: Findings) -> None:
             continue  # reported where the key is checked
         is_its = document is not None and document.tenant_id == int.from_bytes(entry[1:5], "big")
         findings.expect(is_its, f"tenant_key {key_id}", "it is no key of that tenant")
+
+
+def _check_tenant_usage(txn: Transaction, findings: Findings) -> None:
+    """Usage stands under its own tenant and month, of a tenant that is there."""
+    for key, value in store.iterate_prefix(txn, bytes((Space.TENANT_USAGE,))):
+        where = f"tenant_usage {key[1:].hex()}"
+        try:
+            document = decode_document(value, UsageDocument)
+        except CorruptData as exc:
+            findings.add(where, exc.detail)
+            continue
+        is_known = 0 < document.tenant_id < 1 << 32 and 0 < document.month < 1 << 32
+        own = tenant_usage_key(document.tenant_id, document.month) if is_known else b""
+        findings.expect(key == own, where, "the document is of another tenant or month")
+        findings.expect(1 <= document.month % 100 <= 12, where, "its month is none")
+        counts = (document.requests, document.reads, document.writes, document.bytes_in, document.bytes_out)
+        findings.expect(min(*counts, document.refused) >= 0, where, "a count is negative")
+        findings.expect(
+            txn.get(number_key(Space.TENANT, document.tenant_id)) is not None if is_known else True,
+            where,
+            "its tenant is gone",
+        )

@@ -30,6 +30,7 @@ class Space(IntEnum):
     KEY_HASH = 0x85
     TENANT_KEY = 0x86
     JOB = 0x87
+    TENANT_USAGE = 0x89
 
 
 META_FORMAT = b"\x01format"
@@ -101,6 +102,11 @@ def number_key(space: Space, number: int) -> bytes:
 def name_key(space: Space, name: str) -> bytes:
     """Catalog key of a named thing."""
     return bytes((space,)) + name.encode()
+
+
+def tenant_usage_key(tenant: int, month: int) -> bytes:
+    """(tenant, month as yyyymm) → document: what the tenant asked for in that month."""
+    return _PAIR.pack(Space.TENANT_USAGE, tenant, month)
 
 
 def tenant_key_key(tenant: int, key_id: str) -> bytes:
