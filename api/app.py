@@ -48,7 +48,7 @@ async def _no_route(request: Request, exc: Exception) -> Response:
     """The answer where no route took the request: the path is unknown, or has other methods."""
     exchange: Exchange = request.scope[KEY]
     path = request.scope["path"]
-    methods = ["GET"] if path in system.PATHS else operations.allowed_methods(path)
+    methods = system.methods_of(path) if path in system.PATHS else operations.allowed_methods(path)
     if not methods:
         return operations.response_of(problem(RouteNotFound("no such route"), exchange.request_id))
     if request.method in methods:

@@ -22,6 +22,7 @@ from .delivery import Delivery
 from .encode import JSON, TEXT, Reply, encode
 from .errors import OK, problem, success_of, unexpected
 from .exchange import LARGE_BODY_BYTES, Exchange
+from .forwarded import Origin
 from .metrics import RequestMetrics, exposition
 
 T = TypeVar("T")
@@ -38,6 +39,7 @@ class Service:
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self.engine = engine
         self.metrics = RequestMetrics()
+        self.origin = Origin(settings.trusted_proxies)
         self._limits = settings.limits
         self._pool = ThreadPoolExecutor(settings.n_readers, thread_name_prefix="vdb-reader")
         self._delivery = Delivery()

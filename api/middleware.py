@@ -27,6 +27,7 @@ class Edge:
         self._inner = inner
         self._service = service
         self._metrics = service.metrics
+        self._origin = service.origin
         self._access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,6 +81,9 @@ class Edge:
             return
         fields = first_fields("info", "request")
         fields["request_id"] = exchange.request_id
+        fields["client"] = self._origin.client_of(exchange.scope)
+        if self._origin.is_behind_proxy:
+            fields["scheme"] = self._origin.scheme_of(exchange.scope)
         fields["method"] = exchange.scope["method"]
         fields["route"] = exchange.route
         collection = exchange.collection

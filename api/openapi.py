@@ -239,7 +239,11 @@ def _system_paths() -> dict[str, Schema]:
         "/metrics": ("metrics", "Prometheus metrics", "text/plain", [{"key": []}]),
         "/openapi.json": ("openapi", "This document", "application/json", []),
     }
-    return {path: {"get": _system_operation(*parts)} for path, parts in described.items()}
+    paths = {path: {"get": _system_operation(*parts)} for path, parts in described.items()}
+    for path in ("/healthz", "/readyz"):
+        answers = {status: {"description": title} for status, title in ((str(OK), "as GET"), ("default", "as GET"))}
+        paths[path]["head"] = paths[path]["get"] | {"operationId": f"head_{path[1:]}", "responses": answers}
+    return paths
 
 
 def _system_operation(name: str, summary: str, media_type: str, security: list[Schema]) -> Schema:

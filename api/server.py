@@ -1,12 +1,14 @@
 """`vdb serve`: one process, one event loop, one port.
 
-Order of the start: descriptor limit, sockets, engine, loop; so a taken port costs nothing and the first admin key is
-made by a server that can show it. Order of the end: stop accepting, finish what is in flight, close the engine.
+Order of the start: descriptor limit, certificate, sockets, engine, loop; so a taken port costs nothing and the first
+admin key is made by a server that can show it. Order of the end: stop accepting, finish what is in flight, close the
+engine. SIGHUP, and a look every minute, renew the certificate.
 The URL, the first admin key and a curl line are announced once; the log goes to stderr.
 """
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import logging
 import resource
@@ -23,8 +25,9 @@ from vdb.config import Settings
 from vdb.engine.engine import Engine
 from vdb.errors import InvalidArgument, Unavailable
 
-from . import app, logs
+from . import app, logs, tls
 from .deps import Service
+from .tls import Certificate
 from .transport import HttpProtocol
 
 _log = logging.getLogger(__name__)
@@ -59,24 +62,31 @@ def serve(settings: Settings, announce: Announce, warnings: Sequence[str] = ()) 
     _raise_descriptor_limit()
     sys.setswitchinterval(_SWITCH_S)
     _check_exposure(settings)
+    certificate = Certificate(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
     with contextlib.ExitStack() as opened:
         listeners = [opened.enter_context(_listen(settings.host, settings.port))]
         if settings.metrics_port:
             listeners.append(opened.enter_context(_listen("127.0.0.1", settings.metrics_port)))
         engine = opened.enter_context(contextlib.closing(Engine.open(settings)))
         _check_known_key(settings, engine, announce)
+        _warn_of_clear_text(settings)
         service = opened.enter_context(contextlib.closing(Service(engine, settings)))
         edge = opened.enter_context(contextlib.closing(app.create(service, settings)))
         applications = (edge, app.create_metrics(service))
         servers = [
-            (_server(application), listener)
-            for application, listener in zip(applications, listeners, strict=False)  # the second has a port or has not
+            (_server(application, secured), listener)
+            for application, secured, listener in zip(
+                applications, (certificate, None), listeners, strict=False
+            )  # the second has a port or has not
         ]
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve_all(servers, lambda: _greet(engine, listeners[0], announce)))
+            greet = functools.partial(_greet, engine, listeners[0], certificate is not None, announce)
+            runner.run(_serve_all(servers, certificate, greet))
 
 
-async def _serve_all(servers: list[tuple[_Server, socket.socket]], greet: Callable[[], None]) -> None:
+async def _serve_all(
+    servers: list[tuple[_Server, socket.socket]], certificate: Certificate | None, greet: Callable[[], None]
+) -> None:
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -85,11 +95,26 @@ async def _serve_all(servers: list[tuple[_Server, socket.socket]], greet: Callab
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+    loop.add_signal_handler(signal.SIGHUP, _renew, certificate)
+    watch = asyncio.create_task(_watch(certificate))
     greet()  # the sockets listen already: a connection made now waits until it is accepted
     await asyncio.gather(*(server.serve(sockets=[listener]) for server, listener in servers))
+    watch.cancel()
 
 
-def _server(application: Any) -> _Server:
+def _renew(certificate: Certificate | None) -> None:
+    """What SIGHUP asks for: read files anew."""
+    if certificate is not None:
+        certificate.reload()
+
+
+async def _watch(certificate: Certificate | None) -> None:
+    while certificate is not None:
+        await asyncio.sleep(tls.POLL_S)
+        certificate.reload_if_changed()
+
+
+def _server(application: Any, certificate: Certificate | None) -> _Server:
     config = uvicorn.Config(
         application,
         http=HttpProtocol,
@@ -102,6 +127,7 @@ def _server(application: Any) -> _Server:
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
+        ssl_context_factory=None if certificate is None else lambda config, make: certificate.context,
     )
     if config.workers > 1:
         raise InvalidArgument(
@@ -110,11 +136,12 @@ def _server(application: Any) -> _Server:
     return _Server(config)
 
 
-def _greet(engine: Engine, listener: socket.socket, announce: Announce) -> None:
+def _greet(engine: Engine, listener: socket.socket, is_secure: bool, announce: Announce) -> None:
     host, port = listener.getsockname()[:2]
     if ipaddress.ip_address(host).is_unspecified:
         host = "127.0.0.1"
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if is_secure else "http"
+    url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
     key = engine.first_admin_key
     announce(f"URL: {url}")
     if key is not None:
@@ -166,6 +193,11 @@ def _check_known_key(settings: Settings, engine: Engine, announce: Announce) -> 
     if engine.first_admin_key is not None and not _is_loopback(settings.host):
         announce(_shown_once(engine.first_admin_key))
         raise InvalidArgument(f"{settings.host} is not loopback and there was no admin key until now: start again")
+
+
+def _warn_of_clear_text(settings: Settings) -> None:
+    if not (_is_loopback(settings.host) or settings.tls_cert or settings.trusted_proxies):
+        _log.warning("keys and data travel in the clear: give tls_cert and tls_key, or name trusted_proxies")
 
 
 def _raise_descriptor_limit() -> None:

@@ -18,6 +18,7 @@ CORK = "vdb.cork"
 _MAX_HEAD_BYTES = 64 * 1024
 HEAD_TIMEOUT_S = 75.0
 BODY_TIMEOUT_S = 120.0
+_FAREWELL_S = 2.0
 
 
 class Corked:
@@ -112,6 +113,12 @@ class HttpProtocol(HttpToolsProtocol):
         self._is_in_body = False
         self._stop_timer()
         super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """The server ends. Idle TLS clients do not answer a farewell: waiting for them would take all the grace."""
+        super().shutdown()
+        if self.transport.is_closing() and self.transport.get_extra_info("sslcontext") is not None:
+            self.loop.call_later(_FAREWELL_S, self.transport.abort)
 
     def _unsupported_upgrade_warning(self) -> None:
         """An upgrade that is not taken up is nothing to warn of."""

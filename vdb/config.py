@@ -5,6 +5,7 @@ seconds. A setting's default, unit and meaning stand beside it; docs/settings.md
 """
 
 import difflib
+import ipaddress
 import os
 import stat
 from collections.abc import Mapping
@@ -66,6 +67,12 @@ class Settings:
     """An admin key to accept (16 characters or more); empty: the first start makes one and prints it once."""
     admin_key_file: str = ""
     """A file that holds the admin key, mode 0600, instead of `admin_key`; empty: none."""
+    tls_cert: str = ""
+    """PEM file of the certificate chain; read again on SIGHUP and when it changes. Empty: plain HTTP."""
+    tls_key: str = ""
+    """PEM file of the certificate's private key, without a password."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks (CIDR) of proxies whose X-Forwarded-For and -Proto are believed, for the logs."""
     memory_bytes: int = 4 * GIB
     """Cap of vectors held in RAM; the least recently searched audiences are dropped first."""
     map_bytes: int = 8 * GIB
@@ -120,6 +127,7 @@ class Settings:
                 values[name] = checked(name, value, getattr(_DEFAULTS, name, value), RULES, name)
                 origins[name] = flag_of(name)
         settings, warnings = _with_key_of_file(cls(**values), origins)
+        _check_whole(settings)
         return Loaded(settings, origins, (*_misspelt(source), *warnings))
 
     @classmethod
@@ -234,6 +242,17 @@ def _misspelt(source: Mapping[str, str]) -> list[str]:
 def _meant(name: str, known: set[str]) -> str:
     close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.7)
     return f": did you mean {close[0]!r}?" if close else ""
+
+
+def _check_whole(settings: Settings) -> None:
+    """What one value alone does not show."""
+    if bool(settings.tls_cert) != bool(settings.tls_key):
+        raise InvalidArgument("tls_cert and tls_key go together: give both or neither")
+    for text in settings.trusted_proxies:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError as exc:
+            raise InvalidArgument(f"trusted_proxies: {exc}") from exc
 
 
 def _with_key_of_file(settings: Settings, origins: dict[str, str]) -> tuple[Settings, list[str]]:

@@ -15,6 +15,7 @@ from ..exchange import KEY, Exchange
 from .operations import response_of
 
 PATHS = ("/healthz", "/readyz", "/metrics", "/openapi.json")
+_PROBES = ("/healthz", "/readyz")
 
 Answer = Callable[[Exchange], Reply]
 
@@ -37,8 +38,13 @@ def build(service: Service) -> APIRouter:
 
     router = APIRouter()
     for path, answer in zip(PATHS, (alive, ready, service.scrape, described), strict=True):
-        router.add_api_route(path, _endpoint(path, answer), methods=["GET"], response_model=None)
+        router.add_api_route(path, _endpoint(path, answer), methods=methods_of(path), response_model=None)
     return router
+
+
+def methods_of(path: str) -> list[str]:
+    """The methods of one of `PATHS`. Load balancers probe with HEAD; the server below leaves the body out."""
+    return ["GET", "HEAD"] if path in _PROBES else ["GET"]
 
 
 def _endpoint(path: str, answer: Answer) -> Callable[[Request], Awaitable[Response]]:

@@ -230,8 +230,9 @@ def test_the_access_log_says_what_happened_and_keeps_secrets(monkeypatch: pytest
     assert line.pop("time").endswith("+00:00")
     assert re.fullmatch("[0-9a-f]{12}-[0-9a-f]+", line.pop("request_id"))
     assert line == {
-        "level": "info", "event": "request", "method": "POST", "route": "/v1/collections/{collection}/points",
-        "collection": "notes", "tenant": "acme", "status": 200, "bytes": 16,
+        "level": "info", "event": "request", "client": "127.0.0.1", "method": "POST",
+        "route": "/v1/collections/{collection}/points", "collection": "notes",
+        "tenant": "acme", "status": 200, "bytes": 16,
     }  # fmt: skip
 
 

@@ -75,6 +75,15 @@ def test_a_connection_survives_a_refused_body() -> None:
         assert b"HTTP/1.1 200 " in received
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_a_probe_with_head_gets_the_head_alone(path: str) -> None:
+    with started(*STUB) as (_, _, port), socket.create_connection(("127.0.0.1", port), timeout=LIMIT_S) as client:
+        client.sendall(f"HEAD {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+        received = b"".join(iter(lambda: client.recv(4096), b""))
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert b"content-length: " in received.lower() and received.endswith(b"\r\n\r\n")
+
+
 def test_the_first_start_shows_url_key_and_a_curl_line_once(tmp_path: Path) -> None:
     with started(*serving(tmp_path / "data")) as (process, first, port):
         assert first == f"URL: http://127.0.0.1:{port}\n"

@@ -16,7 +16,7 @@ from vdb.client import calls
 from vdb.client.aio_collection import AsyncCollection, AsyncTransport, wait_for_job
 from vdb.client.http_aio import AsyncHttpTransport
 from vdb.client.retry import RetryPolicy
-from vdb.client.server_url import HttpOptions
+from vdb.client.server_url import HttpOptions, trusting
 from vdb.client.wire import Call
 from vdb.protocol.answers import Backup, Done, Job, Key, Tenant, UsageMonth
 from vdb.protocol.answers import Collection as CollectionAnswer
@@ -187,7 +187,8 @@ class AsyncClient(AsyncOperations):
 
     `tenant` is whom a service or admin key acts for, unless `collection(..., tenant=...)` says otherwise. `timeout_s`
     bounds a whole call with its retries; refused calls (429, 503) are sent again as the server asks, broken connections
-    only for calls that may be done twice, conditional writes never. Close it, or use it in a `with`.
+    only for calls that may be done twice, conditional writes never. An https server is verified against the authorities
+    of the system, of `ca_file` (PEM) instead, or as `ssl_context` says. Close it, or use it in a `with`.
     """
 
     def __init__(
@@ -201,8 +202,10 @@ class AsyncClient(AsyncOperations):
         n_connections: int = 16,
         n_retries: int = 4,
         ssl_context: ssl.SSLContext | None = None,
+        ca_file: str | None = None,
     ) -> None:
-        options = HttpOptions(timeout_s, connect_timeout_s, n_connections, RetryPolicy(n_retries), ssl_context)
+        context = trusting(ca_file, ssl_context)
+        options = HttpOptions(timeout_s, connect_timeout_s, n_connections, RetryPolicy(n_retries), context)
         super().__init__(AsyncHttpTransport(url, api_key, options), tenant)
         self._url = url.rstrip("/")
 

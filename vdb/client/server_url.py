@@ -57,6 +57,21 @@ class HttpOptions:
                 raise InvalidArgument(f"{name} must be a number of seconds, above 0 and at most {_MAX_TIMEOUT_S:.0f}")
 
 
+def trusting(ca_file: str | None, ssl_context: ssl.SSLContext | None) -> ssl.SSLContext | None:
+    """The context given, or one that trusts the authorities of a PEM file only; None stands for the system's.
+
+    Raises InvalidArgument for a file that cannot be used, and for both.
+    """
+    if ca_file is None:
+        return ssl_context
+    if ssl_context is not None:
+        raise InvalidArgument("give ca_file or ssl_context, not both")
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ValueError, TypeError) as exc:
+        raise InvalidArgument(f"ca_file {ca_file!r} cannot be used: {exc}") from exc
+
+
 class Headers:
     """Headers of a request; the key stands nowhere else, and never in a repr."""
 
