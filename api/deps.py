@@ -135,6 +135,8 @@ class Service:
             request, vectors = await self._in_thread(decode_body, operation, body, is_binary)
             is_small = False
         exchange.n_units = self.engine.meter.settle(caller, operation, request)
+        if getattr(request, "min_sequence", 0):  # it may wait, while names change
+            path = self.engine.pin(path)
         try:
             return await self._run(operation, caller, path, request, vectors, is_small)
         except SequenceTimeout:

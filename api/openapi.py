@@ -43,7 +43,8 @@ _PATHS: dict[str, Schema] = {
 
 _EXAMPLES: dict[str, Any] = {
     "create_collection": {"name": "notes", "dimension": 3, "metric": "cosine"},
-    "update_collection": {"tenants": ["acme", "globex"]},
+    "update_collection": {"tenants": ["acme", "globex"], "metadata": {"owner": "search-team"}},
+    "set_aliases": {"set": {"docs": "docs-v2"}, "remove": ["docs-old"]},
     "upsert": {"points": [{"id": "a", "vector": [1, 0, 0], "payload": {"lang": "en"}}]},
     "get_points": {"ids": ["a"], "with_vector": True},
     "delete_points": {"ids": ["a"]},
@@ -161,6 +162,8 @@ def _schemas(limits: Limits) -> dict[str, Schema]:
     _refine(asked, _request_refinements(limits))
     asked["CreateCollection"]["properties"]["name"] = _NAME
     asked["CreateTenant"]["properties"]["name"] = _NAME
+    asked["UpdateCollection"]["properties"]["name"] = _NAME
+    asked["SetAliases"]["properties"]["set"] |= {"propertyNames": _NAME, "maxProperties": limits.max_aliases}
     told: dict[str, Schema] = {}
     for operation in OPERATIONS:  # one by one: msgspec has no union of untagged shapes
         for shape in typing.get_args(operation.answer) or (operation.answer,):
@@ -209,6 +212,7 @@ def _request_refinements(limits: Limits) -> dict[str, Schema]:
         "if_version": count,
         "timeout_s": {"minimum": 0, "maximum": limits.max_timeout_s},
         "grace_s": {"minimum": 0},
+        "metadata": {"maxProperties": limits.max_metadata_entries},
         **{field: {"exclusiveMinimum": 0} for field in TenantRate.__struct_fields__},
     }
 

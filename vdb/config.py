@@ -41,7 +41,10 @@ class Limits:
     max_grantees_per_point: int = 1_000
     max_fields_per_collection: int = 256
     max_tenants_per_collection: int = 10_000
+    max_metadata_entries: int = 64
+    max_metadata_value_bytes: int = 1 * KIB
     max_collections: int = 1_000
+    max_aliases: int = 1_000
     max_answer_bytes: int = 128 * MIB
     max_timeout_s: int = 60
     max_waiting_jobs: int = 100

@@ -75,23 +75,24 @@ class LocalTransport:
         request = _request(sent)
         wait_s = min(sent.wait_s, self._engine.settings.limits.max_timeout_s)
         deadline = time.monotonic() + wait_s
+        path = self._engine.pin(sent.path) if wait_s else sent.path
         while True:
             try:
-                answer = self._answer(sent, tenant, request)
+                answer = self._answer(sent, path, tenant, request)
                 return wire.read_answer(sent, msgspec.json.encode(answer))
             except SequenceTimeout:
                 if time.monotonic() >= deadline:
                     raise
             self.sleep(_SEQUENCE_POLL_S)
 
-    def _answer(self, sent: Call[Any], tenant: str | None, request: Request) -> object:
+    def _answer(self, sent: Call[Any], path: tuple[str, ...], tenant: str | None, request: Request) -> object:
         if tenant is not None:
             wire.header_value(tenant, "tenant")
         if self._bound_to not in (None, tenant):
             raise Forbidden("this role is bound to another tenant")
         caller = self._engine.local_caller(self._role, tenant)
         vectors = None if sent.vectors is None else sent.vectors.reshape(-1)
-        answer = self._engine.run(sent.operation.name, caller, sent.path, request, vectors)
+        answer = self._engine.run(sent.operation.name, caller, path, request, vectors)
         return answer.result() if isinstance(answer, Future) else answer
 
 

@@ -81,6 +81,9 @@ class StubEngine:
             return Caller("2", Role.WRITE, "acme", 1)
         raise Unauthenticated("no such key")
 
+    def pin(self, path: tuple[str, ...]) -> tuple[str, ...]:
+        return path
+
     def is_quick(self, *_: Any) -> bool:
         return self._is_quick
 

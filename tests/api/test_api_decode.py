@@ -31,6 +31,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "create_key": {"role": "read", "tenant": "acme"},
     "rotate_key": {"grace_s": 5},
     "create_backup": {"name": "kept"},
+    "set_aliases": {"set": {"docs": "docs-v2"}, "remove": ["old"]},
 }
 INTEGERS = [
     ("create_collection", {"name": "notes", "dimension": 2**64}, "/dimension"),

@@ -26,6 +26,7 @@ def live() -> Iterator[Live]:
         live.must("create_collection", (), {"name": "notes", **shape})
         live.must("create_collection", (), {"name": "sharing", "sharing": "tenants", **shape})
         live.must("create_collection", (), {"name": "closed", "tenants": ["globex"], **shape})
+        live.must("set_aliases", (), {"set": {"shut": "closed", "open": "notes"}})
         for path in (NOTES, SHARING, CLOSED):
             live.must("upsert", path, {"points": POINTS}, tenant="globex")
         for path in (NOTES, SHARING):
@@ -125,18 +126,26 @@ def test_a_cursor_of_another_tenant_is_like_a_made_up_one(live: Live, who: Who) 
     check_same(live, who, "scroll", NOTES, {"limit": 1, "cursor": cursor}, {"limit": 1, "cursor": "A" * len(cursor)})
 
 
-def test_a_hidden_collection_is_like_an_absent_one(live: Live, who: Who) -> None:
+@pytest.mark.parametrize("path", [CLOSED, ("shut",)], ids=["name", "alias"])
+def test_a_hidden_collection_is_like_an_absent_one(live: Live, who: Who, path: tuple[str, ...]) -> None:
     asked: dict[str, Any] = {**bodies("secret", None), "upsert": {"points": OWN}, "scroll": {}, "count": {}}
     for name, body in asked.items():
-        hidden, absent = live.run(name, CLOSED, body, **who), live.run(name, ("absent",), body, **who)
+        hidden, absent = live.run(name, path, body, **who), live.run(name, ("absent",), body, **who)
         assert hidden.said == absent.said
         assert hidden.code == "collection_not_found"
     for name in ("get_collection", "search"):
         body = {"vector": [1, 0, 0]} if name == "search" else None
-        assert live.run(name, CLOSED, body, **who).said == live.run(name, ("absent",), body, **who).said
+        assert live.run(name, path, body, **who).said == live.run(name, ("absent",), body, **who).said
     listed = live.must("list_collections", **who)["collections"]
     assert [found["name"] for found in listed] == ["notes", "sharing"]
     assert all("tenants" not in found and found["n_points"] == 1 for found in listed)
+
+
+def test_aliases_of_hidden_collections_are_not_listed(live: Live, who: Who) -> None:
+    assert live.must("list_aliases", **who)["aliases"] == [{"name": "open", "collection": "notes"}]
+    everything = live.must("list_aliases")["aliases"]
+    assert [found["name"] for found in everything] == ["open", "shut"]
+    assert live.must("get_collection", ("open",), **who)["aliases"] == ["open"]
 
 
 def test_a_hidden_tenant_is_like_an_absent_one(live: Live, who: Who) -> None:

@@ -28,7 +28,7 @@ def _ids(found: Any) -> list[str]:
 
 def _described(name: str, **changed: Any) -> dict[str, Any]:
     shape = {"name": name, "dimension": 3, "metric": "cosine", "sharing": "managed", "fields": {}, "n_points": 0}
-    return shape | {"tenants": None} | changed
+    return shape | {"tenants": None, "aliases": [], "embedding": None, "metadata": {}} | changed
 
 
 def test_backups(world: World) -> None:

@@ -92,7 +92,16 @@ class RawClient:
         return self.ask("create_collection", (), {"name": name, "dimension": dimension, "metric": metric, **given})
 
     def update_collection(self, name: str, **given: Any) -> Any:
-        return self.ask("update_collection", (name,), given)
+        return self.ask("update_collection", (name,), given, nulls=True)
+
+    def rename_collection(self, name: str, new_name: str) -> Any:
+        return self.ask("update_collection", (name,), {"name": new_name})
+
+    def set_aliases(self, **given: Any) -> Any:
+        return self.ask("set_aliases", (), given)
+
+    def members(self, name: str) -> Any:
+        return self.ask("list_members", (name,))["members"]
 
     def create_tenant(self, name: str, max_points: Any = None, max_bytes: Any = None, rate: Any = None) -> Any:
         quota = {"points": max_points, "bytes": max_bytes}
@@ -225,7 +234,7 @@ class World:
     def _strip(self, value: Any) -> Any:
         if isinstance(value, dict):
             kept = {key: self._strip(item) for key, item in value.items() if key not in VOLATILE}
-            return {key: item for key, item in kept.items() if key != "id" or isinstance(item, str)}
+            return {self._strip(key): item for key, item in kept.items() if key != "id" or isinstance(item, str)}
         if isinstance(value, list):
             return [self._strip(item) for item in value]
         return value.replace(f"{self.prefix}-", "") if isinstance(value, str) else value

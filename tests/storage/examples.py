@@ -50,6 +50,7 @@ ENTRIES: dict[str, tuple[bytes, bytes]] = {
     "COLLECTION_NAME": (name_key(Space.COLLECTION_NAME, "notes"), encode_u32(1)),
     "TENANT_NAME": (name_key(Space.TENANT_NAME, "acme"), encode_u32(OWNER)),
     "KEY_HASH": (name_key(Space.KEY_HASH, "5f3a"), b"key-01"),
+    "ALIAS": (name_key(Space.ALIAS, "docs"), encode_u32(1)),
     "TENANT_KEY": (tenant_key_key(OWNER, "key-01"), b""),
     "JOB": (number_key(Space.JOB, JOB.id), encode_document(JOB)),
     "TENANT_USAGE": (tenant_usage_key(OWNER, MONTH.month), encode_document(MONTH)),

@@ -164,7 +164,23 @@ CATALOG_DAMAGE: list[tuple[str, Damage, str]] = [
     ("a key of a tenant that goes", redraft(number_key(Space.TENANT, 1), store.TenantDocument, state="deleting"),
      "its tenant is gone"),
     ("a point's key", put(A1, b""), "is of no known space"),
+    ("an alias of nothing", put(name_key(Space.ALIAS, "x"), encode_u32(9)), "the alias leads to no collection"),
+    ("an alias of one byte", put(name_key(Space.ALIAS, "x"), b"1"), "the alias leads to no collection"),
+    ("an alias that is a collection's name", put(name_key(Space.ALIAS, "notes"), encode_u32(2)), "the same name"),
+    ("an alias of no form", put(name_key(Space.ALIAS, "No Name"), encode_u32(1)), "has not the form of names"),
+    ("an alias that is no text", put(name_key(Space.ALIAS, "") + b"\xff", encode_u32(1)), "not the form of names"),
 ]  # fmt: skip
+
+
+def test_an_alias_of_a_collection_half_removed_is_a_fault(tmp_path: Path) -> None:
+    path = golden_copy(tmp_path / "data")
+    with changing(path / CATALOG) as txn:
+        txn.put(name_key(Space.ALIAS, "figures"), encode_u32(2))
+    assert check_directory(path) == []
+    with changing(path / CATALOG) as txn:
+        redraft(number_key(Space.COLLECTION, 2), store.CollectionDocument, state="deleting")(txn)
+        txn.delete(name_key(Space.COLLECTION_NAME, "shapes"))
+    assert [fault.what for fault in check_directory(path)] == ["the alias leads to no collection"]
 
 
 @pytest.mark.parametrize(("damage", "what"), [case[1:] for case in POINTS], ids=[case[0] for case in POINTS])

@@ -25,8 +25,8 @@ def test_the_document_names_every_number_an_environment_keeps() -> None:
 
 def test_the_document_names_every_field_of_the_documents() -> None:
     shapes = (
-        store.CollectionDocument, store.TenantDocument, store.RateDocument, store.KeyDocument, store.JobDocument,
-        store.UsageDocument,
+        store.CollectionDocument, store.EmbeddingDocument, store.TenantDocument, store.RateDocument, store.KeyDocument,
+        store.JobDocument, store.UsageDocument,
     )  # fmt: skip
     fields = {field for shape in shapes for field in shape.__struct_fields__}
     assert sorted(field for field in fields if f"`{field}`" not in DOCUMENT) == []

@@ -18,7 +18,7 @@ from vdb.client.http_aio import AsyncHttpTransport
 from vdb.client.retry import RetryPolicy
 from vdb.client.server_url import HttpOptions, trusting
 from vdb.client.wire import Call
-from vdb.protocol.answers import Backup, Done, Job, Key, Tenant, UsageMonth
+from vdb.protocol.answers import Alias, AliasesChanged, Backup, Done, Job, Key, Member, Tenant, UsageMonth
 from vdb.protocol.answers import Collection as CollectionAnswer
 
 T = TypeVar("T")
@@ -53,13 +53,17 @@ class AsyncOperations:
         tenants: Sequence[str] | None = None,
         sharing: str = "managed",
         fields: Mapping[str, str] | None = None,
+        embedding: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> CollectionAnswer:
         """A collection of vectors of one `dimension`; metric cosine, l2 or ip; `tenants` None: every tenant may use it.
 
         `sharing`: "managed" or "tenants" (who may grant). `fields` declares types of payload fields, which are then
-        checked: number, integer, string, boolean, datetime or list.
+        checked: number, integer, string, boolean, datetime or list. `embedding` is {"model": …, "version": …}; it and
+        `metadata` are kept and shown, no more.
         """
-        return await self._run(calls.create_collection(name, dimension, metric, tenants, sharing, fields))
+        made = calls.create_collection(name, dimension, metric, tenants, sharing, fields, embedding, metadata)
+        return await self._run(made)
 
     async def collections(self) -> list[CollectionAnswer]:
         """The collections that the key may use."""
@@ -69,13 +73,47 @@ class AsyncOperations:
         return await self._run(calls.get_collection(name))
 
     async def update_collection(
-        self, name: str, *, tenants: Sequence[str] | None | UnsetType = UNSET, sharing: str | UnsetType = UNSET
+        self,
+        name: str,
+        *,
+        tenants: Sequence[str] | None | UnsetType = UNSET,
+        add_tenants: Sequence[str] | UnsetType = UNSET,
+        remove_tenants: Sequence[str] | UnsetType = UNSET,
+        sharing: str | UnsetType = UNSET,
+        embedding: Mapping[str, str] | None | UnsetType = UNSET,
+        metadata: Mapping[str, str] | None | UnsetType = UNSET,
     ) -> CollectionAnswer:
-        """Change what is given; `tenants=None` opens the collection to every tenant."""
-        return await self._run(calls.update_collection(name, tenants, sharing))
+        """Change what is given; `tenants=None` opens the collection to every tenant, other Nones clear.
+
+        `add_tenants` and `remove_tenants` change the list of a collection that has one.
+        """
+        fields: dict[str, Any] = {"tenants": tenants, "add_tenants": add_tenants, "remove_tenants": remove_tenants}
+        fields |= {"sharing": sharing, "embedding": embedding, "metadata": metadata}
+        return await self._run(calls.update_collection(name, fields))
+
+    async def rename_collection(self, name: str, new_name: str) -> CollectionAnswer:
+        """Give a collection another name; the old one leads nowhere once this returns. Its aliases stay."""
+        return await self._run(calls.rename_collection(name, new_name))
 
     async def delete_collection(self, name: str) -> Done:
+        """Delete a collection, its points and its aliases; `name` must not be an alias."""
         return await self._run(calls.delete_collection(name))
+
+    async def members(self, name: str) -> list[Member]:
+        """The tenants that a collection lists, and those that own points there."""
+        return await self._all("list_members", name)
+
+    async def aliases(self) -> list[Alias]:
+        """The aliases of the collections that the key may use."""
+        return await self._all("list_aliases")
+
+    async def set_aliases(
+        self,
+        set: Mapping[str, str] | None = None,
+        remove: Sequence[str] | None = None,
+    ) -> AliasesChanged:
+        """Let aliases lead to collections (`set`: alias to collection) and remove others, all in one commit or none."""
+        return await self._run(calls.set_aliases(set or {}, remove or ()))
 
     async def create_tenant(
         self,
@@ -172,11 +210,11 @@ class AsyncOperations:
     async def _run(self, sent: Call[T]) -> T:
         return await self._transport.execute(sent, self._tenant)
 
-    async def _all(self, listing: str) -> list[Any]:
+    async def _all(self, listing: str, *path: str) -> list[Any]:
         found: list[Any] = []
         cursor: str | None = None
         while True:
-            items, cursor = await self._run(calls.page(listing, cursor))
+            items, cursor = await self._run(calls.page(listing, cursor, path))
             found += items
             if cursor is None:
                 return found

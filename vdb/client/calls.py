@@ -17,17 +17,19 @@ LISTINGS = {
     "list_keys": "keys",
     "list_jobs": "jobs",
     "list_backups": "backups",
+    "list_aliases": "aliases",
+    "list_members": "members",
 }
 """Operations that answer page by page, and the field of the page that holds the items."""
 
 _PAGE_SIZE = 100
 
 
-def page(name: str, cursor: str | None) -> Call[tuple[list[Any], str | None]]:
+def page(name: str, cursor: str | None, path: tuple[str, ...] = ()) -> Call[tuple[list[Any], str | None]]:
     """One page of a listing: its items, and the cursor of the next page or None."""
     items = LISTINGS[name]
     fields = {"limit": _PAGE_SIZE, "cursor": UNSET if cursor is None else cursor}
-    return call(name, fields=fields, finish=lambda found: (getattr(found, items), found.next_cursor))
+    return call(name, path, fields, finish=lambda found: (getattr(found, items), found.next_cursor))
 
 
 def create_collection(
@@ -37,9 +39,12 @@ def create_collection(
     tenants: Sequence[str] | None,
     sharing: str,
     fields: Mapping[str, str] | None,
+    embedding: Mapping[str, str] | None,
+    metadata: Mapping[str, str] | None,
 ) -> Call[answers.Collection]:
     shape = {"name": name, "dimension": dimension, "metric": metric, "sharing": sharing}
     shape |= {"tenants": tenants, "fields": UNSET if fields is None else fields}
+    shape |= {"embedding": embedding, "metadata": UNSET if metadata is None else metadata}
     return call("create_collection", fields=shape, repeat=Repeat.IF_REFUSED)
 
 
@@ -47,10 +52,17 @@ def get_collection(name: str) -> Call[answers.Collection]:
     return call("get_collection", (name,))
 
 
-def update_collection(
-    name: str, tenants: Sequence[str] | None | UnsetType, sharing: str | UnsetType
-) -> Call[answers.Collection]:
-    return call("update_collection", (name,), {"tenants": tenants, "sharing": sharing})
+def update_collection(name: str, fields: Mapping[str, Any]) -> Call[answers.Collection]:
+    return call("update_collection", (name,), fields)
+
+
+def rename_collection(name: str, new_name: str) -> Call[answers.Collection]:
+    return call("update_collection", (name,), {"name": new_name}, repeat=Repeat.IF_REFUSED)
+
+
+def set_aliases(changed: Mapping[str, str], remove: Sequence[str]) -> Call[answers.AliasesChanged]:
+    repeat = Repeat.IF_REFUSED if remove else Repeat.ALWAYS
+    return call("set_aliases", fields={"set": changed, "remove": remove}, repeat=repeat)
 
 
 def delete_collection(name: str) -> Call[answers.Done]:

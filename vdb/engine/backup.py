@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from vdb.engine.commit import CommitQueue
-from vdb.engine.listing import page_of
+from vdb.engine.listing import name_after, page_of
 from vdb.engine.services import Services
 from vdb.engine.shard import Shard, epoch_ms
 from vdb.engine.tenants import moment_of
-from vdb.errors import CollectionNotFound, DiskFull, InvalidArgument, InvalidCursor
+from vdb.errors import CollectionNotFound, DiskFull, InvalidArgument
 from vdb.protocol import answers
 from vdb.protocol.requests import CreateBackup, ListPage
 from vdb.storage import catalog as store
@@ -25,7 +25,7 @@ from vdb.storage.backup import BackupFolder, CollectionEntry, Draft, Manifest, e
 from vdb.storage.catalog import ACTIVE, CollectionDocument
 from vdb.storage.env import Environment, Transaction, free_disk_bytes
 from vdb.storage.keyspace import Space
-from vdb.types import NAME, Caller
+from vdb.types import Caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,7 @@ def create_backup(services: Services, caller: Caller, path: tuple[str, ...], req
 
 def list_backups(services: Services, caller: Caller, path: tuple[str, ...], request: ListPage) -> answers.Backups:
     """The finished backups, by name."""
-    after = request.cursor or ""
-    if after and not NAME.match(after):
-        raise InvalidCursor.at("/cursor", "not a cursor of this listing")
+    after = name_after(request)
     folder = _folder(services)
     names = (name for name in folder.names() if name > after)
     page, cursor = page_of(names, request, services.settings.limits, str)

@@ -1,14 +1,15 @@
 """The catalog in use: its environment, its write queue, and caches of what each request looks up."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import TypeVar
 
 from vdb.engine.commit import CommitQueue, Group, QueueCaps
+from vdb.engine.names import Names
 from vdb.storage import catalog as store
 from vdb.storage.catalog import CollectionDocument, KeyDocument, TenantDocument
 from vdb.storage.env import Environment
-from vdb.storage.keyspace import Space
+from vdb.storage.keyspace import Space, name_key
 from vdb.tenancy.readthrough import ReadThrough
 
 T = TypeVar("T")
@@ -23,51 +24,72 @@ class Catalog:
         self._keys_by_hash: ReadThrough[str, KeyDocument] = ReadThrough(self._load_key)
         self._tenants_by_name: ReadThrough[str, TenantDocument] = ReadThrough(self._load_tenant_by_name)
         self._tenants_by_id: ReadThrough[int, TenantDocument] = ReadThrough(self._load_tenant_by_id)
-        self.unfinished = [document for document in self._stored_collections() if document.state != store.ACTIVE]
-        self._collections = self._load_collections()
+        stored, _ = self._stored()
+        self.unfinished = [document for document in stored if document.state != store.ACTIVE]
+        self._names = self._load_names()
 
     def _resync(self) -> None:
         """After a commit that failed: whether it reached the disk is seen in the store only."""
         for cache in (self._keys_by_hash, self._tenants_by_name, self._tenants_by_id):
             cache.clear()
-        self._collections = self._load_collections()
+        self._names = self._load_names()
 
-    def _stored_collections(self) -> list[CollectionDocument]:
+    def _stored(self) -> tuple[list[CollectionDocument], dict[str, int]]:
         with self.env.read() as txn:
-            return list(store.iterate_readable(txn, Space.COLLECTION, CollectionDocument))
+            collections = list(store.iterate_readable(txn, Space.COLLECTION, CollectionDocument))
+            return collections, dict(store.iterate_aliases(txn))
 
-    def _load_collections(self) -> dict[str, CollectionDocument]:
-        return {document.name: document for document in self._stored_collections() if document.state == store.ACTIVE}
+    def _load_names(self) -> Names:
+        collections, aliases = self._stored()
+        return Names((document for document in collections if document.state == store.ACTIVE), aliases)
 
     def write(self, apply: Callable[[Group], T], n_bytes: int = 1024, frees_space: bool = False) -> T:
         """Run `apply` in the next commit and wait for it. Not for the event loop."""
         result: T = self.queue.submit(apply, n_bytes, frees_space).result()
         return result
 
-    # Collections: at most a thousand, all in RAM.
+    # Collections and aliases: at most a thousand of each, all in RAM. Changes are published by the catalog's writer
+    # alone, commit after commit, each in one swap.
+
+    @property
+    def names(self) -> Names:
+        """Collections and aliases as of one commit."""
+        return self._names
 
     def collection(self, name: str) -> CollectionDocument | None:
-        return self._collections.get(name)
+        """The active collection of that name or alias."""
+        return self._names.find(name)
 
     def collections(self) -> list[CollectionDocument]:
         """All active collections, by name."""
-        return [self._collections[name] for name in sorted(self._collections)]
+        return self._names.collections()
 
     def collection_by_id(self, collection_id: int) -> CollectionDocument | None:
-        return next((document for document in self._collections.values() if document.id == collection_id), None)
+        return self._names.by_id(collection_id)
 
-    def put_collection(self, group: Group, document: CollectionDocument) -> None:
-        """Store a collection in the running commit; other requests see it once that has returned."""
-        store.put_collection(group.txn, document)
+    def put_collection(self, group: Group, document: CollectionDocument, old: CollectionDocument | None = None) -> None:
+        """Store a collection in the running commit, in the place of `old`; others see it once that has returned."""
+        store.put_collection(group.txn, document, old)
         if document.state == store.ACTIVE:
-            group.after_commit(lambda: self._show(document))
+            group.after_commit(lambda: self._swap(self._names.with_collection(document)))
 
-    def _show(self, document: CollectionDocument) -> None:
-        self._collections = {**self._collections, document.name: document}
+    def hide_collection(self, group: Group, document: CollectionDocument) -> None:
+        """In the running commit, free the collection's name and remove its aliases: nobody finds it any more."""
+        group.txn.delete(name_key(Space.COLLECTION_NAME, document.name))
+        for alias in [alias for alias, target in store.iterate_aliases(group.txn) if target == document.id]:
+            store.remove_alias(group.txn, alias)
+        group.after_commit(lambda: self._swap(self._names.without_collection(document.id)))
 
-    def hide_collection(self, name: str) -> None:
-        """The collection is not to be found any more."""
-        self._collections = {known: document for known, document in self._collections.items() if known != name}
+    def put_aliases(self, group: Group, changed: Mapping[str, int], removed: Sequence[str]) -> None:
+        """Set and remove aliases in the running commit; others see all of it at once."""
+        for alias in removed:
+            store.remove_alias(group.txn, alias)
+        for alias, target in changed.items():
+            store.put_alias(group.txn, alias, target)
+        group.after_commit(lambda: self._swap(self._names.with_aliases(changed, removed)))
+
+    def _swap(self, names: Names) -> None:
+        self._names = names
 
     # Tenants and keys: loaded when asked for, nothing kept per idle tenant beyond a bounded cache.
 

@@ -5,28 +5,32 @@ finds it any more) → environment closed, folder removed → document removed. 
 """
 
 import logging
-from collections.abc import Iterator
+from typing import Any
 
-from msgspec import UNSET, UnsetType
+from msgspec import UnsetType
 from msgspec.structs import replace
 
+from vdb.engine.aliases import refuse_alias
 from vdb.engine.commit import Group
-from vdb.engine.listing import page_of
+from vdb.engine.labels import checked_embedding, checked_metadata, embedding_answer
+from vdb.engine.listing import name_after, page_of
+from vdb.engine.members import member_change, member_ids
 from vdb.engine.services import Services
 from vdb.engine.shard import epoch_ms
 from vdb.engine.tenants import check_name, moment_of
-from vdb.errors import AlreadyExists, CollectionNotFound, InvalidArgument, InvalidCursor, LimitReached, TooLarge
+from vdb.errors import AlreadyExists, CollectionNotFound, InvalidArgument, LimitReached, TooLarge
 from vdb.protocol import answers
 from vdb.protocol.requests import CreateCollection, ListPage, UpdateCollection
 from vdb.storage import catalog as store
 from vdb.storage.catalog import ACTIVE, CREATING, DELETING, CollectionDocument
 from vdb.storage.create import create_environment
 from vdb.storage.directory import remove_folder
-from vdb.storage.keyspace import EVERYONE_ID, META_N_POINTS, META_NEXT_COLLECTION, Space, name_key, number_key
+from vdb.storage.env import Transaction
+from vdb.storage.keyspace import META_N_POINTS, META_NEXT_COLLECTION, Space, name_key, number_key
 from vdb.storage.meta import read_number, read_sequence, take_number
 from vdb.storage.points import read_usage
-from vdb.tenancy.access import may_use
-from vdb.types import NAME, Caller, Role
+from vdb.tenancy.access import sees
+from vdb.types import Caller, Role
 
 logger = logging.getLogger(__name__)
 
@@ -45,11 +49,11 @@ def create_collection(
         raise TooLarge.at("/fields", f"up to {limits.max_fields_per_collection} declared fields")
     if any(not 1 <= len(field) <= MAX_FIELD_NAME for field in request.fields):
         raise InvalidArgument.at("/fields", f"a field's name has 1 to {MAX_FIELD_NAME} characters")
-    members = _members(services, request.tenants)
+    members = None if request.tenants is None else member_ids(services, request.tenants, "/tenants")
+    embedding, metadata = checked_embedding(request.embedding, limits), checked_metadata(request.metadata, limits)
 
     def reserve(group: Group) -> CollectionDocument:
-        if group.txn.get(name_key(Space.COLLECTION_NAME, name)) is not None:
-            raise AlreadyExists("a collection of that name exists")
+        _check_free(group.txn, name)
         if sum(1 for _ in store.iterate_prefix(group.txn, bytes((Space.COLLECTION,)))) >= limits.max_collections:
             raise LimitReached(f"a server holds up to {limits.max_collections} collections")
         document = CollectionDocument(
@@ -62,6 +66,8 @@ def create_collection(
             fields=dict(request.fields),
             tenants=members,
             created_at_ms=epoch_ms(),
+            embedding=embedding,
+            metadata=metadata,
         )
         services.catalog.put_collection(group, document)
         return document
@@ -86,46 +92,69 @@ def list_collections(
     services: Services, caller: Caller, path: tuple[str, ...], request: ListPage
 ) -> answers.Collections:
     """The collections the caller may use, by name."""
-    after = request.cursor or ""
-    if after and not NAME.match(after):
-        raise InvalidCursor.at("/cursor", "not a cursor of this listing")
+    after = name_after(request)
     page, cursor = page_of(
-        (document for document in _visible(services, caller) if document.name > after),
+        (found for found in services.catalog.collections() if found.name > after and sees(found, caller)),
         request, services.settings.limits, lambda document: document.name,
     )  # fmt: skip
-    return answers.Collections(
-        collections=[answer_of(services, caller, document) for document in page], next_cursor=cursor
-    )
+    found = [_answer_unless_gone(services, caller, document) for document in page]
+    return answers.Collections(collections=[answer for answer in found if answer is not None], next_cursor=cursor)
+
+
+def _answer_unless_gone(services: Services, caller: Caller, document: CollectionDocument) -> answers.Collection | None:
+    try:
+        return answer_of(services, caller, document)
+    except CollectionNotFound:  # deleted since the page was made
+        return None
 
 
 def update_collection(
     services: Services, caller: Caller, path: tuple[str, ...], request: UpdateCollection
 ) -> answers.Collection:
-    """Change the members or who may share."""
-    members = None if isinstance(request.tenants, UnsetType) else _members(services, request.tenants)
+    """Rename, change members, sharing, embedding or metadata: what is given, in one commit.
+
+    Raises InvalidArgument, TooLarge, CollectionNotFound, AlreadyExists (the name), Conflict (members of an open one).
+    """
+    members = member_change(services, request)
+    changed = _changed_fields(services, request)
 
     def apply(group: Group) -> CollectionDocument:
-        known = _active(group, path[0])
-        document = replace(
-            known,
-            tenants=known.tenants if request.tenants is UNSET else members,
-            sharing=known.sharing if isinstance(request.sharing, UnsetType) else request.sharing,
-        )
-        services.catalog.put_collection(group, document)
-        group.after_commit(lambda: services.shards.replace_document(document))
+        known = _active(group.txn, path[0])
+        document = replace(known, tenants=members.apply(known.tenants), **changed)
+        if document.name != known.name:
+            _check_free(group.txn, document.name)
+        services.catalog.put_collection(group, document, known)
         return document
 
     return answer_of(services, caller, services.catalog.write(apply))
 
 
+def _changed_fields(services: Services, request: UpdateCollection) -> dict[str, Any]:
+    """The fields of the document that a request gives, members apart."""
+    changed: dict[str, Any] = {}
+    limits = services.settings.limits
+    if not isinstance(request.name, UnsetType):
+        changed["name"] = check_name(request.name, "/name")
+    if not isinstance(request.sharing, UnsetType):
+        changed["sharing"] = request.sharing
+    if not isinstance(request.embedding, UnsetType):
+        changed["embedding"] = checked_embedding(request.embedding, limits)
+    if not isinstance(request.metadata, UnsetType):
+        changed["metadata"] = checked_metadata(request.metadata, limits)
+    return changed
+
+
 def delete_collection(services: Services, caller: Caller, path: tuple[str, ...], request: object) -> answers.Done:
-    """Nobody finds the collection once this answers; its files go in the background."""
+    """Nobody finds the collection or its aliases once this answers; its files go in the background.
+
+    Raises CollectionNotFound, Conflict (the name is an alias).
+    """
 
     def apply(group: Group) -> CollectionDocument:
-        document = replace(_active(group, path[0]), state=DELETING)
+        refuse_alias(group.txn, path[0])
+        document = replace(_active(group.txn, path[0]), state=DELETING)
         services.catalog.put_collection(group, document)
-        group.txn.delete(name_key(Space.COLLECTION_NAME, document.name))
-        group.after_commit(lambda: services.catalog.hide_collection(document.name))
+        services.catalog.hide_collection(group, document)
         return document
 
     document = services.catalog.write(apply, frees_space=True)
@@ -133,12 +162,19 @@ def delete_collection(services: Services, caller: Caller, path: tuple[str, ...],
     return answers.Done()
 
 
-def _active(group: Group, name: str) -> CollectionDocument:
-    """The collection as earlier requests of the running commit left it; raises CollectionNotFound."""
-    known = store.collection_by_name(group.txn, name) if NAME.match(name) else None
+def _active(txn: Transaction, name: str) -> CollectionDocument:
+    """The collection of a name or alias, as earlier requests of the running commit left it; CollectionNotFound."""
+    target = store.alias_target(txn, name)
+    known = store.collection_by_name(txn, name) if target is None else store.collection_by_id(txn, target)
     if known is None or known.state != ACTIVE:
         raise CollectionNotFound("no such collection")
     return known
+
+
+def _check_free(txn: Transaction, name: str) -> None:
+    """Raise AlreadyExists where a collection, even one in the making, or an alias has the name."""
+    if store.is_name_taken(txn, name):
+        raise AlreadyExists.at("/name", "a collection or alias of that name exists")
 
 
 def finish_interrupted(services: Services) -> None:
@@ -180,27 +216,6 @@ def _make_environment(services: Services, document: CollectionDocument) -> None:
     )
 
 
-def _members(services: Services, names: list[str] | None) -> list[int] | None:
-    """Ids of the tenants that may use a collection; raises InvalidArgument at one that does not exist."""
-    if names is None:
-        return None
-    if len(names) > services.settings.limits.max_tenants_per_collection:
-        raise TooLarge.at("/tenants", f"up to {services.settings.limits.max_tenants_per_collection} tenants")
-    found = []
-    for i, name in enumerate(names):
-        tenant_id = services.tenant_id(name)
-        if tenant_id is None or tenant_id == EVERYONE_ID:
-            raise InvalidArgument.at(f"/tenants/{i}", "no such tenant")
-        found.append(tenant_id)
-    return sorted(set(found))
-
-
-def _visible(services: Services, caller: Caller) -> Iterator[CollectionDocument]:
-    for document in services.catalog.collections():
-        if (caller.tenant is None and not caller.is_bound) or may_use(document, caller.tenant_id):
-            yield document
-
-
 def answer_of(services: Services, caller: Caller, document: CollectionDocument) -> answers.Collection:
     """A collection; a tenant sees the number of its own points, an admin without a tenant all of them."""
     is_whole = caller.role is Role.ADMIN and caller.tenant is None
@@ -217,6 +232,9 @@ def answer_of(services: Services, caller: Caller, document: CollectionDocument) 
         created_at=moment_of(document.created_at_ms),
         sequence=sequence,
         n_points=n_points,
+        aliases=services.catalog.names.aliases_of(document.id),
+        embedding=embedding_answer(document.embedding),
+        metadata=document.metadata,
     )
     if caller.role is Role.ADMIN:
         names = [services.tenant_name(tenant_id) for tenant_id in document.tenants or ()]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import vdb.kernels as kernels
 from vdb.config import Settings
-from vdb.engine import backup, collections, edit, jobs, keys, read, tenants, usage
+from vdb.engine import aliases, backup, collections, edit, jobs, keys, members, read, tenants, usage
 from vdb.engine.catalog import Catalog
 from vdb.engine.commit import QueueCaps
 from vdb.engine.delete import delete_points
@@ -24,6 +24,7 @@ from vdb.engine.limits import limits_answer
 from vdb.engine.maintenance import Maintenance
 from vdb.engine.memory import MemoryCap, Place
 from vdb.engine.meter import Meter
+from vdb.engine.names import PinnedName
 from vdb.engine.search import cost_s, search
 from vdb.engine.services import Services
 from vdb.engine.shard import Shard
@@ -58,6 +59,9 @@ HANDLERS: dict[str, Handler] = {
     "get_collection": collections.get_collection,
     "update_collection": collections.update_collection,
     "delete_collection": collections.delete_collection,
+    "list_members": members.list_members,
+    "list_aliases": aliases.list_aliases,
+    "set_aliases": aliases.set_aliases,
     "get_points": read.get_points,
     "delete_points": delete_points,
     "scroll": read.scroll,
@@ -215,6 +219,11 @@ class Engine:
         if name in ("delete_points", "delete_tenant") and not isinstance(answer, Future):
             self._jobs.wake()
         return answer
+
+    def pin(self, path: tuple[str, ...]) -> tuple[str, ...]:
+        """The path of a request that may be run several times: from now on it leads to what it leads to now."""
+        collection = self.services.catalog.collection(path[0])
+        return path if collection is None else (PinnedName(path[0], collection.id), *path[1:])
 
     def is_quick(
         self,

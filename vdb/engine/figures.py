@@ -24,8 +24,10 @@ def release() -> str:
 
 def metrics(services: Services, n_purged: int) -> list[Sample]:
     """Gauges and counters of the open collections and of the whole server."""
-    shards = services.shards.open_shards()
-    names = [{"collection": shard.collection.name} for shard in shards]
+    shown = services.catalog.names  # the names of now: an open shard knows the one it was opened with
+    named = [(shard, shown.by_id(shard.collection.id)) for shard in services.shards.open_shards()]
+    shards = [shard for shard, document in named if document is not None]
+    names = [{"collection": document.name} for _, document in named if document is not None]
 
     def per_collection(values: list[float]) -> list[tuple[dict[str, str], float]]:
         return list(zip(names, values, strict=True))

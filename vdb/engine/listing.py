@@ -8,6 +8,7 @@ from vdb.config import Limits
 from vdb.errors import InvalidArgument, InvalidCursor
 from vdb.protocol.requests import ListPage
 from vdb.storage.keyspace import LAST_NUMBER, Space, number_key
+from vdb.types import NAME
 
 T = TypeVar("T")
 
@@ -28,9 +29,22 @@ def page_of(
 
 def start_after(request: ListPage, space: Space) -> bytes:
     """The key, without its space byte, that a listing by number goes on after; raises InvalidCursor."""
+    return number_key(space, number_after(request))[1:] if request.cursor is not None else b""
+
+
+def number_after(request: ListPage) -> int:
+    """The number that a listing goes on after, 0 at its start; raises InvalidCursor."""
     if request.cursor is None:
-        return b""
+        return 0
     is_number = request.cursor.isascii() and request.cursor.isdecimal() and len(request.cursor) <= MAX_DIGITS
     if not is_number or int(request.cursor) > LAST_NUMBER:
         raise InvalidCursor.at("/cursor", "not a cursor of this listing")
-    return number_key(space, int(request.cursor))[1:]
+    return int(request.cursor)
+
+
+def name_after(request: ListPage) -> str:
+    """The name that a listing goes on after, "" at its start; raises InvalidCursor."""
+    after = request.cursor or ""
+    if after and not NAME.match(after):
+        raise InvalidCursor.at("/cursor", "not a cursor of this listing")
+    return after

@@ -130,7 +130,11 @@ def _trusted_expiry(value: bytes, vector: bytes, pid: int) -> int | None:
 
 
 class Shard:
-    """An open collection. Thread-safe; `vdb.engine.shards` opens and closes it."""
+    """An open collection. Thread-safe; `vdb.engine.shards` opens and closes it.
+
+    `collection` is the document of the moment it was opened: of it only what never changes may be used (id, dimension,
+    metric); name, members and the rest are the catalog's to tell.
+    """
 
     def __init__(
         self,

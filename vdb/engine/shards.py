@@ -105,12 +105,6 @@ class Shards:
         entry = self._entries.get(collection_id)
         return entry.shard if entry is not None and not entry.is_closing else None
 
-    def replace_document(self, collection: CollectionDocument) -> None:
-        """The collection's settings changed."""
-        shard = self.peek(collection.id)
-        if shard is not None:
-            shard.collection = collection
-
     def open_shards(self) -> list[Shard]:
         with self._changed:
             return [entry.shard for entry in self._entries.values() if not entry.is_closing]

@@ -79,7 +79,16 @@ class Deleted(Answer):
     deleted: int
 
 
+class Embedding(Struct, kw_only=True):
+    """The model that a collection's vectors come from."""
+
+    model: str
+    version: str
+
+
 class Collection(Struct, kw_only=True):
+    """A collection; `aliases` lead to it like its name, `tenants` is shown to admins only."""
+
     name: str
     id: int
     dimension: int
@@ -89,12 +98,48 @@ class Collection(Struct, kw_only=True):
     created_at: datetime
     sequence: int
     n_points: int
+    aliases: list[str]
+    embedding: Embedding | None
+    metadata: dict[str, str]
     tenants: list[str] | None | UnsetType = UNSET
 
 
 class Collections(Struct, kw_only=True):
     collections: list[Collection]
     next_cursor: str | None
+
+
+class Member(Struct, kw_only=True):
+    """A tenant of a collection and what it owns there; `listed`: the collection lists it among its tenants."""
+
+    tenant: str
+    listed: bool
+    points: int
+    bytes: int
+
+
+class Members(Struct, kw_only=True):
+    members: list[Member]
+    next_cursor: str | None
+
+
+class Alias(Struct, kw_only=True):
+    """Another name of a collection."""
+
+    name: str
+    collection: str
+
+
+class Aliases(Struct, kw_only=True):
+    aliases: list[Alias]
+    next_cursor: str | None
+
+
+class AliasesChanged(Struct, kw_only=True):
+    """What one commit did: the aliases now set, with the names of their collections, and those removed."""
+
+    set: dict[str, str]
+    removed: list[str]
 
 
 class Quota(Struct, kw_only=True):

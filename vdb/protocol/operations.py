@@ -57,9 +57,22 @@ OPERATIONS: tuple[Operation, ...] = (
         requests.UpdateCollection,
         answers.Collection,
         "admin",
-        "Change members and sharing",
+        "Rename; change members, sharing, embedding, metadata",
     ),
     Operation("delete_collection", "DELETE", _C, requests.Empty, answers.Done, "admin", "Delete a collection"),
+    Operation(
+        "list_members", "GET", f"{_C}/members", requests.ListPage, answers.Members, "admin", "A collection's tenants"
+    ),
+    Operation("list_aliases", "GET", "/v1/aliases", requests.ListPage, answers.Aliases, "any", "List aliases"),
+    Operation(
+        "set_aliases",
+        "POST",
+        "/v1/aliases",
+        requests.SetAliases,
+        answers.AliasesChanged,
+        "admin",
+        "Set and remove aliases, all in one commit",
+    ),
     Operation("upsert", "POST", f"{_C}/points", requests.Upsert, answers.Written, "write", "Insert or replace points"),
     Operation("get_points", "POST", f"{_C}/points/get", requests.GetPoints, answers.Points, "read", "Get by ids"),
     Operation(

@@ -35,6 +35,13 @@ class CreateBackup(Request):
     name: str
 
 
+class EmbeddingModel(Request):
+    """The model that a collection's vectors come from, for people and applications; the server does not use it."""
+
+    model: str
+    version: str
+
+
 class CreateCollection(Request):
     """A collection: one dimension, one metric, many tenants. `tenants` null means every tenant may use it."""
 
@@ -44,13 +51,30 @@ class CreateCollection(Request):
     tenants: list[str] | None = None
     sharing: Sharing = Sharing.MANAGED
     fields: dict[str, FieldType] = {}
+    embedding: EmbeddingModel | None = None
+    metadata: dict[str, str] = {}
 
 
 class UpdateCollection(Request):
-    """Change who may use a collection and who may share its points."""
+    """Change what is given, all of it in one commit; `name` renames. `embedding` and `metadata`: null clears.
 
+    `add_tenants` and `remove_tenants` change the list of a collection that has one, and exclude `tenants`.
+    """
+
+    name: str | UnsetType = UNSET
     tenants: list[str] | None | UnsetType = UNSET
+    add_tenants: list[str] | UnsetType = UNSET
+    remove_tenants: list[str] | UnsetType = UNSET
     sharing: Sharing | UnsetType = UNSET
+    embedding: EmbeddingModel | None | UnsetType = UNSET
+    metadata: dict[str, str] | None | UnsetType = UNSET
+
+
+class SetAliases(Request):
+    """Set aliases (to the names of collections) and remove others: all of it in one commit, or nothing."""
+
+    set: dict[str, str] = {}
+    remove: list[str] = []
 
 
 class UpsertPoint(Request):

@@ -27,6 +27,13 @@ logger = logging.getLogger(__name__)
 ACTIVE, CREATING, DELETING = "active", "creating", "deleting"
 
 
+class EmbeddingDocument(Struct, kw_only=True, frozen=True):
+    """The model that a collection's vectors come from."""
+
+    model: str
+    version: str
+
+
 class CollectionDocument(Struct, kw_only=True, frozen=True):
     """A collection; `tenants`, ascending, are those that may use it, null means every tenant."""
 
@@ -39,6 +46,8 @@ class CollectionDocument(Struct, kw_only=True, frozen=True):
     fields: dict[str, FieldType]
     tenants: list[int] | None
     created_at_ms: int
+    embedding: EmbeddingDocument | None = None
+    metadata: dict[str, str] = {}
 
 
 class RateDocument(Struct, kw_only=True, frozen=True):
@@ -114,21 +123,51 @@ class JobDocument(Struct, kw_only=True, frozen=True):
     error: str = ""
 
 
-def put_collection(txn: Transaction, document: CollectionDocument) -> None:
+def put_collection(txn: Transaction, document: CollectionDocument, old: CollectionDocument | None = None) -> None:
+    """Store a collection; where it had another name before (in `old`), that one leads nowhere any more."""
+    if old is not None and old.name != document.name:
+        txn.delete(name_key(Space.COLLECTION_NAME, old.name))
     txn.put(number_key(Space.COLLECTION, document.id), encode_document(document))
     txn.put(name_key(Space.COLLECTION_NAME, document.name), encode_u32(document.id))
 
 
-def remove_collection(txn: Transaction, document: CollectionDocument) -> None:
-    """Forget the collection and its name."""
-    txn.delete(number_key(Space.COLLECTION, document.id))
-    txn.delete(name_key(Space.COLLECTION_NAME, document.name))
-
-
 def collection_by_name(txn: Transaction, name: str) -> CollectionDocument | None:
-    value = txn.get(name_key(Space.COLLECTION_NAME, name))
-    stored = None if value is None else txn.get(number_key(Space.COLLECTION, decode_u32(value)))
-    return None if stored is None else decode_document(stored, CollectionDocument)
+    """The collection of that name; what has not the form of a name names none, and neither does an alias."""
+    value = txn.get(name_key(Space.COLLECTION_NAME, name)) if NAME.match(name) else None
+    return None if value is None else collection_by_id(txn, decode_u32(value))
+
+
+def collection_by_id(txn: Transaction, collection_id: int) -> CollectionDocument | None:
+    value = txn.get(number_key(Space.COLLECTION, collection_id))
+    return None if value is None else decode_document(value, CollectionDocument)
+
+
+def is_name_taken(txn: Transaction, name: str) -> bool:
+    """Whether a collection or an alias has the name: both share one set of names."""
+    return any(txn.get(name_key(space, name)) is not None for space in (Space.COLLECTION_NAME, Space.ALIAS))
+
+
+def put_alias(txn: Transaction, name: str, collection_id: int) -> None:
+    txn.put(name_key(Space.ALIAS, name), encode_u32(collection_id))
+
+
+def remove_alias(txn: Transaction, name: str) -> None:
+    txn.delete(name_key(Space.ALIAS, name))
+
+
+def alias_target(txn: Transaction, name: str) -> int | None:
+    """Id of the collection that an alias leads to; None where there is no such alias."""
+    value = txn.get(name_key(Space.ALIAS, name)) if NAME.match(name) else None
+    return None if value is None else decode_u32(value)
+
+
+def iterate_aliases(txn: Transaction) -> Iterator[tuple[str, int]]:
+    """(alias, collection id) in the order of names; an entry that cannot be read is logged and left out."""
+    for key, value in iterate_prefix(txn, bytes((Space.ALIAS,))):
+        try:
+            yield key[1:].decode(), decode_u32(value)
+        except (CorruptData, UnicodeDecodeError) as exc:
+            logger.error("alias %s cannot be read", key[1:].hex(), exc_info=exc)
 
 
 def put_tenant(txn: Transaction, document: TenantDocument) -> None:

@@ -40,7 +40,7 @@ META_KEYS = frozenset({META_FORMAT, META_NEXT_COLLECTION, META_NEXT_TENANT, META
 SPACES = frozenset(
     {
         Space.META, Space.COLLECTION, Space.COLLECTION_NAME, Space.TENANT, Space.TENANT_NAME,
-        Space.KEY, Space.KEY_HASH, Space.TENANT_KEY, Space.JOB, Space.TENANT_USAGE,
+        Space.KEY, Space.KEY_HASH, Space.TENANT_KEY, Space.JOB, Space.ALIAS, Space.TENANT_USAGE,
     }
 )  # fmt: skip
 NUMBERED = frozenset({Space.COLLECTION, Space.TENANT, Space.JOB})
@@ -65,6 +65,7 @@ def check_catalog(txn: Transaction, findings: Findings) -> list[CollectionDocume
     for job in _documents(txn, Space.JOB, JobDocument, findings):
         _check_job(txn, job, findings)
     _check_names(txn, findings)
+    _check_aliases(txn, findings)
     _check_hashes(txn, findings)
     _check_tenant_keys(txn, findings)
     _check_tenant_usage(txn, findings)
@@ -199,6 +200,22 @@ def _check_names(txn: Transaction, findings: Findings) -> None:
             except CorruptData:
                 continue  # reported where the document is checked
             findings.expect(name.encode() == key[1:], where, f"the name leads to {name!r}")
+
+
+def _check_aliases(txn: Transaction, findings: Findings) -> None:
+    """Every alias has a name of its own, and leads to a collection that is there."""
+    for key, value in store.iterate_prefix(txn, bytes((Space.ALIAS,))):
+        name = key[1:].decode(errors="replace")
+        where = f"alias {name}"
+        findings.expect(bool(NAME.match(name)), where, "its name has not the form of names")
+        is_taken = txn.get(bytes((Space.COLLECTION_NAME,)) + key[1:]) is not None
+        findings.expect(not is_taken, where, "a collection has the same name")
+        try:
+            target = store.collection_by_id(txn, decode_u32(value)) if len(value) == 4 else None
+        except CorruptData:
+            continue  # reported where the collection is checked
+        is_there = target is not None and target.state == ACTIVE
+        findings.expect(is_there, where, "the alias leads to no collection")
 
 
 def _check_hashes(txn: Transaction, findings: Findings) -> None:

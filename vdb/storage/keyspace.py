@@ -30,6 +30,7 @@ class Space(IntEnum):
     KEY_HASH = 0x85
     TENANT_KEY = 0x86
     JOB = 0x87
+    ALIAS = 0x88
     TENANT_USAGE = 0x89
 
 

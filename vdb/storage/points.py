@@ -87,9 +87,9 @@ def iterate_expiries(txn: Transaction, until_ms: int) -> Iterator[tuple[int, int
         yield expiry_of(key)[1], decode_u32(value)
 
 
-def iterate_owners(txn: Transaction) -> Iterator[tuple[int, int, int]]:
-    """(owner, points, bytes) of every owner that has or had points here."""
-    for key, value in _iterate(txn, usage_key(0), usage_key(LAST_PID)):
+def iterate_owners(txn: Transaction, first: int = 0) -> Iterator[tuple[int, int, int]]:
+    """(owner, points, bytes) of every owner that has points here, ascending, from owner `first` on."""
+    for key, value in _iterate(txn, usage_key(first), usage_key(LAST_PID)):
         n_points, n_bytes = decode_usage(value)
         yield int.from_bytes(key[1:5], "big"), n_points, n_bytes
 

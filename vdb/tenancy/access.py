@@ -43,13 +43,14 @@ def may_use(collection: CollectionDocument, tenant_id: int | None) -> bool:
 
 def check_usable(collection: CollectionDocument | None, caller: Caller) -> CollectionDocument:
     """The collection, if the caller may use it; otherwise it does not exist for them."""
-    if collection is None:
-        raise CollectionNotFound("no such collection")
-    if caller.tenant is None and not caller.is_bound:
-        return collection
-    if not may_use(collection, caller.tenant_id):
+    if collection is None or not sees(collection, caller):
         raise CollectionNotFound("no such collection")
     return collection
+
+
+def sees(collection: CollectionDocument, caller: Caller) -> bool:
+    """Whether a collection exists for the caller: its tenant may use it, or it acts for none and its key for any."""
+    return (caller.tenant is None and not caller.is_bound) or may_use(collection, caller.tenant_id)
 
 
 def check_sharing(collection: CollectionDocument, caller: Caller, grantees: Iterable[int]) -> None:

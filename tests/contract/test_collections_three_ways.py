@@ -1,0 +1,193 @@
+"""Names, aliases, members and metadata of collections: the same in process, by the SDK and over plain HTTP."""
+
+from typing import Any
+
+import pytest
+
+from tests.contract.bad_input import NOBODY_KNOWS, X
+from tests.contract.conftest import Y
+from tests.contract.ways import World
+from vdb.errors import VdbError
+
+MODEL = {"model": "e5-small", "version": "2"}
+SHOWN = {"model": "e5-small"}
+"""The same as `World.plain` shows it: versions are left out."""
+
+
+def _ids(found: Any) -> list[str]:
+    return [item["id"] if isinstance(item, dict) else item.id for item in found]
+
+
+def test_embedding_and_metadata(world: World) -> None:
+    admin, name = world.admin, world.name("docs")
+    made = world.plain(admin.create_collection(name, 3, embedding=MODEL, metadata={"team": "search"}))
+    assert (made["embedding"], made["metadata"]) == (SHOWN, {"team": "search"})
+    changed = world.plain(admin.update_collection(name, sharing="tenants"))
+    assert (changed["embedding"], changed["metadata"]) == (SHOWN, {"team": "search"})
+    replaced = world.plain(admin.update_collection(name, metadata={"tier": "gold"}))
+    assert (replaced["embedding"], replaced["metadata"]) == (SHOWN, {"tier": "gold"})
+    world.tenant("acme")
+    seen = world.plain(world.tenant("acme").get_collection(name))
+    assert (seen["embedding"], seen["metadata"]) == (SHOWN, {"tier": "gold"})
+    cleared = world.plain(admin.update_collection(name, embedding=None, metadata=None))
+    assert (cleared["embedding"], cleared["metadata"], cleared["sharing"]) == (None, {}, "tenants")
+
+
+def test_rename(world: World, docs: Any) -> None:
+    admin, old, new = world.admin, world.name("docs"), world.name("renamed")
+    admin.set_aliases(set={world.name("current"): old})
+    admin.create_collection(world.name("taken"), 3)
+    renamed = world.plain(admin.rename_collection(old, new))
+    assert (renamed["name"], renamed["aliases"], renamed["n_points"]) == ("renamed", ["current"], 3)
+    assert world.code(docs.count) == "collection_not_found"
+    assert world.code(admin.get_collection, old) == "collection_not_found"
+    assert _ids(world.points("renamed", "acme").search(X)) == _ids(world.points("current", "acme").search(X))
+    for name in ("taken", "current"):
+        assert world.code(admin.rename_collection, new, world.name(name)) == "already_exists"
+    assert world.code(admin.rename_collection, new, "Not A Name") == "invalid_argument"
+    assert world.code(admin.rename_collection, old, world.name("other")) == "collection_not_found"
+    assert world.plain(admin.rename_collection(new, new))["name"] == "renamed"
+    assert world.plain(admin.create_collection(old, 3))["n_points"] == 0
+    assert world.plain(admin.rename_collection(world.name("current"), world.name("again")))["name"] == "again"
+
+
+def test_aliases_stand_for_their_collection(world: World, docs: Any) -> None:
+    admin, current = world.admin, world.name("current")
+    assert world.plain(admin.set_aliases(set={current: world.name("docs")})) == {
+        "set": {"current": "docs"},
+        "removed": [],
+    }
+    points = world.points("current", "acme")
+    points.upsert(["d"], [X], [{"lang": "fr"}])
+    points.update_payload(["d"], {"n": 1})
+    assert (points.count(), docs.count()) == (4, 4)
+    assert _ids(points.search(X)) == _ids(docs.search(X))
+    assert world.plain(points.get(["d"])) == world.plain(docs.get(["d"]))
+    assert _ids(points.scroll()) == _ids(docs.scroll())
+    assert world.plain(points.delete(["d"])) == {"deleted": 1}
+    job = world.plain(points.delete(filter={"field": "lang", "eq": "de"}))
+    assert (job["state"], job["n_done"], job["collection"]) == ("done", 1, "docs")
+    assert world.plain(admin.get_collection(current)) == world.plain(admin.get_collection(world.name("docs")))
+    assert world.plain(admin.update_collection(current, sharing="tenants"))["sharing"] == "tenants"
+    assert {"name": "current", "collection": "docs"} in world.plain(admin.aliases())
+    assert {"name": "current", "collection": "docs"} in world.plain(world.tenant("acme").aliases())
+    assert world.code(admin.delete_collection, current) == "conflict"
+    assert world.plain(admin.delete_collection(world.name("docs"))) == {"deleted": True}
+    for act in (admin.get_collection, admin.delete_collection, admin.update_collection):
+        assert world.code(act, current) == "collection_not_found"
+    assert "current" not in [alias["name"] for alias in world.plain(admin.aliases())]
+
+
+def test_aliases_are_swapped_together_or_not_at_all(world: World, docs: Any) -> None:
+    admin, name = world.admin, world.name
+    admin.create_collection(name("new"), 3)
+    admin.set_aliases(set={name("current"): name("docs"), name("next"): name("new")})
+
+    def targets() -> dict[str, str]:
+        return {alias["name"]: alias["collection"] for alias in world.plain(admin.aliases())}
+
+    swapped = admin.set_aliases(
+        set={name("current"): name("new"), name("previous"): name("docs")}, remove=[name("next")]
+    )
+    assert world.plain(swapped) == {"set": {"current": "new", "previous": "docs"}, "removed": ["next"]}
+    kept = {"current": "new", "previous": "docs"}
+    assert {alias: found for alias, found in targets().items() if alias in (*kept, "next")} == kept
+    for set_, remove, code in (
+        ({name("current"): name("docs"), name("x"): NOBODY_KNOWS}, [], "collection_not_found"),
+        ({name("current"): name("previous")}, [], "collection_not_found"),
+        ({name("current"): name("docs"), name("new"): name("docs")}, [], "already_exists"),
+        ({name("current"): name("docs")}, [NOBODY_KNOWS], "not_found"),
+        ({name("current"): name("docs")}, [name("current")], "invalid_argument"),
+        ({name("current"): name("docs"), "Not A Name": name("docs")}, [], "invalid_argument"),
+        ({}, [name("current"), name("current")], "invalid_argument"),
+        ({}, ["not/a/name"], "invalid_argument"),
+        ({}, [], "empty_batch"),
+        ({f"a{i}": name("docs") for i in range(1001)}, [], "too_large"),
+    ):
+        assert world.code(admin.set_aliases, set=set_, remove=remove) == code
+        assert {alias: found for alias, found in targets().items() if alias in (*kept, "next")} == kept
+    assert world.code(admin.create_collection, name("current"), 3) == "already_exists"
+    assert world.code(world.tenant("acme").set_aliases, remove=[name("current")]) == "forbidden"
+
+
+def test_an_alias_of_a_hidden_collection_is_like_an_absent_name(world: World) -> None:
+    admin = world.admin
+    admin.create_tenant(world.name("globex"))
+    admin.create_collection(world.name("closed"), 3, tenants=[world.name("globex")])
+    admin.set_aliases(set={world.name("current"): world.name("closed")})
+    inside, outside = world.points("current", "globex"), world.points("current", "acme")
+    assert inside.upsert(["a"], [X]) == 1
+    for act, *args in ((outside.count,), (outside.search, X), (outside.upsert, ["a"], [X]), (outside.scroll,)):
+        assert world.code(act, *args) == "collection_not_found"
+    assert world.code(world.tenant("acme").get_collection, world.name("current")) == "collection_not_found"
+    assert "current" not in [alias["name"] for alias in world.plain(world.tenant("acme").aliases())]
+    assert "current" in [alias["name"] for alias in world.plain(world.tenant("globex").aliases())]
+
+
+def test_members(world: World, docs: Any) -> None:
+    admin, name = world.admin, world.name("docs")
+    world.points("docs", "globex").upsert(["x"], [Y])
+    members = world.plain(admin.members(name))
+    assert [(found["tenant"], found["points"], found["listed"]) for found in members] == [
+        ("acme", 3, False),
+        ("globex", 1, False),
+    ]
+    assert members[1]["bytes"] == 1 + 12
+    assert world.code(admin.update_collection, name, add_tenants=[world.name("acme")]) == "conflict"
+    assert world.code(admin.update_collection, name, remove_tenants=[world.name("acme")]) == "conflict"
+    admin.create_tenant(world.name("initech"))
+    admin.update_collection(name, tenants=[world.name("acme")])
+    changed = admin.update_collection(
+        name, add_tenants=[world.name("initech"), world.name("acme")], remove_tenants=[world.name("globex")]
+    )
+    assert world.plain(changed)["tenants"] == ["acme", "initech"]
+    assert [(found["tenant"], found["points"], found["listed"]) for found in world.plain(admin.members(name))] == [
+        ("acme", 3, True),
+        ("globex", 1, False),
+        ("initech", 0, True),
+    ]
+    assert world.code(world.points("docs", "globex").count) == "collection_not_found"
+    assert world.plain(admin.update_collection(name, remove_tenants=[world.name("initech")]))["tenants"] == ["acme"]
+    assert world.code(world.tenant("acme").members, name) == "forbidden"
+    assert world.code(admin.members, NOBODY_KNOWS) == "collection_not_found"
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "pointer"),
+    [
+        ({"embedding": {"model": "m"}}, "invalid_argument", "/embedding/version"),
+        ({"embedding": {"model": "", "version": ""}}, "invalid_argument", "/embedding/model"),
+        ({"embedding": {"model": "m", "version": "x" * 1025}}, "too_large", "/embedding/version"),
+        ({"embedding": {"model": "m", "version": "1", "size": "s"}}, "unknown_field", "/embedding/size"),
+        ({"embedding": "m"}, "invalid_argument", "/embedding"),
+        ({"metadata": {"Team": "x"}}, "invalid_argument", "/metadata/Team"),
+        ({"metadata": {"a/b": "x"}}, "invalid_argument", "/metadata/a~1b"),
+        ({"metadata": {"x" * 65: "x"}}, "invalid_argument", "/metadata/" + "x" * 65),
+        ({"metadata": {"team": "ü" * 513}}, "too_large", "/metadata/team"),
+        ({"metadata": {"team": 5}}, "invalid_argument", "/metadata"),
+        ({"metadata": {f"n{i}": "" for i in range(65)}}, "too_large", "/metadata"),
+        ({"tenants": [], "add_tenants": []}, "invalid_argument", "/add_tenants"),
+        ({"tenants": [], "remove_tenants": []}, "invalid_argument", "/remove_tenants"),
+        ({"add_tenants": ["no-such-thing"]}, "invalid_argument", "/add_tenants/0"),
+        ({"remove_tenants": ["*"]}, "invalid_argument", "/remove_tenants/0"),
+        ({"tenants": ["no-such-thing"]}, "invalid_argument", "/tenants/0"),
+    ],
+)
+def test_bad_changes_point_at_the_fault_and_change_nothing(
+    world: World, given: dict[str, Any], code: str, pointer: str
+) -> None:
+    name = world.name("docs")
+    before = world.plain(world.admin.create_collection(name, 3, embedding=MODEL, metadata={"team": "search"}))
+    with pytest.raises(VdbError) as caught:
+        world.admin.update_collection(name, **given)
+    assert (caught.value.code, [problem.pointer for problem in caught.value.problems]) == (code, [pointer])
+    assert world.plain(world.admin.get_collection(name)) == before
+
+
+def test_both_added_and_removed_is_refused(world: World) -> None:
+    name, acme = world.name("docs"), world.name("acme")
+    world.admin.create_tenant(acme)
+    world.admin.create_collection(name, 3, tenants=[acme])
+    assert world.code(world.admin.update_collection, name, add_tenants=[acme], remove_tenants=[acme]) == (
+        "invalid_argument"
+    )
