@@ -199,6 +199,14 @@ class IsolationMachine(RuleBasedStateMachine):
     def set_members(self, members: frozenset[str]) -> None:
         self.world.set_members(self.world.collections[2], members)
 
+    @rule(collection=collections)
+    def rename(self, collection: int) -> None:
+        self.world.rename(self.world.collections[collection])
+
+    @rule()
+    def swap_aliases(self) -> None:
+        self.world.swap_aliases()
+
     @rule(tenant=tenants)
     def replace_tenant(self, tenant: str) -> None:
         self.world.replace_tenant(tenant)

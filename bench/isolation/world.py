@@ -21,7 +21,7 @@ from bench.isolation.model import Matches, ModelCollection, ModelPoint, Place, V
 from vdb.config import Settings
 from vdb.engine.engine import Engine
 from vdb.engine.maintenance import purge_step
-from vdb.errors import Forbidden, NotOwner, PointNotFound, VdbError
+from vdb.errors import CollectionNotFound, Forbidden, NotOwner, PointNotFound, VdbError
 from vdb.protocol.operations import BY_NAME
 from vdb.types import Metric, Role, Sharing
 
@@ -49,6 +49,8 @@ class World:
         self.clock = clock
         self.collections = new_collections()
         self.n_operations: Counter[str] = Counter()
+        self._aliases: dict[str, str] = {}
+        self._n_named = 0
         self._settings = Settings(
             data_dir=folder,
             admin_key=ADMIN_KEY,
@@ -63,6 +65,7 @@ class World:
             self._make_tenant(tenant)
         for collection in self.collections:
             self._admin("create_collection", (), self._description(collection))
+            self._point_alias(f"{collection.name}-alias", collection)
         self._service_key = self._admin("create_key", (), {"role": "service"})["key"]
 
     def close(self) -> None:
@@ -147,6 +150,20 @@ class World:
         self._admin("update_collection", (collection.name,), {"tenants": sorted(members)})
         collection.members = set(members)
 
+    def rename(self, collection: ModelCollection) -> None:
+        """Give a collection its other name; nobody finds it under the old one."""
+        old = collection.name
+        collection.name = old.removesuffix("-2") if old.endswith("-2") else f"{old}-2"
+        self._admin("update_collection", (old,), {"name": collection.name})
+        self._aliases = {alias: collection.name if name == old else name for alias, name in self._aliases.items()}
+        self._expect_absent(old)
+
+    def swap_aliases(self) -> None:
+        """Let every alias lead to the collection of the next one, all at once."""
+        targets = list(self._aliases.values())
+        self._aliases = dict(zip(self._aliases, targets[1:] + targets[:1], strict=True))
+        self._admin("set_aliases", (), {"set": self._aliases})
+
     def replace_tenant(self, tenant: str) -> None:
         """Delete a tenant and make one of the same name, which must find nothing of the old one."""
         job = self._admin("delete_tenant", (tenant,), {})
@@ -195,7 +212,7 @@ class World:
         while True:
             page_body = {**body, "limit": SCROLL_PAGE, "with_vector": True, "cursor": cursor}
             self.n_operations["scroll"] += 1
-            page = self._call("scroll", (collection.name,), page_body, Role.READ, tenant)
+            page = self._call("scroll", (self._name(collection),), page_body, Role.READ, tenant)
             listed += page["points"]
             cursor = page["next_cursor"]
             if cursor is None:
@@ -263,7 +280,7 @@ class World:
         except VdbError as exc:
             refused = type(exc)
         try:
-            answer = self._call(operation, (collection.name,), body, role, tenant)
+            answer = self._call(operation, (self._name(collection),), body, role, tenant)
         except VdbError as exc:
             if type(exc) is not refused:
                 raise Mismatch(f"{operation}: refused with {exc!r}, the model says {refused}") from exc
@@ -289,6 +306,24 @@ class World:
         if role is Role.SERVICE:
             return self._engine.authenticate(self._service_key, tenant)
         return self._engine.authenticate(self._keys[role, tenant or ""], None)
+
+    def _name(self, collection: ModelCollection) -> str:
+        """The collection's name and its alias in turn: no operation may tell them apart."""
+        self._n_named += 1
+        if self._n_named % 2:
+            return collection.name
+        return next(alias for alias, name in self._aliases.items() if name == collection.name)
+
+    def _point_alias(self, alias: str, collection: ModelCollection) -> None:
+        self._aliases[alias] = collection.name
+        self._admin("set_aliases", (), {"set": {alias: collection.name}})
+
+    def _expect_absent(self, name: str) -> None:
+        try:
+            self._admin("get_collection", (name,), {})
+        except CollectionNotFound:
+            return
+        raise Mismatch(f"{name} is still a collection")
 
     def _admin(self, operation: str, path: tuple[str, ...], body: dict[str, Any]) -> dict[str, Any]:
         return self._call(operation, path, body, Role.ADMIN, None)
