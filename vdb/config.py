@@ -19,6 +19,9 @@ from vdb.layered import MAX_INTEGER, Rules, checked, flag_of, parsed, toml_of, v
 CONFIG_VARIABLE = "VDB_CONFIG"
 """Names the settings file where no option does."""
 
+CLIENT_VARIABLES = ("VDB_URL", "VDB_API_KEY")
+"""Which server a command asks, and with which key: no settings of a server."""
+
 _MAX_SECRET_FILE_BYTES = 4096
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
@@ -236,7 +239,7 @@ def _misspelt(source: Mapping[str, str]) -> list[str]:
     known = [f"VDB_{field.name.upper()}" for field in fields(Settings)]
     found = []
     for variable in sorted(source):
-        if variable.startswith("VDB_") and variable not in known and variable != CONFIG_VARIABLE:
+        if variable.startswith("VDB_") and variable not in (*known, CONFIG_VARIABLE, *CLIENT_VARIABLES):
             close = difflib.get_close_matches(variable, known, n=1, cutoff=0.85)
             found += [f"{variable} is no setting: {close[0]} is" for _ in close]
     return found
@@ -277,3 +280,20 @@ def _with_key_of_file(settings: Settings, origins: dict[str, str]) -> tuple[Sett
     is_open = bool(stat.S_IMODE(mode) & 0o077)
     warnings = [f"others than its owner may read admin_key_file {path}: chmod 600 it"] if is_open else []
     return replace(settings, admin_key=key), warnings
+
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """Which server a command asks, and with which key; empty where the environment does not say."""
+
+    url: str = ""
+    api_key: str = ""
+
+    @classmethod
+    def with_environment(cls, environment: Mapping[str, str] | None = None) -> "ClientSettings":
+        """`VDB_URL`, and `VDB_API_KEY` or else `VDB_ADMIN_KEY`."""
+        source = os.environ if environment is None else environment
+        return cls(source.get("VDB_URL", ""), source.get("VDB_API_KEY") or source.get("VDB_ADMIN_KEY", ""))

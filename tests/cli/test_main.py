@@ -17,7 +17,8 @@ from vdb import __version__, errors
 from vdb.cli import main
 from vdb.cli.commands import Commands
 from vdb.cli.exit_codes import ExitCode, exit_code_of
-from vdb.cli.output import Output, printable
+from vdb.cli.output import Output
+from vdb.cli.printable import printable
 
 
 def test_help_loads_nothing_heavy() -> None:

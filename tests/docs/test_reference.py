@@ -1,12 +1,13 @@
 """Routes, error codes, settings, limits, filter operators, commands: all stand in their document, defaults are true."""
 
+import re
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from tests.docs.pages import rows, text_of
-from vdb.config import CONFIG_VARIABLE, Limits, Settings
+from vdb.config import CLIENT_VARIABLES, CONFIG_VARIABLE, Limits, Settings
 from vdb.engine.filters import FIELD_TYPES, MAX_CONDITIONS, MAX_DEPTH, MAX_FIELD_CHARS, MAX_LIST, Op
 from vdb.errors import BY_CODE
 from vdb.protocol.operations import OPERATIONS
@@ -51,10 +52,9 @@ def test_no_setting_or_limit_is_made_up() -> None:
 
 
 def test_every_environment_variable_named_anywhere_exists() -> None:
-    known = {f"VDB_{field.name.upper()}" for field in fields(Settings)} | {CONFIG_VARIABLE}
+    known = {f"VDB_{field.name.upper()}" for field in fields(Settings)} | {CONFIG_VARIABLE, *CLIENT_VARIABLES}
     for page in ("README.md", "docs/http-api.md", "docs/tenancy.md", "docs/architecture.md"):
-        named = {word for word in text_of(page).replace("`", " ").replace("|", " ").split() if word.startswith("VDB_")}
-        assert {word.strip(",.;:()") for word in named} <= known, page
+        assert set(re.findall(r"VDB_[A-Z_]+", text_of(page))) <= known, page
 
 
 def test_every_route_and_error_code_stands() -> None:

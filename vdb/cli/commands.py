@@ -30,9 +30,12 @@ class Commands:
         parser.set_defaults(run=run)
         return parser
 
-    def group(self, name: str, summary: str) -> "Commands":
-        """A group of commands under one name."""
-        return Commands(self._parser(name, summary, f"{summary[0].upper()}{summary[1:]}.", ()))
+    def group(self, name: str, summary: str, *, short_for: str = "") -> "Commands":
+        """A group of commands under one name; `short_for` is the command that a word which names none stands for."""
+        parser = self._parser(name, summary, f"{summary[0].upper()}{summary[1:]}.", ())
+        if short_for:
+            parser.epilog = f"`vdb {name} …` is short for `vdb {name} {short_for} …`."
+        return Commands(parser)
 
     def _parser(self, name: str, summary: str, description: str, examples: Sequence[str]) -> argparse.ArgumentParser:
         epilog = "\n".join(["examples:", *(f"  {example}" for example in examples)]) if examples else None
@@ -47,7 +50,11 @@ class Commands:
         return parser
 
 
-def add_data_dir(parser: argparse.ArgumentParser, *, is_required: bool = False) -> None:
+def add_data_dir(
+    parser: argparse.ArgumentParser,
+    *,
+    is_required: bool = False,
+    text: str = "directory of all data (default: $VDB_DATA_DIR or ./data)",
+) -> None:
     """`--data-dir`, for commands on a directory."""
-    text = "directory of all data" if is_required else "directory of all data (default: $VDB_DATA_DIR or ./data)"
-    parser.add_argument("--data-dir", type=Path, metavar="PATH", required=is_required, help=text)
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", required=is_required, help=text)

@@ -1,9 +1,10 @@
-"""Exit codes of every command. Public and permanent: scripts rely on them."""
+"""Exit codes of every command, public and permanent: scripts rely on them; and the faults only a command has."""
 
 from enum import IntEnum
 
 from vdb.errors import (
     Forbidden,
+    InvalidArgument,
     MethodNotAllowed,
     NotFound,
     TransportError,
@@ -12,7 +13,7 @@ from vdb.errors import (
     VdbError,
 )
 
-__all__ = ["ExitCode", "exit_code_of"]
+__all__ = ["ExitCode", "WrongUsage", "exit_code_of"]
 
 
 class ExitCode(IntEnum):
@@ -33,8 +34,14 @@ class ExitCode(IntEnum):
     """Whoever read the output left before its end."""
 
 
+class WrongUsage(InvalidArgument):
+    """What was given to the command makes no sense, whatever a server would say to it."""
+
+
 def exit_code_of(error: VdbError) -> ExitCode:
     """The exit code of an error."""
+    if isinstance(error, WrongUsage):
+        return ExitCode.USAGE
     if isinstance(error, TransportError):
         return ExitCode.UNREACHABLE
     if isinstance(error, (Unauthenticated, Forbidden)):

@@ -1,25 +1,18 @@
 """What a command shows: text for people, or JSON for programs. The only file that writes to the terminal.
 
-Text from a server or a directory may hold anything, so control characters and marks that turn the direction of writing
-are shown as escapes: stored data cannot steer the operator's terminal.
+Text from a server or a directory may hold anything: `vdb.cli.printable` makes it safe, here and nowhere else for lines.
 """
 
 import json
 import os
-import re
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
+from vdb.cli.printable import UNSAFE, printable
 from vdb.errors import VdbError
 
-__all__ = ["Output", "printable"]
-
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
-
-
-def printable(text: str) -> str:
-    """`text` on one line, with everything that could steer a terminal as an escape such as `\\x1b`."""
-    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+__all__ = ["Output"]
 
 
 class Output:
@@ -40,20 +33,49 @@ class Output:
     def document(self, value: Any) -> None:
         """The answer for programs: one JSON document on one line. `value` is of dicts, lists and structs of msgspec."""
         if self.is_json:
-            import msgspec
+            from vdb.cli.table import json_text
 
-            text = msgspec.json.encode(value, enc_hook=str).decode("utf-8", "replace")
+            text = json_text(value)
             # What is unsafe stands within strings only, where JSON has an escape for it.
-            self._write(self._out, _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+            self._write(self._out, UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+
+    def record(self, item: Any) -> None:
+        """One struct: its fields for people, itself for programs."""
+        self.document(item)
+        if not self.is_json:
+            from vdb.cli.table import record
+
+            self.lines(record(item))
+
+    def listing(self, name: str, items: Sequence[Any], columns: Sequence[str], **more: Any) -> None:
+        """Structs of one kind, as a table for people; for programs all of them under `name`, as the API says it.
+
+        `more` is what a program is told besides.
+        """
+        self.document({**more, name: list(items)})
+        if not self.is_json:
+            from vdb.cli.table import table
+
+            self.lines(table(items, columns, self._width()) if items else [f"no {name}"])
 
     def announce(self, text: str) -> None:
         """A line that is seen at once, whoever reads."""
         self._write(self._out, text)
         self._out.flush()
 
+    def ask(self, question: str) -> None:
+        """A question on standard error, which the person at the terminal answers on the same line."""
+        self._err.write(printable(question))
+        self._err.flush()
+
+    def note(self, text: str) -> None:
+        """A line on standard error."""
+        self._write(self._err, f"vdb: {printable(text)}")
+        self._err.flush()
+
     def error(self, error: VdbError) -> None:
         """One line on standard error; with JSON the problem as a document there too."""
-        self._write(self._err, f"vdb: {printable(str(error))}")
+        self.note(error.detail)
         if self.is_json:
             faults = [{"pointer": fault.pointer, "detail": fault.detail} for fault in error.problems]
             self._write(self._err, json.dumps({"code": error.code, "detail": error.detail, "errors": faults}))
@@ -65,6 +87,10 @@ class Output:
         """Let the interpreter's last flush go nowhere: nobody reads any more."""
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), self._out.fileno())
+
+    def _width(self) -> int | None:
+        """Columns of the terminal; None where there is none."""
+        return shutil.get_terminal_size().columns if self._out.isatty() else None
 
     def _write(self, stream: TextIO, text: str) -> None:
         encoding = stream.encoding or "utf-8"

@@ -4,12 +4,12 @@ import argparse
 from collections.abc import Sequence
 
 from vdb import __version__
-from vdb.cli import backup, check, compact, restore, serve
+from vdb.cli import backup, check, collections, compact, completion, jobs, keys, restore, search, serve, stats, tenants
 from vdb.cli.commands import Commands
 
 __all__ = ["MODULES", "build", "parse"]
 
-MODULES = (serve, check, backup, restore, compact)
+MODULES = (serve, collections, tenants, keys, search, stats, jobs, check, backup, restore, compact, completion)
 """In the order of `vdb --help`."""
 
 
@@ -25,4 +25,11 @@ def build() -> argparse.ArgumentParser:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options given; raises SystemExit for wrong usage (2) and for `--help` (0)."""
-    return build().parse_args(arguments)
+    return build().parse_args(_spelt_out(arguments))
+
+
+def _spelt_out(arguments: Sequence[str]) -> list[str]:
+    """`vdb backup NAME` is short for `vdb backup create NAME`."""
+    if arguments[:1] == ["backup"] and (len(arguments) < 2 or arguments[1] not in (*backup.COMMANDS, "-h", "--help")):
+        return ["backup", "create", *arguments[1:]]
+    return list(arguments)

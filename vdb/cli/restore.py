@@ -16,8 +16,8 @@ def add(commands: Commands) -> None:
         "make a new data directory from a backup",
         examples=("vdb restore --from backups/before-upgrade --data-dir data-restored",),
     )
-    parser.add_argument("--from", dest="backup", type=Path, required=True, metavar="PATH", help="folder of the backup")
-    add_data_dir(parser, is_required=True)
+    parser.add_argument("--from", dest="backup", type=Path, required=True, metavar="DIR", help="folder of the backup")
+    add_data_dir(parser, is_required=True, text="directory to make: absent or empty")
 
 
 def _restore(given: argparse.Namespace, output: Output) -> int:

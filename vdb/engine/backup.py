@@ -52,7 +52,7 @@ def create_backup(services: Services, caller: Caller, path: tuple[str, ...], req
     with _folder(services).draft(request.name) as draft, _instant(services) as instant:
         held = _copy(services, draft, instant)
         manifest = draft.finish(started_at_ms, epoch_ms(), instant.pause_ms, held)
-    return _answer(request.name, manifest)
+    return answer_of(request.name, manifest)
 
 
 def list_backups(services: Services, caller: Caller, path: tuple[str, ...], request: ListPage) -> answers.Backups:
@@ -61,11 +61,11 @@ def list_backups(services: Services, caller: Caller, path: tuple[str, ...], requ
     folder = _folder(services)
     names = (name for name in folder.names() if name > after)
     page, cursor = page_of(names, request, services.settings.limits, str)
-    return answers.Backups(backups=[_answer(name, folder.manifest(name)) for name in page], next_cursor=cursor)
+    return answers.Backups(backups=[answer_of(name, folder.manifest(name)) for name in page], next_cursor=cursor)
 
 
 def get_backup(services: Services, caller: Caller, path: tuple[str, ...], request: object) -> answers.Backup:
-    return _answer(path[0], _folder(services).manifest(path[0]))
+    return answer_of(path[0], _folder(services).manifest(path[0]))
 
 
 def delete_backup(services: Services, caller: Caller, path: tuple[str, ...], request: object) -> answers.Done:
@@ -153,7 +153,8 @@ def _copy(services: Services, draft: Draft, instant: Instant) -> list[Collection
     return held
 
 
-def _answer(name: str, manifest: Manifest) -> answers.Backup:
+def answer_of(name: str, manifest: Manifest) -> answers.Backup:
+    """What a manifest says, in the shape of answers."""
     return answers.Backup(
         name=name,
         bytes=manifest.n_bytes,

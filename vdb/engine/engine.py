@@ -123,8 +123,11 @@ class Engine:
         self._maintenance = Maintenance(self.services)
 
     @classmethod
-    def open(cls, settings: Settings) -> "Engine":
-        """Lock and open the data directory; raises DirectoryLocked, FormatTooNew, CorruptData, StorageFailure."""
+    def open(cls, settings: Settings, *, is_serving: bool = True) -> "Engine":
+        """Lock and open the data directory; raises DirectoryLocked, FormatTooNew, CorruptData, StorageFailure.
+
+        An engine that is not serving makes no first key and runs nothing in the background.
+        """
         directory = DataDirectory(settings.data_dir)
         try:
             engine = cls(settings, directory)
@@ -132,7 +135,8 @@ class Engine:
             directory.close()
             raise
         try:
-            engine._start()
+            if is_serving:
+                engine._start()
         except BaseException:
             engine.close()
             raise
