@@ -1,0 +1,16 @@
+"""Import and export of files, over HTTP or in process: readers, writers, resumable transfers.
+
+rows, fields           columns of a chunk; which field of a file is which part of a point
+jsonl, numpy_files     readers of the formats; `matrix` is what npy, npz and HDF5 share
+hdf5, parquet
+source                 from a path to a reader
+send, importer         chunks in flight, rows put aside, positions acknowledged in order
+state, rejects         the files beside a source
+progress               the line that says how far it is
+"""
+
+from vdb.transfer.fields import Fields
+from vdb.transfer.importer import ImportOptions, ImportReport, import_file
+from vdb.transfer.progress import Progress
+
+__all__ = ["Fields", "ImportOptions", "ImportReport", "Progress", "import_file"]
