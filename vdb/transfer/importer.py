@@ -174,11 +174,8 @@ class _Import:
             self._save()
 
     def _acknowledge_finished(self) -> None:
-        """After an error: chunks at the front that are written count, the rest is done again by the next run."""
-        while self._pending:
-            future = self._pending[0][2]
-            if future.cancel() or future.exception() is not None:
-                return
+        """After an error: what is in flight comes to its end, and counts up to the first chunk that failed."""
+        while self._pending and self._pending[0][2].exception() is None:
             self._acknowledge()
 
     def _save(self) -> None:

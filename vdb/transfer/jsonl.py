@@ -255,7 +255,9 @@ def _point(line: bytes, fields: Fields, number: int) -> _Point:
         point_id = f"{fields.id_prefix}{number}"
     else:
         point_id = id_of(given.get(fields.id or "id"))
-    vector = _vector(members.get(fields.vector or "vector"))
+    if (fields.vector or "vector") not in members:
+        raise BadValue(f"no {fields.vector or 'vector'} (null says that a point has none)")
+    vector = _vector(members[fields.vector or "vector"])
     expires_at = moment_of(given.get(fields.expires_at or "expires_at"))
     shared_with = grantees_of(given.get(fields.shared_with or "shared_with"))
     return _Point(point_id, vector, _payload(given, fields), expires_at, shared_with)
@@ -305,14 +307,13 @@ def _payload(values: dict[str, Any], fields: Fields) -> dict[str, Any] | None:
     return {name: value for name, value in values.items() if name not in own} or None
 
 
-def _vector(raw: msgspec.Raw | None) -> Any:
-    """A list of numbers, or an array; None for null or nothing."""
-    if raw is None or bytes(raw) == b"null":
-        return None
+def _vector(raw: msgspec.Raw) -> Any:
+    """A list of numbers, or an array; None for null."""
+    text = bytes(raw)
     try:
-        if bytes(raw[:1]) == b'"':
-            return from_base64(msgspec.json.decode(raw, type=str))
-        return _NUMBERS.decode(raw)
+        if text == b"null":
+            return None
+        return from_base64(msgspec.json.decode(text, type=str)) if text[:1] == b'"' else _NUMBERS.decode(text)
     except (msgspec.MsgspecError, ValueError, binascii.Error, RecursionError) as exc:
         raise BadValue("the vector is neither a list of numbers nor base64 of float32") from exc
 

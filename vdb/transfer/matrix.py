@@ -53,10 +53,10 @@ class MatrixSource:
         path: Path,
         fields: Fields,
         open_columns: Callable[[], Columns],
-        close: Callable[[], object],
+        close: Callable[[], None],
         metric: str | None = None,
     ) -> None:
-        self._path, self._fields, self._open, self.close = path, fields, open_columns, close
+        self._path, self._fields, self._open, self._close = path, fields, open_columns, close
         self.metric = metric
         columns = open_columns()
         check_vectors(path, columns.vectors)
@@ -67,6 +67,9 @@ class MatrixSource:
             column: Column | None = getattr(columns, name)
             if column is not None and column.shape != (self.n_rows,):
                 raise damaged(path, f"{name} has shape {column.shape}, but there are {self.n_rows} vectors")
+
+    def close(self) -> None:
+        self._close()
 
     def dimension(self) -> int | None:
         return self.fixed_dimension

@@ -6,6 +6,7 @@ in `<name>_ends` (int64): what `vdb export` writes, because strings of equal wid
 """
 
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ _MAX_HEAD_CHARS = 10_000
 _STEP_BYTES = 1 << 20
 _FOREIGN = (
     OSError, EOFError, ValueError, SyntaxError, TypeError, OverflowError, RecursionError, MemoryError,
-    NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error,
+    NotImplementedError, RuntimeError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 

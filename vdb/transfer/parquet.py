@@ -195,7 +195,7 @@ class ParquetSource:
 
 
 def _check_vector(path: Path, name: str, kind: Any) -> None:
-    import pyarrow.types as types
+    types = library("pyarrow.types")
 
     is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
     if not is_list or not (types.is_floating(kind.value_type) or types.is_integer(kind.value_type)):
@@ -206,7 +206,7 @@ def _check_vector(path: Path, name: str, kind: Any) -> None:
 
 def _check_payload(path: Path, name: str, kind: Any) -> None:
     """Refuse a column that JSON cannot show."""
-    import pyarrow.types as types
+    types = library("pyarrow.types")
 
     if types.is_dictionary(kind) or types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         _check_payload(path, name, kind.value_type)
