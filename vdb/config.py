@@ -63,6 +63,10 @@ class Settings:
     """Directory of all data; made where missing."""
     backup_dir: str = ""
     """Folder of the backups, outside of the data directory; empty: backups over REST are refused."""
+    backup_interval_s: float = 0.0
+    """Time between scheduled backups, 60 and more, counted in UTC; 0: none are made."""
+    backup_keep: int = 7
+    """How many scheduled backups are kept; older ones are removed once a newer one is whole."""
     host: str = "127.0.0.1"
     """Address to listen on; binding elsewhere needs an admin key to exist or `VDB_ADMIN_KEY`."""
     port: int = 8080

@@ -27,6 +27,9 @@ from vdb.storage.env import Environment, Transaction, free_disk_bytes
 from vdb.storage.keyspace import Space
 from vdb.types import Caller
 
+SCHEDULED_PREFIX = "auto-"
+"""Begins the names of scheduled backups, which retention removes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -48,33 +51,40 @@ class Instant:
 
 def create_backup(services: Services, caller: Caller, path: tuple[str, ...], request: CreateBackup) -> answers.Backup:
     """Make a backup and answer when it is on disk; raises InvalidArgument, AlreadyExists, Conflict, DiskFull."""
+    if request.name.startswith(SCHEDULED_PREFIX):
+        raise InvalidArgument.at("/name", f"names that begin with {SCHEDULED_PREFIX} are the schedule's")
+    return answer_of(request.name, make_backup(services, request.name))
+
+
+def make_backup(services: Services, name: str) -> Manifest:
+    """Make a backup, whoever asked for it; raises what `create_backup` raises."""
     started_at_ms = epoch_ms()
-    with _folder(services).draft(request.name) as draft, _instant(services) as instant:
+    with backup_folder(services).draft(name) as draft, _instant(services) as instant:
         held = _copy(services, draft, instant)
-        manifest = draft.finish(started_at_ms, epoch_ms(), instant.pause_ms, held)
-    return answer_of(request.name, manifest)
+        return draft.finish(started_at_ms, epoch_ms(), instant.pause_ms, held)
 
 
 def list_backups(services: Services, caller: Caller, path: tuple[str, ...], request: ListPage) -> answers.Backups:
     """The finished backups, by name."""
     after = name_after(request)
-    folder = _folder(services)
+    folder = backup_folder(services)
     names = (name for name in folder.names() if name > after)
     page, cursor = page_of(names, request, services.settings.limits, str)
     return answers.Backups(backups=[answer_of(name, folder.manifest(name)) for name in page], next_cursor=cursor)
 
 
 def get_backup(services: Services, caller: Caller, path: tuple[str, ...], request: object) -> answers.Backup:
-    return answer_of(path[0], _folder(services).manifest(path[0]))
+    return answer_of(path[0], backup_folder(services).manifest(path[0]))
 
 
 def delete_backup(services: Services, caller: Caller, path: tuple[str, ...], request: object) -> answers.Done:
     """Remove a backup's files."""
-    _folder(services).delete(path[0])
+    backup_folder(services).delete(path[0])
     return answers.Done()
 
 
-def _folder(services: Services) -> BackupFolder:
+def backup_folder(services: Services) -> BackupFolder:
+    """The folder of the settings; raises InvalidArgument where backups are off."""
     if not services.settings.backup_dir:
         raise InvalidArgument("backups are off: the server has no backup_dir (VDB_BACKUP_DIR)")
     root = Path(services.settings.backup_dir).absolute()

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 import vdb.kernels as kernels
 from vdb.config import Settings
 from vdb.engine import aliases, backup, collections, edit, jobs, keys, members, read, tenants, usage
+from vdb.engine.backup_schedule import BackupSchedule
 from vdb.engine.catalog import Catalog
 from vdb.engine.commit import QueueCaps
 from vdb.engine.delete import delete_points
@@ -121,6 +122,7 @@ class Engine:
         self.first_admin_key: str | None = None
         self._jobs = jobs.JobRunner(self.services)
         self._maintenance = Maintenance(self.services)
+        self._backups = BackupSchedule(self.services)
 
     @classmethod
     def open(cls, settings: Settings, *, is_serving: bool = True) -> "Engine":
@@ -147,6 +149,7 @@ class Engine:
         tenants.track_all_quotas(self.services)
         self._jobs.start()
         self._maintenance.start()
+        self._backups.start()
         if self.settings.compile_kernels:
             kernels.warm()
 
@@ -155,6 +158,7 @@ class Engine:
         if self.is_closed:
             return
         self.is_closed = True
+        self._backups.stop()
         self._maintenance.stop()
         self._jobs.stop()
         self._background.shutdown()
@@ -256,7 +260,7 @@ class Engine:
 
     def metrics(self) -> list[Sample]:
         """Figures for /metrics."""
-        return metrics(self.services, self._maintenance.n_purged)
+        return metrics(self.services, self._maintenance.n_purged, self._backups)
 
 
 def _n_points(request: Request) -> int:

@@ -3,6 +3,7 @@
 from importlib.metadata import PackageNotFoundError, version
 
 import vdb.kernels as kernels
+from vdb.engine.backup_schedule import BackupSchedule
 from vdb.engine.services import Services
 
 Sample = tuple[str, str, str, list[tuple[dict[str, str], float]]]
@@ -22,7 +23,7 @@ def release() -> str:
         return "unknown"
 
 
-def metrics(services: Services, n_purged: int) -> list[Sample]:
+def metrics(services: Services, n_purged: int, backups: BackupSchedule) -> list[Sample]:
     """Gauges and counters of the open collections and of the whole server."""
     shown = services.catalog.names  # the names of now: an open shard knows the one it was opened with
     named = [(shard, shown.by_id(shard.collection.id)) for shard in services.shards.open_shards()]
@@ -39,6 +40,10 @@ def metrics(services: Services, n_purged: int) -> list[Sample]:
         ("vdb_evictions_total", "counter", "Readings dropped to stay under memory_bytes.",
          [({}, services.memory.n_evictions)]),
         ("vdb_purged_points_total", "counter", "Expired points removed from disk.", [({}, n_purged)]),
+        ("vdb_scheduled_backups_total", "counter", "Scheduled backups made.", [({}, backups.n_made)]),
+        ("vdb_scheduled_backup_failures_total", "counter", "Scheduled backups that failed.", [({}, backups.n_failed)]),
+        ("vdb_last_scheduled_backup_timestamp_seconds", "gauge", "When the newest scheduled backup was begun; 0: none.",
+         [({}, (backups.last_ms or 0) / 1000)]),
         ("vdb_sequence", "gauge", "Sequence of the last write.",
          per_collection([shard.readings.published_sequence for shard in shards])),
         ("vdb_resident_readings", "gauge", "Tenants whose vectors are in RAM.",
