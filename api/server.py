@@ -8,6 +8,7 @@ The URL, the first admin key and a curl line are announced once; the log goes to
 
 import asyncio
 import contextlib
+import ctypes
 import functools
 import ipaddress
 import logging
@@ -38,6 +39,7 @@ _SWITCH_S = (
     0.0005  # a scan of the store gives way to the event loop this soon; the usual 5 ms are a request's whole time
 )
 _KEEP_ALIVE_S = 75
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 Announce = Callable[[str], None]
 
@@ -60,6 +62,7 @@ def serve(settings: Settings, announce: Announce, warnings: Sequence[str] = ()) 
     for warning in warnings:
         _log.warning(warning)
     _raise_descriptor_limit()
+    _map_large_blocks()
     sys.setswitchinterval(_SWITCH_S)
     _check_exposure(settings)
     certificate = Certificate(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
@@ -198,6 +201,19 @@ def _check_known_key(settings: Settings, engine: Engine, announce: Announce) -> 
 def _warn_of_clear_text(settings: Settings) -> None:
     if not (_is_loopback(settings.host) or settings.tls_cert or settings.trusted_proxies):
         _log.warning("keys and data travel in the clear: give tls_cert and tls_key, or name trusted_proxies")
+
+
+def _map_large_blocks() -> None:
+    """Have glibc map every block of 2 MiB anew instead of clearing a used one; does nothing on other C libraries.
+
+    LMDB takes such a block per open environment and touches little of it. glibc stops mapping them after the first is
+    freed: a used block is cleared, which made it 1.9 MB of memory per open collection instead of 0.04. A threshold that
+    is set no longer adapts, nor does the one for giving memory back.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 2 << 20)
+        mallopt(_M_TRIM_THRESHOLD, 64 << 20)
 
 
 def _raise_descriptor_limit() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import secrets
 import signal
 import subprocess
@@ -27,11 +28,14 @@ class Server:
     Use it in a `with`, or call `start` and `stop`. The data directory survives a `stop`, the port does not.
     """
 
-    def __init__(self, folder: Path, **settings: object) -> None:
+    def __init__(self, folder: Path, n_descriptors: int | None = None, **settings: object) -> None:
+        """`n_descriptors`: the limit of open files, soft and hard; None: the machine's own."""
+        self._n_descriptors = n_descriptors
         self.data_dir = folder / "data"
         self.log = folder / "server.log"
         self.admin_key = secrets.token_urlsafe(24)
         self.port = 0
+        self.ready_s = 0.0
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -54,7 +58,12 @@ class Server:
         began, log_start = time.perf_counter(), self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "vdb.cli", "serve"], cwd=ROOT, env=environment, stdout=log, stderr=log
+                [sys.executable, "-m", "vdb.cli", "serve"],
+                cwd=ROOT,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                preexec_fn=self._limit_descriptors,
             )
         try:
             self.port = self._announced_port(log_start)
@@ -62,7 +71,13 @@ class Server:
         except BaseException:
             self.stop()
             raise
-        return time.perf_counter() - began
+        self.ready_s = time.perf_counter() - began
+        return self.ready_s
+
+    def _limit_descriptors(self) -> None:
+        """In the new process, before it is the server."""
+        if self._n_descriptors is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self._n_descriptors, self._n_descriptors))
 
     def await_kernels(self) -> None:
         """Wait until the compiled kernels answer, or will not: then the figures are those of the NumPy twins."""
