@@ -173,7 +173,7 @@ def _upsert(body: bytes) -> requests.Upsert:
         request = _decode_upsert(body)
     except _REFUSED as exc:
         raise _refusal(body, exc) from exc
-    n_keys = 1 if request.owner is UNSET else 2
+    n_keys = 1 + (request.owner is not UNSET) + (request.ack is not UNSET)
     payloads: list[bytes] = []
     for position, point in enumerate(request.points):
         n_keys += 1 + (point.vector is not None) + (point.expires_at is not None)

@@ -173,6 +173,8 @@ RULES = Rules(
         "n_writers": (1, 256),
         "n_readers": (1, 256),
         "purge_interval_s": (0.01, 1e9),
+        "backup_interval_s": (0.0, 1e9),
+        "backup_keep": _ONE_OR_MORE,
     },
     choices={"log_level": ("debug", "info", "warning", "error")},
     secrets=("admin_key",),

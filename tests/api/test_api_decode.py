@@ -88,6 +88,12 @@ def test_broken_bodies_are_refused_on_every_route(name: str) -> None:
     assert (unknown.code, pointers(unknown)) == ("unknown_field", ["/a~1b"])
 
 
+def test_a_field_of_the_request_itself_may_not_stand_twice() -> None:
+    for field in (b'"ack":"queued"', b'"owner":"acme"'):
+        body = b'{"points":[{"id":"a"}],' + field + b"," + field + b"}"
+        assert refusal("upsert", body).code == "duplicate_key"
+
+
 @pytest.mark.parametrize(("name", "body", "pointer"), INTEGERS)
 def test_integers_beyond_64_bits_are_refused(name: str, body: object, pointer: str) -> None:
     error = refusal(name, json.dumps(body).encode())
@@ -211,6 +217,7 @@ def test_a_binary_upsert_carries_columns() -> None:
     [
         (b'{"ids":["a"],"ids":["b"]}', "duplicate_key"),
         (b'{"ids":["a"],"payloads":[{"a":1}],"payloads":[{"a":1}]}', "duplicate_key"),
+        (b'{"ids":["a"],"ack":"queued","ack":"queued"}', "duplicate_key"),
         (b'{"ids":["a"],"zz":1}', "unknown_field"),
         (b'{"ids":["a"],"if_version":[9223372036854775808]}', "integer_out_of_range"),
         (b'{"ids":["a"]', "invalid_json"),

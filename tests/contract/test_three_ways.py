@@ -161,6 +161,15 @@ def test_upsert_replaces(world: World, docs: Any) -> None:
     assert docs.count() == 3
 
 
+def test_a_write_that_is_not_awaited(world: World, docs: Any) -> None:
+    assert docs.upsert(["d"], [X], ack="queued") == 0
+    docs.upsert(["e"], [X])  # of the same client, so behind it
+    assert docs.count() == 5
+    assert world.code(docs.upsert, ["f"], [X], ack="soon") == "invalid_argument"
+    assert world.code(docs.upsert, ["f"], [X], ack="queued", if_absent=True) == "invalid_argument"
+    assert docs.count() == 5
+
+
 def test_conditional_writes(world: World, docs: Any) -> None:
     assert world.code(docs.upsert, ["a"], [X], if_absent=True) == "version_conflict"
     assert world.code(docs.upsert, ["a"], [X], if_version=10**6) == "version_conflict"

@@ -150,14 +150,17 @@ class RawCollection:
     def _ask(self, name: str, **fields: Any) -> Any:
         return self._client.ask(name, (self._name,), fields)
 
-    def upsert(self, ids: Any, vectors: Any = None, payloads: Any = None, owner: Any = None, **columns: Any) -> Any:
+    def upsert(
+        self, ids: Any, vectors: Any = None, payloads: Any = None, owner: Any = None, ack: Any = None, **columns: Any
+    ) -> Any:
         points = []
         for i, point_id in enumerate(ids):
             point = {"id": point_id, "vector": None if vectors is None else vectors[i]}
             point["payload"] = None if payloads is None else payloads[i]
             point |= columns
             points.append({name: value for name, value in point.items() if value is not None})
-        return self._ask("upsert", points=points, owner=owner)["sequence"]
+        answer = self._ask("upsert", points=points, owner=owner, ack=ack)
+        return 0 if answer == {"queued": True} else answer["sequence"]
 
     def search(self, vector: Any, limit: Any = 10, **given: Any) -> Any:
         several = np.ndim(vector) == 2

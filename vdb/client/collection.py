@@ -84,6 +84,7 @@ class Collection:
         if_version: int | Sequence[int | None] | None = None,
         if_absent: bool | Sequence[bool | None] | None = None,
         owner: str | None = None,
+        ack: str = "durable",
         chunk_size: int = 1000,
         progress: bool = False,
     ) -> int:
@@ -91,11 +92,12 @@ class Collection:
 
         `vectors` is (n, d), None, or a list with None for points without one. Columns take one value for all points or
         one per point. Each chunk of `chunk_size` points is all or none; the upload as a whole is not. Conditional
-        writes (`if_version`, `if_absent`) are never sent twice. `progress` shows a bar if tqdm is installed.
+        writes (`if_version`, `if_absent`) are never sent twice. `progress` shows a bar if tqdm is installed. `ack`
+        "queued" does not wait for the commit and returns 0: a crash of the server may lose what it answered.
         """
         conditions = {"if_version": if_version, "if_absent": if_absent}
         upload = Upload(
-            self._name, ids, vectors, payloads, owner, expires_at=expires_at, shared_with=shared_with, **conditions
+            self._name, ids, vectors, payloads, owner, ack, expires_at=expires_at, shared_with=shared_with, **conditions
         )
         sequence = 0
         with progress_bar(upload.n_points, progress) as bar:

@@ -18,6 +18,7 @@ from vdb.client.point_calls import for_each, listed, or_unset, sequence_of
 from vdb.client.retry import Repeat
 from vdb.client.wire import Call, call, encode
 from vdb.errors import InvalidArgument, Problem, VdbError
+from vdb.protocol import answers
 
 MAX_CHUNK_BYTES = 16 << 20
 """Estimated body size at which a chunk ends: a quarter of the server's usual cap, so that no body meets it."""
@@ -46,10 +47,11 @@ class Upload:
         vectors: ArrayLike | Sequence[Any] | None,
         payloads: Sequence[Mapping[str, Any] | None] | None,
         owner: str | None,
+        ack: str = "durable",
         **columns: Any,
     ) -> None:
         """`columns`: expires_at, shared_with, if_version, if_absent; each None, one value for all, or one per id."""
-        self._collection, self._owner = collection, owner
+        self._collection, self._owner, self._ack = collection, owner, ack
         self._ids = listed(ids, "/ids")
         self._vectors, self._has_vector = to_points(vectors, len(self._ids))
         n = len(self._ids)
@@ -100,8 +102,16 @@ class Upload:
         head["ids"] = self._ids[start:stop]
         head["owner"] = or_unset(self._owner)
         head["has_vector"] = UNSET if self._has_vector is None else self._has_vector[start:stop]
-        finish = sequence_of
-        return call("upsert", (self._collection,), head, vectors=vectors, finish=finish, repeat=self._repeat)
+        path, options = (self._collection,), dict[str, Any](vectors=vectors, repeat=self._repeat)
+        if self._ack == "durable":
+            return call("upsert", path, head, answer=answers.Written, finish=sequence_of, **options)
+        head["ack"] = self._ack
+        return call("upsert", path, head, answer=answers.Queued, finish=_no_sequence, **options)
+
+
+def _no_sequence(found: answers.Queued) -> int:
+    """What reads take for "wait for nothing": a queued write has no sequence yet."""
+    return 0
 
 
 def in_upload(exc: VdbError, start: int) -> VdbError:

@@ -40,6 +40,8 @@ def metrics(services: Services, n_purged: int, backups: BackupSchedule) -> list[
         ("vdb_evictions_total", "counter", "Readings dropped to stay under memory_bytes.",
          [({}, services.memory.n_evictions)]),
         ("vdb_purged_points_total", "counter", "Expired points removed from disk.", [({}, n_purged)]),
+        ("vdb_queued_writes_refused_total", "counter", "Writes with ack queued that were refused at their commit.",
+         [({}, services.n_queued_refused)]),
         ("vdb_scheduled_backups_total", "counter", "Scheduled backups made.", [({}, backups.n_made)]),
         ("vdb_scheduled_backup_failures_total", "counter", "Scheduled backups that failed.", [({}, backups.n_failed)]),
         ("vdb_last_scheduled_backup_timestamp_seconds", "gauge", "When the newest scheduled backup was begun; 0: none.",

@@ -42,6 +42,7 @@ class Services:
     secret: bytes
     last_used_ms: dict[str, int] = field(default_factory=dict)
     last_finished_job: int = 0
+    n_queued_refused: int = 0
     usage: UsageCounts = field(default_factory=UsageCounts)
 
     def usable(self, caller: Caller, name: str) -> CollectionDocument:

@@ -1,5 +1,6 @@
 """Insert or replace points: checked first, then queued; all points of a request are written in one commit, or none."""
 
+import logging
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,8 @@ from vdb.engine.readings import Change
 from vdb.engine.services import Services
 from vdb.engine.shard import ShardGroup, epoch_ms
 from vdb.engine.tenants import ensure_tenant
-from vdb.errors import Problem, VersionConflict
-from vdb.protocol.answers import Written
+from vdb.errors import InternalError, InvalidArgument, Problem, VdbError, VersionConflict
+from vdb.protocol.answers import Queued, Written
 from vdb.protocol.columns import UpsertHead
 from vdb.protocol.requests import Upsert
 from vdb.storage.catalog import CollectionDocument
@@ -24,6 +25,8 @@ from vdb.storage.points import find_pids, insert_plain, put_point, read_record, 
 from vdb.tenancy.access import check_sharing
 from vdb.types import Caller
 
+logger = logging.getLogger(__name__)
+
 
 def upsert(
     services: Services,
@@ -31,8 +34,11 @@ def upsert(
     path: tuple[str, ...],
     request: Upsert | UpsertHead,
     vectors: NDArray[np.float32] | None,
-) -> "Future[Written]":
-    """Queue an upsert; resolves with the write's sequence once it is durable and visible."""
+) -> "Future[Written] | Queued":
+    """Queue an upsert; resolves with the write's sequence once it is durable and visible.
+
+    With `ack` queued the answer is there at once; whether the write was made nobody is told, but the metrics and log.
+    """
     collection = services.usable(caller, path[0])
     limits = services.settings.limits
     if isinstance(request, Upsert):
@@ -40,6 +46,9 @@ def upsert(
     else:
         block = vectors if vectors is not None else np.empty(0, np.float32)
         batch = batch_of_columns(request, block, collection, limits)
+    is_awaited = request.ack != "queued"
+    if not is_awaited and batch.conditions is not None:
+        raise InvalidArgument.at("/ack", "a write with if_version or if_absent must be awaited")
     check_own(services, caller, collection, request.owner, batch.ids)
     grants = _grants(services, caller, collection, batch)
     owner = ensure_tenant(services, caller)  # last: a refused write makes no tenant
@@ -47,7 +56,21 @@ def upsert(
     write = _Write(services, owner, batch, grants)
     n_granted = sum(map(len, filter(None, grants or ())))
     future: Future[Written] = services.shards.submit(shard, write.apply, batch.n_bytes + GRANT_BYTES * n_granted)
-    return future
+    if is_awaited:
+        return future
+    future.add_done_callback(lambda settled: _note_refusal(services, collection, settled))
+    return Queued()
+
+
+def _note_refusal(services: Services, collection: CollectionDocument, settled: "Future[Written]") -> None:
+    """A queued write that was not made: nobody waits for its error."""
+    error = settled.exception()
+    if error is None:
+        return
+    services.n_queued_refused += 1
+    code = error.code if isinstance(error, VdbError) else InternalError.code
+    fields = {"collection": collection.name, "code": code}
+    logger.warning("a queued write was refused at its commit", extra={"fields": fields})
 
 
 def _grants(

@@ -74,6 +74,12 @@ class Written(Answer):
     sequence: int
 
 
+class Queued(Struct, kw_only=True):
+    """A write waits for its commit: neither durable nor visible, and without a sequence."""
+
+    queued: bool = True
+
+
 class Deleted(Answer):
     sequence: int
     deleted: int

@@ -6,14 +6,14 @@
     vectors        float32 little-endian, C order, shape (n, dimension) with n from the head
 
 Upsert head: columns `ids`, and optionally `payloads`, `expires_at`, `shared_with`, `if_version`, `if_absent` (each a
-list as long as `ids`, null where not given), `has_vector` (list of booleans; absent means all), `owner`.
+list as long as `ids`, null where not given), `has_vector` (list of booleans; absent means all), `owner`, `ack`.
 The vectors block holds one row per point that has a vector. Search head: the fields of a JSON search without
 `vector` and `vectors`, and `n_queries` (absent: one query, answered with `hits`; given: `results`).
 """
 
 import struct
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -39,6 +39,7 @@ class UpsertHead(Request):
     if_absent: list[bool | None] | UnsetType = UNSET
     has_vector: list[bool] | UnsetType = UNSET
     owner: str | UnsetType = UNSET
+    ack: Literal["durable", "queued"] | UnsetType = UNSET
 
 
 class SearchHead(SearchOptions):

@@ -73,7 +73,15 @@ OPERATIONS: tuple[Operation, ...] = (
         "admin",
         "Set and remove aliases, all in one commit",
     ),
-    Operation("upsert", "POST", f"{_C}/points", requests.Upsert, answers.Written, "write", "Insert or replace points"),
+    Operation(
+        "upsert",
+        "POST",
+        f"{_C}/points",
+        requests.Upsert,
+        answers.Written | answers.Queued,
+        "write",
+        "Insert or replace points",
+    ),
     Operation("get_points", "POST", f"{_C}/points/get", requests.GetPoints, answers.Points, "read", "Get by ids"),
     Operation(
         "delete_points",

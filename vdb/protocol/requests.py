@@ -90,10 +90,14 @@ class UpsertPoint(Request):
 
 
 class Upsert(Request):
-    """Insert or replace points, all or none. `owner` other than the caller's tenant is refused."""
+    """Insert or replace points, all or none. `owner` other than the caller's tenant is refused.
+
+    `ack` durable answers when the write is on disk and visible; queued before that, without a sequence.
+    """
 
     points: list[UpsertPoint]
     owner: str | UnsetType = UNSET
+    ack: Literal["durable", "queued"] | UnsetType = UNSET
 
 
 class GetPoints(Request):
