@@ -30,6 +30,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _spelt_out(arguments: Sequence[str]) -> list[str]:
     """`vdb backup NAME` is short for `vdb backup create NAME`."""
-    if arguments[:1] == ["backup"] and (len(arguments) < 2 or arguments[1] not in (*backup.COMMANDS, "-h", "--help")):
-        return ["backup", "create", *arguments[1:]]
+    first, *others = arguments or ("",)
+    if first == "backup" and others and others[0] not in (*backup.COMMANDS, "-h", "--help"):
+        return ["backup", "create", *others]
     return list(arguments)

@@ -74,7 +74,7 @@ def _is_unset(value: Any) -> bool:
 
 def _is_number(column: Sequence[Any]) -> bool:
     present = [value for value in column if value is not None]
-    return bool(present) and all(isinstance(value, int | float) for value in present)
+    return bool(present) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in present)
 
 
 def _text(name: str, value: Any) -> str:

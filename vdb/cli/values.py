@@ -14,7 +14,7 @@ _UNITS = {"": 1, "b": 1} | {
     for power, letter in enumerate("kmgtp", start=1)
     for suffix, base in (("", 1024), ("b", 1000), ("ib", 1024))
 }
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([A-Za-z]*)")
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]*)")
 _MAX_NUMBER = (1 << 62) - 1
 _MAX_DIGITS = 40
 

@@ -1,0 +1,62 @@
+"""Values of options: what is taken, what is refused."""
+
+from argparse import ArgumentTypeError
+from datetime import UTC, datetime
+
+import pytest
+
+from vdb.cli.values import count_or_none, field_type, json_value, moment, names, size_or_none
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("1000000", 1_000_000),
+        ("12B", 12),
+        ("500MB", 500_000_000),
+        ("10GiB", 10 << 30),
+        ("10G", 10 << 30),
+        ("10g", 10 << 30),
+        ("1.5 KiB", 1536),
+        ("none", None),
+    ],
+)
+def test_sizes(text: str, size: int | None) -> None:
+    assert size_or_none(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1e9", "10 GiBi", "GiB", "1..5G", "9" * 30, "9999999P", "٣", "1_000"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(ArgumentTypeError):
+        size_or_none(text)
+
+
+def test_counts() -> None:
+    assert [count_or_none(text) for text in ("none", "0", "12")] == [None, 0, 12]
+    for text in ("", "-1", "1.5", "1e3", "٣", "9" * 5000):
+        with pytest.raises(ArgumentTypeError):
+            count_or_none(text)
+
+
+def test_times_have_a_zone() -> None:
+    assert moment("2027-01-31T12:00:00Z") == datetime(2027, 1, 31, 12, tzinfo=UTC)
+    assert moment("2027-01-31") == datetime(2027, 1, 31).astimezone()
+    for text in ("", "tomorrow", "2027-13-01", "0001-01-01"):
+        with pytest.raises(ArgumentTypeError):
+            moment(text)
+
+
+def test_names_and_fields() -> None:
+    assert names("acme,globex,") == ["acme", "globex"] and names("") == []
+    assert field_type("a=b=integer") == ("a=b", "integer")
+    for text in ("year", "=integer"):
+        with pytest.raises(ArgumentTypeError):
+            field_type(text)
+
+
+def test_json_is_strict() -> None:
+    assert json_value('{"field": "lang", "eq": "en"}') == {"field": "lang", "eq": "en"}
+    for text in ("", "{", "NaN", "[Infinity]", "1e999", "[" * 100_000):
+        with pytest.raises(ArgumentTypeError):
+            json_value(text)
