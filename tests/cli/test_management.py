@@ -96,7 +96,7 @@ def test_a_listing_is_a_table(admin: Command) -> None:
     assert admin("collections", "list").out == "no collections\n"
     admin("collections", "create", "docs", "--dimension", "384")
     heading, row = admin("collections", "list").out.splitlines()
-    assert heading.split()[:3] == ["name", "dimension", "metric"] and row.split()[:3] == ["docs", "384", "cosine"]
+    assert heading.split()[:3] == ["name", "aliases", "dimension"] and row.split()[:3] == ["docs", "–", "384"]
     assert heading.index("dimension") + len("dimension") == row.index("384") + len("384")
 
 
@@ -179,3 +179,70 @@ def test_a_job_can_be_waited_for(admin: Command) -> None:
     job = admin("tenants", "delete", "acme", "--yes", "--no-wait", "--json").document
     assert admin("jobs", "show", job["id"], "--wait", "--json").document["state"] == "done"
     assert job["id"] in [row[0] for row in admin("jobs", "list").rows]
+
+
+def test_a_collection_is_renamed_and_led_to_by_aliases(admin: Command, server: RunningServer) -> None:
+    for name in ("old", "new"):
+        admin("collections", "create", name, "--dimension", "2")
+    assert admin("collections", "alias", "current=old", "next=new").rows[0] == ["current", "leads", "to", "old"]
+    moved = admin("collections", "alias", "current=new", "--remove", "next", "--json")
+    assert moved.document == {"set": {"current": "new"}, "removed": ["next"]}
+    assert admin("collections", "rename", "new", "newer", "--json").document["aliases"] == ["current"]
+    listed = admin("collections", "aliases", "--json").document["aliases"]
+    assert listed == _over_rest(server, "/v1/aliases")["aliases"] == [{"name": "current", "collection": "newer"}]
+    assert admin("collections", "show", "new").code == ExitCode.NOT_FOUND
+    assert admin("collections", "alias").code == ExitCode.USAGE
+    assert admin("collections", "alias", "current").code == ExitCode.USAGE
+
+
+def test_what_is_noted_of_a_collection_is_kept_and_cleared(admin: Command) -> None:
+    words = ("--embedding", "mini=1=2", "--metadata", "team=search", "--metadata", "ticket=a=b")
+    made = admin("collections", "create", "docs", "--dimension", "2", *words, "--json").document
+    assert made["embedding"] == {"model": "mini", "version": "1=2"}
+    assert made["metadata"] == {"team": "search", "ticket": "a=b"}
+    cleared = admin("collections", "update", "docs", "--no-embedding", "--no-metadata", "--json").document
+    assert (cleared["embedding"], cleared["metadata"]) == (None, {})
+    for pair in (("--embedding", "a=b", "--no-embedding"), ("--metadata", "a=b", "--no-metadata")):
+        assert admin("collections", "update", "docs", *pair).code == ExitCode.USAGE
+
+
+def test_members_are_added_removed_and_listed(admin: Command, server: RunningServer) -> None:
+    for name in ("acme", "globex"):
+        admin("tenants", "create", name)
+    admin("collections", "create", "docs", "--dimension", "2", "--tenants", "acme")
+    admin("collections", "update", "docs", "--add-tenants", "globex")
+    server.client("globex").collection("docs").upsert(["a"], [[1, 0]])
+    members = admin("collections", "members", "docs", "--json").document["members"]
+    assert members == _over_rest(server, "/v1/collections/docs/members")["members"]
+    assert [row[:3] for row in admin("collections", "members", "docs").rows[1:]] == [
+        ["acme", "yes", "0"],
+        ["globex", "yes", "1"],
+    ]
+    left = admin("collections", "update", "docs", "--remove-tenants", "globex", "--json").document
+    assert left["tenants"] == ["acme"]
+
+
+def test_a_rate_that_is_not_given_stays(admin: Command) -> None:
+    assert admin("tenants", "create", "acme", "--json").document["rate"]["is_default"]
+    words = ("--reads-per-s", "50", "--bytes-per-s", "1MiB", "--burst-s", "10")
+    rate = admin("tenants", "update", "acme", *words, "--json").document["rate"]
+    assert (rate["reads_per_s"], rate["bytes_per_s"], rate["burst_s"]) == (50, 1 << 20, 10)
+    admin("tenants", "update", "acme", "--max-points", "3")
+    rate = admin("tenants", "update", "acme", "--reads-per-s", "none", "--json").document["rate"]
+    assert (rate["reads_per_s"], rate["bytes_per_s"], rate["is_default"]) == (None, 1 << 20, False)
+    shown = admin("tenants", "update", "acme", "--server-rates", "--json").document
+    assert shown["rate"]["is_default"] and shown["quota"]["points"] == 3
+    assert admin("tenants", "update", "acme", "--server-rates", "--burst-s", "1").code == ExitCode.USAGE
+    made = admin("tenants", "create", "globex", "--writes-per-s", "5", "--json").document["rate"]
+    assert (made["writes_per_s"], made["reads_per_s"], made["is_default"]) == (5, None, False)
+
+
+def test_usage_is_shown_by_month(admin: Command, server: RunningServer) -> None:
+    admin("collections", "create", "docs", "--dimension", "2")
+    server.client("acme").collection("docs").upsert(["a", "b"], [[1, 0], [0, 1]])
+    shown = admin("tenants", "usage", "acme", "--json").document
+    assert shown | {"next_cursor": None} == _over_rest(server, "/v1/tenants/acme/usage")
+    assert [month["writes"] for month in shown["months"]] == [2]
+    assert admin("tenants", "usage", "acme").rows[1][0] == shown["months"][0]["month"]
+    assert admin("tenants", "usage", "acme", "--month", "1999-01", "--json").document["months"] == []
+    assert admin("tenants", "usage", "nothing").code == ExitCode.NOT_FOUND

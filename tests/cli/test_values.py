@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from vdb.cli.values import count_or_none, field_type, json_value, moment, names, size_or_none
+from vdb.cli.values import count_or_none, field_type, json_value, moment, names, number_or_none, pair, size_or_none
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,20 @@ def test_times_have_a_zone() -> None:
             moment(text)
 
 
-def test_names_and_fields() -> None:
+def test_names_and_pairs() -> None:
     assert names("acme,globex,") == ["acme", "globex"] and names("") == []
-    assert field_type("a=b=integer") == ("a=b", "integer")
+    assert field_type("a=b=integer") == ("a=b", "integer") and pair("team=a=b") == ("team", "a=b")
     for text in ("year", "=integer"):
+        for of_option in (field_type, pair):
+            with pytest.raises(ArgumentTypeError):
+                of_option(text)
+
+
+def test_numbers_are_finite_and_not_negative() -> None:
+    assert [number_or_none(text) for text in ("none", "0", "1.5", "1e3")] == [None, 0.0, 1.5, 1000.0]
+    for text in ("", "x", "-1", "inf", "nan", "1e999"):
         with pytest.raises(ArgumentTypeError):
-            field_type(text)
+            number_or_none(text)
 
 
 def test_json_is_strict() -> None:

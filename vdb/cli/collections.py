@@ -1,45 +1,49 @@
-"""`vdb collections`: list, create, show, update, delete."""
+"""`vdb collections`: list, create, show, update, rename, delete, members, aliases, alias."""
 
 import argparse
+from typing import Any
 
 from vdb.cli.commands import Commands
 from vdb.cli.confirm import add_yes, confirm
 from vdb.cli.exit_codes import ExitCode, WrongUsage
 from vdb.cli.output import Output
 from vdb.cli.remote import add_server, connected
-from vdb.cli.values import field_type, names
+from vdb.cli.values import field_type, names, pair
 from vdb.types import Metric, Sharing
 
 __all__ = ["add"]
 
-_COLUMNS = ("name", "dimension", "metric", "n_points", "sequence", "created_at")
+_COLUMNS = ("name", "aliases", "dimension", "metric", "n_points", "sequence", "created_at")
 
 
 def add(commands: Commands) -> None:
     """Add the commands."""
-    group = commands.group("collections", "manage collections")
+    group = commands.group("collections", "manage collections and their aliases")
     listing = group.add("list", _list, "list the collections the key may use", examples=("vdb collections list",))
     add_server(listing, tenant=True)
     _add_create(group)
     show = group.add("show", _show, "describe a collection", examples=("vdb collections show docs --json",))
-    show.add_argument("name", metavar="NAME", help="the collection")
+    show.add_argument("name", metavar="NAME", help="the collection, or an alias of it")
     add_server(show, tenant=True)
-    update = group.add(
-        "update",
-        _update,
-        "change who may use a collection, and who may share",
-        examples=("vdb collections update docs --tenants acme,globex", "vdb collections update docs --all-tenants"),
+    _add_update(group)
+    rename = group.add(
+        "rename", _rename, "give a collection another name", examples=("vdb collections rename docs docs-2025",)
     )
-    update.add_argument("name", metavar="NAME", help="the collection")
-    _add_access(update)
-    update.add_argument("--all-tenants", action="store_true", help="let every tenant use it")
-    add_server(update)
+    rename.add_argument("name", metavar="NAME", help="the collection")
+    rename.add_argument("new_name", metavar="NEW", help="its new name: [a-z0-9][a-z0-9_-]{0,63}")
+    add_server(rename)
     delete = group.add(
         "delete", _delete, "delete a collection and all its points", examples=("vdb collections delete docs --yes",)
     )
     delete.add_argument("name", metavar="NAME", help="the collection")
     add_yes(delete)
     add_server(delete)
+    members = group.add(
+        "members", _members, "list the tenants of a collection", examples=("vdb collections members docs",)
+    )
+    members.add_argument("name", metavar="NAME", help="the collection")
+    add_server(members)
+    _add_aliases(group)
 
 
 def _add_create(group: Commands) -> None:
@@ -57,20 +61,66 @@ def _add_create(group: Commands) -> None:
     create.add_argument(
         "--metric", choices=[str(metric) for metric in Metric], default="cosine", help="default: cosine"
     )
-    _add_access(create)
     create.add_argument(
         "--field",
         type=field_type,
         action="append",
-        metavar="NAME=TYPE",
+        metavar="FIELD=TYPE",
         help="declare the type of a payload field: number, integer, string, boolean, datetime or list; may be repeated",
     )
+    _add_properties(create)
     add_server(create)
 
 
-def _add_access(parser: argparse.ArgumentParser) -> None:
+def _add_update(group: Commands) -> None:
+    update = group.add(
+        "update",
+        _update,
+        "change who may use a collection, who may share, what is noted of it",
+        description="Change what is given, all of it at once; the rest stays.",
+        examples=("vdb collections update docs --add-tenants initech", "vdb collections update docs --all-tenants"),
+    )
+    update.add_argument("name", metavar="NAME", help="the collection")
+    _add_properties(update)
+    update.add_argument("--all-tenants", action="store_true", help="let every tenant use it")
+    update.add_argument("--add-tenants", type=names, metavar="NAMES", help="let these use it too")
+    update.add_argument("--remove-tenants", type=names, metavar="NAMES", help="let these not use it any more")
+    update.add_argument("--no-embedding", action="store_true", help="forget the embedding model")
+    update.add_argument("--no-metadata", action="store_true", help="forget all metadata")
+    add_server(update)
+
+
+def _add_properties(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tenants", type=names, metavar="NAMES", help="tenants that may use it, separated by commas")
     parser.add_argument("--sharing", choices=[str(sharing) for sharing in Sharing], help="who may grant points")
+    parser.add_argument(
+        "--embedding", type=pair, metavar="MODEL=VERSION", help="the model that the vectors come from, to be shown"
+    )
+    parser.add_argument(
+        "--metadata", type=pair, action="append", metavar="KEY=VALUE", help="a note, to be shown; may be repeated"
+    )
+
+
+def _add_aliases(group: Commands) -> None:
+    listing = group.add(
+        "aliases",
+        _aliases,
+        "list the aliases of the collections the key may use",
+        examples=("vdb collections aliases",),
+    )
+    add_server(listing, tenant=True)
+    alias = group.add(
+        "alias",
+        _alias,
+        "let aliases lead to collections, all at once",
+        description="Set aliases and remove others: all at once, or nothing. An alias that is there is moved.",
+        examples=("vdb collections alias current=docs-2025", "vdb collections alias current=docs-2026 --remove next"),
+    )
+    alias.add_argument("set", nargs="*", type=pair, metavar="ALIAS=COLLECTION", help="alias, and where it leads")
+    alias.add_argument(
+        "--remove", type=names, default=[], metavar="NAMES", help="aliases to remove, separated by commas"
+    )
+    add_server(alias)
 
 
 def _list(given: argparse.Namespace, output: Output) -> int:
@@ -80,13 +130,18 @@ def _list(given: argparse.Namespace, output: Output) -> int:
 
 
 def _create(given: argparse.Namespace, output: Output) -> int:
-    fields = dict(given.field) if given.field else None
     with connected(given) as client:
-        output.record(
-            client.create_collection(
-                given.name, given.dimension, given.metric, given.tenants, given.sharing or "managed", fields
-            )
+        made = client.create_collection(
+            given.name,
+            given.dimension,
+            given.metric,
+            given.tenants,
+            given.sharing or "managed",
+            dict(given.field) if given.field else None,
+            _embedding(given),
+            dict(given.metadata) if given.metadata else None,
         )
+    output.record(made)
     return ExitCode.OK
 
 
@@ -97,16 +152,40 @@ def _show(given: argparse.Namespace, output: Output) -> int:
 
 
 def _update(given: argparse.Namespace, output: Output) -> int:
-    from msgspec import UNSET
-
-    if given.all_tenants and given.tenants is not None:
-        raise WrongUsage("--tenants and --all-tenants exclude each other")
-    if not given.all_tenants and given.tenants is None and given.sharing is None:
-        raise WrongUsage("nothing to change: give --tenants, --all-tenants or --sharing")
-    tenants = None if given.all_tenants else UNSET if given.tenants is None else given.tenants
+    changes = _changes(given)
+    if not changes:
+        raise WrongUsage("nothing to change: see vdb collections update --help")
     with connected(given) as client:
-        sharing = UNSET if given.sharing is None else given.sharing
-        output.record(client.update_collection(given.name, tenants=tenants, sharing=sharing))
+        output.record(client.update_collection(given.name, **changes))
+    return ExitCode.OK
+
+
+def _changes(given: argparse.Namespace) -> dict[str, Any]:
+    """What an update names; raises WrongUsage for options that exclude each other."""
+    if given.all_tenants + (given.tenants is not None) + bool(given.add_tenants or given.remove_tenants) > 1:
+        raise WrongUsage("--tenants, --all-tenants, and --add-tenants or --remove-tenants exclude each other")
+    if (given.no_embedding and given.embedding) or (given.no_metadata and given.metadata):
+        raise WrongUsage("an option and its --no- form exclude each other")
+    changes: dict[str, Any] = {
+        "tenants": given.tenants,
+        "add_tenants": given.add_tenants,
+        "remove_tenants": given.remove_tenants,
+        "sharing": given.sharing,
+        "embedding": _embedding(given),
+        "metadata": dict(given.metadata) if given.metadata else None,
+    }
+    changes = {name: value for name, value in changes.items() if value is not None}
+    cleared = {"tenants": given.all_tenants, "embedding": given.no_embedding, "metadata": given.no_metadata}
+    return changes | {name: None for name, is_cleared in cleared.items() if is_cleared}
+
+
+def _embedding(given: argparse.Namespace) -> dict[str, str] | None:
+    return None if given.embedding is None else dict(zip(("model", "version"), given.embedding, strict=True))
+
+
+def _rename(given: argparse.Namespace, output: Output) -> int:
+    with connected(given) as client:
+        output.record(client.rename_collection(given.name, given.new_name))
     return ExitCode.OK
 
 
@@ -115,4 +194,27 @@ def _delete(given: argparse.Namespace, output: Output) -> int:
         confirm(given, output, f"Delete collection {given.name} and all its points?")
         output.document(client.delete_collection(given.name))
     output.line(f"deleted {given.name}")
+    return ExitCode.OK
+
+
+def _members(given: argparse.Namespace, output: Output) -> int:
+    with connected(given) as client:
+        output.listing("members", client.members(given.name), ("tenant", "listed", "points", "bytes"))
+    return ExitCode.OK
+
+
+def _aliases(given: argparse.Namespace, output: Output) -> int:
+    with connected(given) as client:
+        output.listing("aliases", client.aliases(), ("name", "collection"))
+    return ExitCode.OK
+
+
+def _alias(given: argparse.Namespace, output: Output) -> int:
+    if not given.set and not given.remove:
+        raise WrongUsage("nothing to change: give ALIAS=COLLECTION or --remove")
+    with connected(given) as client:
+        changed = client.set_aliases(dict(given.set), given.remove)
+    output.document(changed)
+    output.lines(f"{alias} leads to {collection}" for alias, collection in changed.set.items())
+    output.lines(f"removed {alias}" for alias in changed.removed)
     return ExitCode.OK

@@ -4,6 +4,7 @@ Numbers stand right, bytes and times are written for people, nothing is `–`. A
 as that: the widest column gives way. Widths count what a terminal shows: a Chinese character takes two places.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -84,11 +85,13 @@ def _text(name: str, value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, datetime):
         return value.astimezone().isoformat(" ", "seconds")
-    if isinstance(value, int):
-        return _bytes(value) if name.replace(".", " ").split()[-1].split("_")[-1] == "bytes" else f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:.6g}"
+    if isinstance(value, int | float):
+        return _bytes(int(value)) if "bytes" in re.split(r"[ ._]", name) else _number(value)
     return printable(_words(value)[:_MAX_CELL]) or _NONE
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
 
 
 def _words(value: Any) -> str:

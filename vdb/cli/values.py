@@ -7,7 +7,7 @@ from argparse import ArgumentTypeError
 from datetime import datetime
 from typing import Any
 
-__all__ = ["count_or_none", "field_type", "json_value", "moment", "names", "size_or_none"]
+__all__ = ["count_or_none", "field_type", "json_value", "moment", "names", "number_or_none", "pair", "size_or_none"]
 
 _UNITS = {"": 1, "b": 1} | {
     f"{letter}{suffix}": base**power
@@ -40,6 +40,19 @@ def count_or_none(text: str) -> int | None:
     return _bounded(int(text[:_MAX_DIGITS]))
 
 
+def number_or_none(text: str) -> float | None:
+    """A number of 0 or more, or `none` for no limit."""
+    if text == "none":
+        return None
+    try:
+        number = float(text)
+    except ValueError as exc:
+        raise ArgumentTypeError(f"{text!r} is not a number, nor none") from exc
+    if not 0 <= number < math.inf:
+        raise ArgumentTypeError(f"{text!r} is not a number of 0 or more, nor none")
+    return number
+
+
 def _bounded(number: int) -> int:
     if number > _MAX_NUMBER:
         raise ArgumentTypeError("the number is too large")
@@ -60,11 +73,19 @@ def names(text: str) -> list[str]:
     return [name for name in text.split(",") if name]
 
 
+def pair(text: str) -> tuple[str, str]:
+    """`name=value`; the name ends at the first equals sign."""
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        raise ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
+    return name, value
+
+
 def field_type(text: str) -> tuple[str, str]:
-    """`name=type`."""
+    """`field=type`; the type begins at the last equals sign."""
     name, sign, kind = text.rpartition("=")
     if not sign or not name:
-        raise ArgumentTypeError(f"{text!r} is not NAME=TYPE")
+        raise ArgumentTypeError(f"{text!r} is not of the form FIELD=TYPE")
     return name, kind
 
 
