@@ -11,12 +11,14 @@ from time import monotonic, perf_counter
 from typing import Any, TypeVar
 
 from vdb.config import Settings
+from vdb.engine.audit import AuditLog
 from vdb.engine.engine import Engine
-from vdb.errors import Forbidden, QueueFull, RateLimited, SequenceTimeout, ShuttingDown, VdbError
+from vdb.errors import Forbidden, InternalError, QueueFull, RateLimited, SequenceTimeout, ShuttingDown, VdbError
 from vdb.protocol.operations import Operation
 from vdb.protocol.requests import Request
 from vdb.types import Caller, Role
 
+from .audit import Audit
 from .decode import Vectors, decode_body, decode_query
 from .delivery import Delivery
 from .encode import JSON, TEXT, Reply, encode
@@ -36,10 +38,12 @@ _BINARY_OPERATIONS = ("search", "upsert")
 class Service:
     """The engine behind HTTP. Lives on one event loop; `close` it after the last request and before the engine."""
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
+    def __init__(self, engine: Engine, settings: Settings, audit_log: AuditLog | None = None) -> None:
+        """`audit_log`, if there is one, is closed with the service."""
         self.engine = engine
         self.metrics = RequestMetrics()
         self.origin = Origin(settings.trusted_proxies)
+        self.audit = Audit(audit_log, self.origin) if audit_log is not None else None
         self._limits = settings.limits
         self._pool = ThreadPoolExecutor(settings.n_readers, thread_name_prefix="vdb-reader")
         self._delivery = Delivery()
@@ -49,25 +53,33 @@ class Service:
     def close(self) -> None:
         """Wait for the pool's work and end its threads."""
         self._pool.shutdown()
+        if self.audit is not None:
+            self.audit.close()
 
     async def respond(self, exchange: Exchange, operation: Operation, path: tuple[str, ...]) -> Reply:
         """Answer an operation; every error becomes a reply."""
         exchange.operation = operation.name
         exchange.route = operation.path
+        error: VdbError | None = None
         try:
             reply = Reply(success_of(operation), JSON, await self._answer(exchange, operation, path))
-        except (RateLimited, QueueFull) as error:
+        except (RateLimited, QueueFull) as exc:
             self._refuse(exchange, operation)
-            return problem(error, exchange.request_id)
-        except VdbError as error:
+            error, reply = exc, problem(exc, exchange.request_id)
+        except VdbError as exc:
             exchange.n_units = 0
-            reply = problem(error, exchange.request_id)
+            error, reply = exc, problem(exc, exchange.request_id)
+            self._finish(exchange, operation, len(reply.body))
         except asyncio.CancelledError:
             # Only a shutdown that has run out of time cancels a request; the task ends with this reply.
-            return problem(ShuttingDown("the server is shutting down"), exchange.request_id)
+            error = ShuttingDown("the server is shutting down")
+            reply = problem(error, exchange.request_id)
         except Exception as exc:
-            return unexpected(exc, exchange.request_id)
-        self._finish(exchange, operation, len(reply.body))
+            error, reply = InternalError(), unexpected(exc, exchange.request_id)
+        else:
+            self._finish(exchange, operation, len(reply.body))
+        if self.audit is not None:
+            await self.audit.note(exchange, operation, path, error, reply.body)
         return reply
 
     def authenticate(self, exchange: Exchange) -> Caller:
@@ -87,7 +99,8 @@ class Service:
 
     def scrape_freely(self) -> Reply:
         """The metrics, for a caller who is trusted already."""
-        return Reply(OK, TEXT, exposition(self.metrics, self.engine))
+        n_lost = self.audit.n_lost if self.audit is not None else 0
+        return Reply(OK, TEXT, exposition(self.metrics, self.engine, n_lost))
 
     def _refuse(self, exchange: Exchange, operation: Operation) -> None:
         if exchange.caller is not None:
@@ -137,6 +150,7 @@ class Service:
         exchange.n_units = self.engine.meter.settle(caller, operation, request)
         if getattr(request, "min_sequence", 0):  # it may wait, while names change
             path = self.engine.pin(path)
+        exchange.asked = request
         try:
             return await self._run(operation, caller, path, request, vectors, is_small)
         except SequenceTimeout:

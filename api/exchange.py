@@ -13,6 +13,7 @@ from typing import Any
 
 from vdb.errors import BodyTooLarge, InvalidArgument, UnsupportedMediaType
 from vdb.protocol.columns import MEDIA_TYPE
+from vdb.protocol.requests import Request
 from vdb.types import Caller
 
 from .encode import Reply
@@ -41,8 +42,8 @@ class Exchange:
     """A request and the notes taken while it is answered. Belongs to one task of the event loop."""
 
     __slots__ = (
-        "caller", "collection", "headers", "n_body_bytes", "n_charged_bytes", "n_units", "operation", "receive",
-        "request_id", "route", "scope", "started", "tenant",
+        "asked", "caller", "collection", "headers", "n_body_bytes", "n_charged_bytes", "n_units", "operation",
+        "receive", "request_id", "route", "scope", "started", "tenant",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
@@ -59,6 +60,7 @@ class Exchange:
         self.n_units = 0
         self.n_body_bytes = 0
         self.n_charged_bytes = 0
+        self.asked: Request | None = None
 
     def token(self) -> str | None:
         """The bearer token, if one was given."""

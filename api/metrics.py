@@ -61,10 +61,11 @@ class RequestMetrics:
             yield _line(f"{name}_count", labels, n_below)
 
 
-def exposition(requests: RequestMetrics, engine: Engine) -> bytes:
+def exposition(requests: RequestMetrics, engine: Engine, n_audit_lines_lost: int = 0) -> bytes:
     """All metrics as text."""
     lines: list[str] = []
-    for name, kind, description, samples in (*requests.families(), *_process(), *engine.metrics()):
+    audit: Family = ("vdb_audit_lines_lost_total", "counter", "Audit lines not written.", [({}, n_audit_lines_lost)])
+    for name, kind, description, samples in (*requests.families(), audit, *_process(), *engine.metrics()):
         lines += _head(name, kind, description)
         lines += [_line(name, labels, value) for labels, value in samples]
     lines += requests.histogram()

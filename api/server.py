@@ -23,6 +23,7 @@ import uvicorn
 import uvloop
 
 from vdb.config import Settings
+from vdb.engine.audit import AuditLog
 from vdb.engine.engine import Engine
 from vdb.errors import InvalidArgument, Unavailable
 
@@ -70,10 +71,11 @@ def serve(settings: Settings, announce: Announce, warnings: Sequence[str] = ()) 
         listeners = [opened.enter_context(_listen(settings.host, settings.port))]
         if settings.metrics_port:
             listeners.append(opened.enter_context(_listen("127.0.0.1", settings.metrics_port)))
+        audit_log = AuditLog.of(settings)  # refused before the engine makes a first key that nobody would see
         engine = opened.enter_context(contextlib.closing(Engine.open(settings)))
         _check_known_key(settings, engine, announce)
         _warn_of_clear_text(settings)
-        service = opened.enter_context(contextlib.closing(Service(engine, settings)))
+        service = opened.enter_context(contextlib.closing(Service(engine, settings, audit_log)))
         edge = opened.enter_context(contextlib.closing(app.create(service, settings)))
         applications = (edge, app.create_metrics(service))
         servers = [

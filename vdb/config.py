@@ -111,6 +111,10 @@ class Settings:
     """Least level of the structured log: debug, info, warning or error."""
     log_requests: bool = True
     """Whether each request writes one line to the access log."""
+    audit_log: str = ""
+    """File that management operations are appended to, one JSON line each, refused ones too; empty: none."""
+    audit_fsync: bool = False
+    """Whether each line of the audit log is on the disk before the answer."""
     compile_kernels: bool = True
     """Whether numba kernels are compiled in the background; without, NumPy answers."""
     limits: Limits = Limits()

@@ -48,7 +48,7 @@ class FieldType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the key's role and id, and the tenant the request acts for.
+    """Who asks: the key's role, id and name, and the tenant the request acts for.
 
     `tenant` is the name given by the key or, for service and admin keys, by the request; None where none was named.
     `tenant_id` is None while that tenant does not exist (a service or admin write creates it).
@@ -58,6 +58,7 @@ class Caller:
     role: Role
     tenant: str | None = None
     tenant_id: int | None = None
+    key_name: str = ""
 
     @property
     def is_bound(self) -> bool:

@@ -36,8 +36,8 @@ def authenticate(services: Services, token: str | None, tenant: str | None) -> C
     if key.tenant_id is not None:
         return _bound_caller(services, key, tenant)
     if tenant is None:
-        return Caller(key.id, key.role)
-    return Caller(key.id, key.role, check_name(tenant, ""), services.tenant_id(tenant))
+        return Caller(key.id, key.role, key_name=key.name)
+    return Caller(key.id, key.role, check_name(tenant, ""), services.tenant_id(tenant), key.name)
 
 
 def _bound_caller(services: Services, key: KeyDocument, tenant: str | None) -> Caller:
@@ -46,7 +46,7 @@ def _bound_caller(services: Services, key: KeyDocument, tenant: str | None) -> C
         raise Unauthenticated("the key is not known")
     if tenant is not None and tenant != document.name:
         raise Forbidden("this key is bound to another tenant")
-    return Caller(key.id, key.role, document.name, document.id)
+    return Caller(key.id, key.role, document.name, document.id, key.name)
 
 
 def create_key(services: Services, caller: Caller, path: tuple[str, ...], request: CreateKey) -> answers.Key:
