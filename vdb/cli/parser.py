@@ -4,12 +4,40 @@ import argparse
 from collections.abc import Sequence
 
 from vdb import __version__
-from vdb.cli import backup, check, collections, compact, completion, jobs, keys, restore, search, serve, stats, tenants
+from vdb.cli import (
+    backup,
+    check,
+    collections,
+    compact,
+    completion,
+    health,
+    jobs,
+    keys,
+    restore,
+    search,
+    serve,
+    stats,
+    tenants,
+)
 from vdb.cli.commands import Commands
 
 __all__ = ["MODULES", "build", "parse"]
 
-MODULES = (serve, collections, tenants, keys, search, stats, jobs, check, backup, restore, compact, completion)
+MODULES = (
+    serve,
+    health,
+    collections,
+    tenants,
+    keys,
+    search,
+    stats,
+    jobs,
+    check,
+    backup,
+    restore,
+    compact,
+    completion,
+)
 """In the order of `vdb --help`."""
 
 
