@@ -7,6 +7,8 @@ loop (large bodies, searches the engine does not call quick) runs in a bounded p
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from time import monotonic, perf_counter
 from typing import Any, TypeVar
 
@@ -26,6 +28,7 @@ from .errors import OK, problem, success_of, unexpected
 from .exchange import LARGE_BODY_BYTES, Exchange
 from .forwarded import Origin
 from .metrics import RequestMetrics, exposition
+from .traces import Traces
 
 T = TypeVar("T")
 
@@ -38,12 +41,15 @@ _BINARY_OPERATIONS = ("search", "upsert")
 class Service:
     """The engine behind HTTP. Lives on one event loop; `close` it after the last request and before the engine."""
 
-    def __init__(self, engine: Engine, settings: Settings, audit_log: AuditLog | None = None) -> None:
-        """`audit_log`, if there is one, is closed with the service."""
+    def __init__(
+        self, engine: Engine, settings: Settings, audit_log: AuditLog | None = None, traces: Traces | None = None
+    ) -> None:
+        """`audit_log`, if it is given, is closed with the service."""
         self.engine = engine
         self.metrics = RequestMetrics()
         self.origin = Origin(settings.trusted_proxies)
         self.audit = Audit(audit_log, self.origin) if audit_log is not None else None
+        self.traces = traces
         self._limits = settings.limits
         self._pool = ThreadPoolExecutor(settings.n_readers, thread_name_prefix="vdb-reader")
         self._delivery = Delivery()
@@ -196,7 +202,12 @@ class Service:
             if isinstance(answer, bytes):
                 return answer
         # A write that is queued is made, whatever becomes of the caller.
-        return encode(await self._delivery.wait(answer))
+        if self.traces is None:
+            return encode(await self._delivery.wait(answer))
+        began = perf_counter()
+        written = await self._delivery.wait(answer)
+        self.traces.note("commit", began, perf_counter() - began)
+        return encode(written)
 
     def _run_in_thread(
         self, name: str, caller: Caller, path: tuple[str, ...], request: Request, vectors: Vectors | None
@@ -209,6 +220,8 @@ class Service:
             raise QueueFull("too many requests wait for a thread")
         self._n_waiting += 1
         try:
+            if self.traces is not None:  # its stages belong to the request's span
+                work = partial(copy_context().run, work)
             return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
         finally:
             self._n_waiting -= 1

@@ -69,6 +69,11 @@ def success_of(operation: Operation) -> int:
     return CREATED if operation.created else OK
 
 
+def is_fault(status: int) -> bool:
+    """Whether a status says that the server failed, not the request."""
+    return status >= 500
+
+
 def declared_statuses() -> dict[int, str]:
     """Every status an operation's error may have, and its title; for the OpenAPI document."""
     return {status: _TITLES[status] for status in (*_COMMON, 405, 409)}

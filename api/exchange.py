@@ -43,7 +43,7 @@ class Exchange:
 
     __slots__ = (
         "asked", "caller", "collection", "headers", "n_body_bytes", "n_charged_bytes", "n_units", "operation",
-        "receive", "request_id", "route", "scope", "started", "tenant",
+        "receive", "request_id", "route", "scope", "span", "started", "tenant", "trace_id",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
@@ -61,6 +61,8 @@ class Exchange:
         self.n_body_bytes = 0
         self.n_charged_bytes = 0
         self.asked: Request | None = None
+        self.span: Any = None
+        self.trace_id = ""
 
     def token(self) -> str | None:
         """The bearer token, if one was given."""

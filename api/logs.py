@@ -17,7 +17,7 @@ import msgspec
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 _OURS = ("vdb", "vdb_api")
 _HELD_S = 0.05
-_BELOW = ("uvicorn", "uvicorn.error", "asyncio")
+_BELOW = ("uvicorn", "uvicorn.error", "asyncio", "opentelemetry")
 
 
 class JsonFormatter(logging.Formatter):

@@ -27,6 +27,7 @@ class Edge:
         self._inner = inner
         self._service = service
         self._metrics = service.metrics
+        self._traces = service.traces
         self._origin = service.origin
         self._access_log = access_log
 
@@ -35,6 +36,8 @@ class Edge:
             await _refuse_websocket(receive, send)
             return
         exchange = Exchange(scope, receive)
+        if self._traces is not None:
+            self._traces.begin(exchange)
         self._metrics.n_in_flight += 1
         status, n_bytes = 0, 0
         try:
@@ -42,6 +45,8 @@ class Edge:
         finally:
             self._metrics.n_in_flight -= 1
             self._note(exchange, status, n_bytes)
+            if self._traces is not None:
+                self._traces.end(exchange, status)
 
     def close(self) -> None:
         """Write what the access log still holds."""
@@ -81,6 +86,8 @@ class Edge:
             return
         fields = first_fields("info", "request")
         fields["request_id"] = exchange.request_id
+        if exchange.trace_id:
+            fields["trace_id"] = exchange.trace_id
         fields["client"] = self._origin.client_of(exchange.scope)
         if self._origin.is_behind_proxy:
             fields["scheme"] = self._origin.scheme_of(exchange.scope)

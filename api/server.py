@@ -30,6 +30,7 @@ from vdb.errors import InvalidArgument, Unavailable
 from . import app, logs, tls
 from .deps import Service
 from .tls import Certificate
+from .traces import Traces
 from .transport import HttpProtocol
 
 _log = logging.getLogger(__name__)
@@ -72,10 +73,15 @@ def serve(settings: Settings, announce: Announce, warnings: Sequence[str] = ()) 
         if settings.metrics_port:
             listeners.append(opened.enter_context(_listen("127.0.0.1", settings.metrics_port)))
         audit_log = AuditLog.of(settings)  # refused before the engine makes a first key that nobody would see
+        traces = Traces.of(settings)
+        if traces is not None:
+            opened.callback(traces.close)
         engine = opened.enter_context(contextlib.closing(Engine.open(settings)))
+        if traces is not None:
+            engine.services.stages = traces
         _check_known_key(settings, engine, announce)
         _warn_of_clear_text(settings)
-        service = opened.enter_context(contextlib.closing(Service(engine, settings, audit_log)))
+        service = opened.enter_context(contextlib.closing(Service(engine, settings, audit_log, traces)))
         edge = opened.enter_context(contextlib.closing(app.create(service, settings)))
         applications = (edge, app.create_metrics(service))
         servers = [

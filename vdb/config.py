@@ -115,6 +115,10 @@ class Settings:
     """File that management operations are appended to, one JSON line each, refused ones too; empty: none."""
     audit_fsync: bool = False
     """Whether each line of the audit log is on the disk before the answer."""
+    traces: bool = False
+    """Whether each request makes an OpenTelemetry trace (extra `otel`), exported as the OTEL_* variables say."""
+    trace_tenants: bool = False
+    """Whether the span of a request names its tenant."""
     compile_kernels: bool = True
     """Whether numba kernels are compiled in the background; without, NumPy answers."""
     limits: Limits = Limits()

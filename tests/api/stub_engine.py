@@ -21,6 +21,7 @@ from vdb.protocol.requests import Request
 from vdb.types import Caller, Role
 from vdb_api import app, server
 from vdb_api.deps import Service
+from vdb_api.traces import Traces
 
 Run = Callable[[str, tuple[str, ...], Request, Any], Any]
 
@@ -131,6 +132,7 @@ def ask(
     query: str = "",
     headers: Iterable[tuple[str, str]] = (),
     chunks: list[bytes] | None = None,
+    traces: Traces | None = None,
 ) -> Asked:
     """Send one request through the whole application."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -149,7 +151,7 @@ def ask(
         part = left.pop(0)
         return {"type": "http.request", "body": part, "more_body": bool(left)}
 
-    return asyncio.run(_exchange(engine, method, path, query, given, receive))
+    return asyncio.run(_exchange(engine, method, path, query, given, receive, traces))
 
 
 async def exchange(
@@ -167,6 +169,7 @@ async def _exchange(
     query: str,
     headers: list[tuple[bytes, bytes]],
     receive: Callable[[], Any],
+    traces: Traces | None = None,
 ) -> Asked:
     scope = {
         "type": "http", "http_version": "1.1", "method": method, "path": path, "raw_path": path.encode(),
@@ -178,7 +181,7 @@ async def _exchange(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    service = Service(cast(Engine, engine), engine.settings)
+    service = Service(cast(Engine, engine), engine.settings, traces=traces)
     try:
         await app.create(service, engine.settings)(scope, receive, send)
     finally:

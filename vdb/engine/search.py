@@ -56,6 +56,7 @@ def search(
     vectors: NDArray[np.float32] | None,
 ) -> SearchAnswer:
     """The nearest points that the caller's tenant may see, nearest first, ties by insertion order."""
+    began = time.perf_counter() if services.stages is not None else 0.0
     collection = services.usable(caller, path[0])
     tenant_id = check_tenant_exists(caller)
     queries, is_many = queries_of(request, vectors, collection, services.settings.limits)
@@ -67,6 +68,8 @@ def search(
             with shard.snapshot() as snapshot:
                 segments = _segments(snapshot, own, public)
                 if segments:
+                    if services.stages is not None:
+                        services.stages.note("plan", began, time.perf_counter() - began)
                     size = AnswerSize(request, collection.dimension, services.settings.limits)
                     run = _Run(services, shard, tenant_id, request, matches, snapshot, segments, size)
                     return run.answer(queries, is_many)
@@ -149,6 +152,10 @@ class _Run:
     def answer(self, queries: NDArray[np.float32], is_many: bool) -> SearchAnswer:
         began = time.perf_counter()
         results = self._hits(queries)
+        if self.services.stages is not None:
+            scan_s, total_s = self.scan_us / 1e6, time.perf_counter() - began
+            self.services.stages.note("scan", began, scan_s)
+            self.services.stages.note("re-check", began + scan_s, total_s - scan_s)
         answer = SearchAnswer(sequence=self.snapshot.sequence)
         if is_many:
             answer.results = [Hits(hits=hits) for hits in results]

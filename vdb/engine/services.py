@@ -28,6 +28,13 @@ class Read(Protocol):
     timeout_s: float
 
 
+class Stages(Protocol):
+    """Who wants to know how long the stages of a request took; called on the request's thread, within its context."""
+
+    def note(self, stage: str, began: float, seconds: float) -> None:
+        """`stage` took `seconds` from `began` (of `perf_counter`) on."""
+
+
 @dataclass(slots=True)
 class Services:
     """Passed to every use case; holds no logic beyond look-ups that several of them need."""
@@ -43,6 +50,7 @@ class Services:
     last_used_ms: dict[str, int] = field(default_factory=dict)
     last_finished_job: int = 0
     n_queued_refused: int = 0
+    stages: Stages | None = None
     usage: UsageCounts = field(default_factory=UsageCounts)
 
     def usable(self, caller: Caller, name: str) -> CollectionDocument:
