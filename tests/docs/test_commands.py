@@ -106,6 +106,7 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     with vdb.testing.server(compile_kernels=False, backup_dir=tmp_path / "of-the-server") as server:
         server.admin().create_tenant("globex")
         monkeypatch.setenv("VDB_URL", server.url)
+        monkeypatch.setenv("VDB_PORT", server.url.rpartition(":")[2])
         monkeypatch.setenv("VDB_API_KEY", server.admin_key)
         key_id = server.admin().create_key(role="service").id
         lines = [line for section in SECTIONS.values() for line in _lines(section)]
