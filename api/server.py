@@ -196,7 +196,9 @@ def _check_exposure(settings: Settings) -> None:
     if _is_loopback(settings.host) or settings.admin_key:
         return
     if not settings.data_dir.is_dir() or not any(settings.data_dir.iterdir()):
-        raise InvalidArgument(f"{settings.host} is not loopback: give VDB_ADMIN_KEY, or start once on 127.0.0.1")
+        raise InvalidArgument(
+            f"{settings.host} is not loopback: give VDB_ADMIN_KEY or VDB_ADMIN_KEY_FILE, or start once on 127.0.0.1"
+        )
 
 
 def _check_known_key(settings: Settings, engine: Engine, announce: Announce) -> None:

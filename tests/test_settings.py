@@ -158,6 +158,16 @@ def test_the_rules_name_settings_and_limits_that_exist() -> None:
     assert set(FIXED_LIMITS) | set(LOWERED_LIMITS) <= {field.name for field in fields(Limits)}
 
 
+def test_a_file_with_a_secret_that_others_may_read_is_warned_of(tmp_path: Path) -> None:
+    path = file_of(tmp_path, 'admin_key = "a-secret-of-some-length"\n')
+    path.chmod(0o600)
+    assert Settings.load(path, {}).warnings == ()
+    path.chmod(0o644)
+    (warning,) = Settings.load(path, {}).warnings
+    assert "chmod 600" in warning and "a-secret" not in warning
+    assert Settings.load(path, {"VDB_ADMIN_KEY": "another-of-some-length"}).warnings == ()
+
+
 def test_every_setting_says_what_it_is() -> None:
     assert set(documentation(Settings)) == set(FLAT)
 

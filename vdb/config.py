@@ -145,6 +145,8 @@ class Settings:
                 values[name] = checked(name, value, getattr(_DEFAULTS, name, value), RULES, name)
                 origins[name] = flag_of(name)
         settings, warnings = _with_key_of_file(cls(**values), origins)
+        if config is not None and origins.get("admin_key") == str(config) and config.stat().st_mode & 0o077:
+            warnings.append(f"others than its owner may read {config}, which holds admin_key: chmod 600 it")
         _check_whole(settings)
         return Loaded(settings, origins, (*_misspelt(source), *warnings))
 

@@ -57,6 +57,8 @@ class RunningServer:
         if unknown := sorted(set(settings) - known):
             raise InvalidArgument(f"unknown settings: {', '.join(unknown)}")
         self._log = folder / "server.log"
+        if settings.get("tls_cert"):
+            raise InvalidArgument("a server for tests speaks plain HTTP")
         given = {"data_dir": folder / "data", "log_requests": "0", **settings}
         given |= {"host": "127.0.0.1", "port": _free_port()}
         self.admin_key = str(given.setdefault("admin_key", secrets.token_urlsafe(24)))

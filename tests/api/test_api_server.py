@@ -103,6 +103,16 @@ def test_the_first_start_shows_url_key_and_a_curl_line_once(tmp_path: Path) -> N
         assert ended(process)[0] == 0
 
 
+def test_a_hangup_ends_nothing(tmp_path: Path) -> None:
+    with started(*serving(tmp_path / "data")) as (process, _, port):
+        process.send_signal(signal.SIGHUP)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT_S)
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().status == 200
+        connection.close()
+        assert ended(process)[0] == 0
+
+
 def test_a_metrics_port_needs_no_key(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -1,5 +1,6 @@
 """The file of the audit log: whole lines, a full disk that loses none without a word, and what a request may show."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -62,6 +63,20 @@ def test_a_full_disk_loses_lines_loudly_and_cuts_no_other(
     assert len(texts) - len(whole) == (1 if n_free else 0)
     assert [entry.get("target", {}).get("tenant") for entry in whole] == ["one", None, "four"]
     assert (whole[1]["event"], whole[1]["n"]) == ("lines_lost", 2)
+
+
+def test_a_disk_that_is_full_from_the_start_keeps_no_admin_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: str) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("vdb.engine.audit._opened", full)
+        log = AuditLog(str(tmp_path / "audit.log"))
+        log.write(line("one"))
+    assert log.n_lost == 1
+    log.write(line("two"))
+    log.close()
+    assert [entry.get("event") for entry in lines_of(tmp_path / "audit.log")] == ["lines_lost", None]
 
 
 def test_a_folder_that_is_gone_loses_lines_loudly(tmp_path: Path) -> None:

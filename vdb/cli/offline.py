@@ -3,17 +3,21 @@
 Answers are those of the API.
 """
 
+import os
+import pwd
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from vdb.config import Settings
+from vdb.engine.audit import OK, AuditLog, entry_of, is_audited
 from vdb.engine.backup import answer_of
 from vdb.engine.engine import Engine
-from vdb.errors import InvalidArgument, StorageFailure
+from vdb.errors import InvalidArgument, StorageFailure, VdbError
 from vdb.protocol import answers, requests
+from vdb.protocol.operations import BY_NAME, Operation
 from vdb.storage.backup import BackupFolder
 from vdb.storage.offline_backup import back_up
 from vdb.types import Role
@@ -22,10 +26,13 @@ __all__ = ["OfflineBackups", "OfflineKeys", "open_keys"]
 
 
 class OfflineKeys:
-    """Keys as `vdb.client` manages them, without a server. Used by one thread; `open_keys` closes it."""
+    """Keys as `vdb.client` manages them, without a server. Used by one thread; `open_keys` closes it.
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    What changes something is written to the audit log, if there is one, with the user of the machine as actor.
+    """
+
+    def __init__(self, engine: Engine, audit_log: AuditLog | None = None) -> None:
+        self._engine, self._audit_log = engine, audit_log
 
     def keys(self) -> list[answers.Key]:
         found: list[answers.Key] = []
@@ -57,7 +64,30 @@ class OfflineKeys:
         return gone
 
     def _run(self, name: str, request: requests.Request, *path: str) -> Any:
-        return self._engine.run(name, self._engine.local_caller(), path, request)
+        error: VdbError | None = None
+        answer: Any = None
+        try:
+            answer = self._engine.run(name, self._engine.local_caller(), path, request)
+        except VdbError as exc:
+            error = exc
+            raise
+        finally:
+            self._note(BY_NAME[name], path, request, error, getattr(answer, "id", None))
+        return answer
+
+    def _note(
+        self,
+        operation: Operation,
+        path: tuple[str, ...],
+        request: requests.Request,
+        error: VdbError | None,
+        made: str | None,
+    ) -> None:
+        if self._audit_log is None or not is_audited(operation, error):
+            return
+        caller, outcome = self._engine.local_caller(), OK if error is None else error.code
+        more = {"client": "offline", "user": _user(), "made": made if operation.method == "POST" else None}
+        self._audit_log.write(entry_of(operation, path, request, caller, outcome, **more))
 
 
 @contextmanager
@@ -68,12 +98,23 @@ def open_keys(data_dir: Path) -> Iterator[OfflineKeys]:
     """
     if not (data_dir / "catalog" / "data.mdb").exists():
         raise StorageFailure(f"there is no data directory at {data_dir}")
-    # Whoever replaces a lost key may do so on a full disk: the reserve is there for that.
-    engine = Engine.open(Settings(data_dir=data_dir, disk_reserve_bytes=0), is_serving=False)
+    audit_log = AuditLog.of(Settings.with_environment())
+    with closing(audit_log) if audit_log is not None else nullcontext():
+        # Whoever replaces a lost key may do so on a full disk: the reserve is there for that.
+        engine = Engine.open(Settings(data_dir=data_dir, disk_reserve_bytes=0), is_serving=False)
+        try:
+            yield OfflineKeys(engine, audit_log)
+        finally:
+            engine.close()
+
+
+def _user() -> str:
+    """The user whom the machine knows, whatever the environment says."""
+    number = os.getuid()
     try:
-        yield OfflineKeys(engine)
-    finally:
-        engine.close()
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
 
 
 class OfflineBackups:

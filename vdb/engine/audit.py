@@ -32,6 +32,7 @@ MAX_REFUSALS_PER_MINUTE = 60
 """Lines per minute and outcome from callers who are no admin; the rest is counted."""
 
 OK = "ok"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _MAX_TEXT = 200
 _MAX_LISTED = 20
 _KEY_ID = re.compile(r"key-(?:environment|[0-9a-f]{24})\Z")
@@ -76,7 +77,10 @@ class AuditLog:
     """An append-only file of JSON lines. Safe to share between threads; whoever opened it closes it."""
 
     def __init__(self, path: str, is_synced: bool = False) -> None:
-        """`is_synced`: each line is on the disk before `write` returns. InvalidArgument where it cannot be opened."""
+        """`is_synced`: each line is on the disk before `write` returns.
+
+        Raises InvalidArgument where the file cannot be opened, but not for a full disk: an admin has to come in then.
+        """
         self.path = path
         self.n_lost = 0
         self._is_synced = is_synced
@@ -84,10 +88,13 @@ class AuditLog:
         self._n_unreported = 0
         self._is_cut = False
         self._refusals: dict[str, _Minute] = {}
+        self._handle: int | None = None
         try:
             self._handle = _opened(path)
         except OSError as exc:
-            raise InvalidArgument(f"cannot open audit_log {path}: {exc.strerror}") from exc
+            if exc.errno not in _FULL:
+                raise InvalidArgument(f"cannot open audit_log {path}: {exc.strerror}") from exc
+            _log.error("the audit log cannot be opened yet", extra={"fields": {"audit_log": path}})
 
     @classmethod
     def of(cls, settings: Settings) -> "AuditLog | None":
@@ -107,7 +114,8 @@ class AuditLog:
         with self._lock:
             for outcome in list(self._refusals):
                 self._say_left_out(outcome)
-            os.close(self._handle)
+            if self._handle is not None:
+                os.close(self._handle)
 
     def _is_within_bounds(self, outcome: str) -> bool:
         minute = int(time.monotonic() // 60)
@@ -125,40 +133,43 @@ class AuditLog:
 
     def _append(self, entry: Mapping[str, Any]) -> None:
         try:
-            self._follow_rotation()
+            handle = self._handle = self._current()
             if self._n_unreported:
-                self._put({**_event("lines_lost"), "n": self._n_unreported})
+                self._put(handle, {**_event("lines_lost"), "n": self._n_unreported})
                 self._n_unreported = 0
-            self._put(entry)
+            self._put(handle, entry)
         except OSError as exc:
             self.n_lost += 1
             self._n_unreported += 1
             fields = {"audit_log": self.path, "reason": exc.strerror, "entry": entry}
             _log.error("the audit log cannot be written", extra={"fields": fields})
 
-    def _put(self, entry: Mapping[str, Any]) -> None:
+    def _put(self, handle: int, entry: Mapping[str, Any]) -> None:
         """One line in one write; one that was cut by a full disk is closed off first."""
         line = b"\n" * self._is_cut + json.dumps(entry, default=str).encode() + b"\n"
-        n_written = os.write(self._handle, line)
+        n_written = os.write(handle, line)
         if n_written < len(line):
             self._is_cut = True
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._is_cut = False
         if self._is_synced:
-            _sync(self._handle)
+            _sync(handle)
 
-    def _follow_rotation(self) -> None:
-        """Go on in the file that now has the path: a rotation that renames needs no signal."""
+    def _current(self) -> int:
+        """The file that now has the path: a rotation that renames needs no signal."""
+        if self._handle is None:
+            return _opened(self.path)
         mine = os.fstat(self._handle)
         try:
             there = os.stat(self.path)
         except FileNotFoundError:
             there = None
         if there is not None and (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino):
-            return
+            return self._handle
         handle = _opened(self.path)
         os.close(self._handle)
-        self._handle, self._is_cut = handle, False
+        self._is_cut = False
+        return handle
 
 
 class _Minute:
