@@ -168,6 +168,13 @@ def test_a_file_with_a_secret_that_others_may_read_is_warned_of(tmp_path: Path) 
     assert Settings.load(path, {"VDB_ADMIN_KEY": "another-of-some-length"}).warnings == ()
 
 
+def test_an_audit_log_among_the_data_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="outside of data_dir"):
+        Settings.load(None, {}, data_dir=tmp_path, audit_log=str(tmp_path / "audit.log"))
+    beside = str(tmp_path / "audit.log")
+    assert Settings.load(None, {}, data_dir=tmp_path / "data", audit_log=beside).settings.audit_log == beside
+
+
 def test_every_setting_says_what_it_is() -> None:
     assert set(documentation(Settings)) == set(FLAT)
 

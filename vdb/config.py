@@ -270,6 +270,8 @@ def _check_whole(settings: Settings) -> None:
     """What one value alone does not show."""
     if bool(settings.tls_cert) != bool(settings.tls_key):
         raise InvalidArgument("tls_cert and tls_key go together: give both or neither")
+    if settings.audit_log and Path(settings.audit_log).absolute().is_relative_to(settings.data_dir.absolute()):
+        raise InvalidArgument("audit_log must lie outside of data_dir, where `vdb check` knows every file")
     for text in settings.trusted_proxies:
         try:
             ipaddress.ip_network(text)
