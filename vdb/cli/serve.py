@@ -15,7 +15,7 @@ from vdb.layered import documentation, flag_of
 NOT_OPTIONS = ("limits", *RULES.secrets)
 """Secrets are no options: every user of the machine may read a command line."""
 
-_METAVARS = {int: "N", float: "SECONDS", str: "TEXT"}
+_PATH_ENDS = ("_dir", "_file", "_log", "_cert", "_key")
 
 
 def add(commands: Commands) -> None:
@@ -57,7 +57,15 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         elif isinstance(default, Path):
             parser.add_argument(flag, type=Path, metavar="PATH", help=text)
         else:
-            parser.add_argument(flag, type=_kind_of(default), metavar=_METAVARS.get(type(default), "LIST"), help=text)
+            parser.add_argument(flag, type=_kind_of(default), metavar=_metavar(field.name, default), help=text)
+
+
+def _metavar(name: str, default: object) -> str:
+    if isinstance(default, str):
+        return "PATH" if name.endswith(_PATH_ENDS) else "TEXT"
+    if isinstance(default, tuple):
+        return "LIST"
+    return "RATE" if name.endswith("_per_s") else "SECONDS" if name.endswith("_s") else "N"
 
 
 def _kind_of(default: object) -> Callable[[str], Any]:
