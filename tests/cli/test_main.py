@@ -1,6 +1,7 @@
 """`vdb` itself: it starts light, shows help, ends with the right code, and says faults in one line."""
 
 import argparse
+import errno
 import io
 import json
 import os
@@ -123,6 +124,36 @@ def test_a_reader_that_leaves_ends_the_command_in_silence(tmp_path: Path) -> Non
     )
     os.close(writing)
     assert (run.returncode, run.stderr) == (ExitCode.PIPE_CLOSED, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        run = subprocess.run(
+            [sys.executable, "-m", "vdb.cli", "check", "--data-dir", str(tmp_path)],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert (run.returncode, run.stderr) == (1, f"vdb: cannot write the output: {os.strerror(errno.ENOSPC)}\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("check --data-dir . >&-", 0, ""),
+        ("check --data-dir nothing 2>&-", 1, ""),
+        ("search docs --vector - <&-", 2, "standard input: not JSON"),
+        ("backup delete b --backup-dir . <&-", 2, "give --yes"),
+    ],
+)
+def test_closed_streams_are_no_bug(tmp_path: Path, line: str, code: int, said: str) -> None:
+    command = f"'{sys.executable}' -m vdb.cli {line}"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert run.returncode == code, run
+    assert said in run.stderr and "internal error" not in run.stderr
 
 
 @pytest.mark.parametrize(

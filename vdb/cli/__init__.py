@@ -6,6 +6,7 @@ once.
 """
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 
@@ -20,7 +21,8 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code. Raises SystemExit for wrong usage and for `--help`."""
     given = parse(sys.argv[1:] if arguments is None else arguments)
-    output = Output(sys.stdout, sys.stderr, is_json=getattr(given, "json", False))
+    out, err = sys.stdout or io.StringIO(), sys.stderr or io.StringIO()  # None is a stream that was closed before
+    output = Output(out, err, is_json=getattr(given, "json", False))
     try:
         code = int(given.run(given, output))
         output.flush()

@@ -22,7 +22,7 @@ def confirm(given: argparse.Namespace, output: Output, question: str) -> None:
     """
     if given.yes:
         return
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise WrongUsage(f"{question} Nobody can be asked here: give --yes")
     output.ask(f"{question} [y/N] ")
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):

@@ -6,11 +6,12 @@ Text from a server or a directory may hold anything: `vdb.cli.printable` makes i
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 from vdb.cli.printable import UNSAFE, printable
-from vdb.errors import VdbError
+from vdb.errors import StorageFailure, VdbError
 
 __all__ = ["Output"]
 
@@ -81,7 +82,9 @@ class Output:
             self._write(self._err, json.dumps({"code": error.code, "detail": error.detail, "errors": faults}))
 
     def flush(self) -> None:
-        self._out.flush()
+        """Raises StorageFailure where the output cannot be written."""
+        with _translated():
+            self._out.flush()
 
     def abandon(self) -> None:
         """Let the interpreter's last flush go nowhere: nobody reads any more."""
@@ -94,4 +97,16 @@ class Output:
 
     def _write(self, stream: TextIO, text: str) -> None:
         encoding = stream.encoding or "utf-8"
-        stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        with _translated():
+            stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """A reader that has left stays a BrokenPipeError; a full disk is an error like others."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        raise StorageFailure(f"cannot write the output: {exc.strerror}") from exc

@@ -65,13 +65,17 @@ def _vector(text: str) -> Any:
     """The query of `--vector`: one list of numbers."""
     source = "standard input" if text == "-" else "--vector"
     try:
-        vector = json_value(sys.stdin.read() if text == "-" else text)
+        vector = json_value(_typed() if text == "-" else text)
     except (argparse.ArgumentTypeError, UnicodeDecodeError) as exc:
         raise WrongUsage(f"{source}: {exc}") from exc
     is_list = isinstance(vector, list) and bool(vector)
     if not is_list or not all(isinstance(x, int | float) and not isinstance(x, bool) for x in vector):
         raise WrongUsage(f"{source} must be one list of numbers")
     return vector
+
+
+def _typed() -> str:
+    return "" if sys.stdin is None else sys.stdin.read()  # None: it was closed before
 
 
 def _row(path: Path, row: int) -> Any:
