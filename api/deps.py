@@ -6,7 +6,7 @@ loop (large bodies, searches the engine does not call quick) runs in a bounded p
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextvars import copy_context
 from functools import partial
 from time import monotonic, perf_counter
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from vdb.config import Settings
 from vdb.engine.audit import AuditLog
 from vdb.engine.engine import Engine
+from vdb.engine.fair import NO_TENANT, Room
 from vdb.errors import Forbidden, InternalError, QueueFull, RateLimited, SequenceTimeout, ShuttingDown, VdbError
 from vdb.protocol.operations import Operation
 from vdb.protocol.requests import Request
@@ -26,6 +27,7 @@ from .delivery import Delivery
 from .encode import JSON, TEXT, Reply, encode
 from .errors import OK, problem, success_of, unexpected
 from .exchange import LARGE_BODY_BYTES, Exchange
+from .fair_pool import FairPool
 from .forwarded import Origin
 from .metrics import RequestMetrics, exposition
 from .traces import Traces
@@ -46,15 +48,14 @@ class Service:
     ) -> None:
         """`audit_log`, if it is given, is closed with the service."""
         self.engine = engine
-        self.metrics = RequestMetrics()
         self.origin = Origin(settings.trusted_proxies)
         self.audit = Audit(audit_log, self.origin) if audit_log is not None else None
         self.traces = traces
         self._limits = settings.limits
-        self._pool = ThreadPoolExecutor(settings.n_readers, thread_name_prefix="vdb-reader")
+        self._pool = FairPool(settings.n_readers, settings.limits.max_queued_requests, "vdb-reader")
+        self.metrics = RequestMetrics(engine, lambda: self._pool.n_waiting)
         self._delivery = Delivery()
-        self._n_waiting = 0
-        self._n_large_bytes = 0
+        self._large_bytes = Room(settings.limits.max_queued_bytes)
 
     def close(self) -> None:
         """Wait for the pool's work and end its threads."""
@@ -70,6 +71,7 @@ class Service:
         try:
             reply = Reply(success_of(operation), JSON, await self._answer(exchange, operation, path))
         except (RateLimited, QueueFull) as exc:
+            self.metrics.n_queue_full += isinstance(exc, QueueFull)
             self._refuse(exchange, operation)
             error, reply = exc, problem(exc, exchange.request_id)
         except VdbError as exc:
@@ -128,13 +130,14 @@ class Service:
         self.engine.meter.admit(caller, operation, exchange.n_charged_bytes)
         if n_bytes <= LARGE_BODY_BYTES:
             return await self._answer_caller(exchange, operation, path, caller)
-        if self._n_large_bytes and self._n_large_bytes + n_bytes > self._limits.max_queued_bytes:
+        tenant = caller.tenant_id or NO_TENANT
+        if self._large_bytes.n_taken and not self._large_bytes.has_place(tenant, n_bytes):
             raise QueueFull("too many large requests are being answered")
-        self._n_large_bytes += n_bytes
+        self._large_bytes.enter(tenant, n_bytes)
         try:
             return await self._answer_caller(exchange, operation, path, caller)
         finally:
-            self._n_large_bytes -= n_bytes
+            self._large_bytes.leave(tenant, n_bytes)
 
     async def _answer_caller(
         self, exchange: Exchange, operation: Operation, path: tuple[str, ...], caller: Caller
@@ -151,7 +154,7 @@ class Service:
         elif len(body) <= LARGE_BODY_BYTES:
             (request, vectors), is_small = decode_body(operation, body, is_binary), True
         else:
-            request, vectors = await self._in_thread(decode_body, operation, body, is_binary)
+            request, vectors = await self._in_thread(caller, decode_body, operation, body, is_binary)
             is_small = False
         exchange.n_units = self.engine.meter.settle(caller, operation, request)
         if getattr(request, "min_sequence", 0):  # it may wait, while names change
@@ -198,7 +201,7 @@ class Service:
             if not isinstance(answer, Future):
                 return encode(answer)
         else:
-            answer = await self._in_thread(self._run_in_thread, name, caller, path, request, vectors)
+            answer = await self._in_thread(caller, self._run_in_thread, name, caller, path, request, vectors)
             if isinstance(answer, bytes):
                 return answer
         # A write that is queued is made, whatever becomes of the caller.
@@ -215,13 +218,7 @@ class Service:
         answer = self.engine.run(name, caller, path, request, vectors)
         return answer if isinstance(answer, Future) else encode(answer)
 
-    async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
-        if self._n_waiting >= self._limits.max_queued_requests:
-            raise QueueFull("too many requests wait for a thread")
-        self._n_waiting += 1
-        try:
-            if self.traces is not None:  # its stages belong to the request's span
-                work = partial(copy_context().run, work)
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
-        finally:
-            self._n_waiting -= 1
+    async def _in_thread(self, caller: Caller, work: Callable[..., T], *arguments: Any) -> T:
+        if self.traces is not None:  # its stages belong to the request's span
+            work = partial(copy_context().run, work)
+        return await asyncio.wrap_future(self._pool.submit(caller.tenant_id or NO_TENANT, work, *arguments))

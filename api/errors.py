@@ -64,6 +64,11 @@ def status_of(error: errors.VdbError | type[errors.VdbError]) -> int:
     return next(_STATUS[base] for base in cls.__mro__ if base in _STATUS)
 
 
+def is_refusal(status: int) -> bool:
+    """Whether the status says: too many, come again."""
+    return status in _RETRIED
+
+
 def success_of(operation: Operation) -> int:
     """The HTTP status of an operation that worked."""
     return CREATED if operation.created else OK

@@ -82,6 +82,8 @@ class Edge:
     def _note(self, exchange: Exchange, status: int, n_bytes: int) -> None:
         duration_s = perf_counter() - exchange.started
         self._metrics.observe(exchange.operation or _UNKNOWN, status, duration_s)
+        if exchange.caller is not None:
+            self._metrics.observe_names(exchange.collection, exchange.caller.tenant_id, status, duration_s)
         if self._access_log is None:
             return
         fields = first_fields("info", "request")

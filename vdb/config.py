@@ -107,6 +107,8 @@ class Settings:
     """Bytes per second of its bodies and answers; 0: no limit."""
     tenant_burst_s: float = 2.0
     """As many seconds' worth of a rate may come at once; for every tenant whose rate says nothing else."""
+    metrics_tenants: int = 50
+    """Tenants with lines of their own in /metrics: those that ask most. The others are one."""
     log_level: str = "info"
     """Least level of the structured log: debug, info, warning or error."""
     log_requests: bool = True
@@ -185,6 +187,11 @@ RULES = Rules(
         "purge_interval_s": (0.01, 1e9),
         "backup_interval_s": (0.0, 1e9),
         "backup_keep": _ONE_OR_MORE,
+        "tenant_reads_per_s": (0.0, 1e12),
+        "tenant_writes_per_s": (0.0, 1e12),
+        "tenant_bytes_per_s": (0.0, 1e12),
+        "tenant_burst_s": (0.001, 1e12),
+        "metrics_tenants": (0, 10_000),
     },
     choices={"log_level": ("debug", "info", "warning", "error")},
     secrets=("admin_key",),

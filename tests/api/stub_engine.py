@@ -44,6 +44,7 @@ class StubMeter:
 
     def __init__(self) -> None:
         self.error: VdbError | None = None
+        self.n_refused = {"reads": 0}
         self.noted: list[tuple[Any, ...]] = []
 
     def admit(self, caller: Caller, operation: Operation, n_bytes: int) -> None:
@@ -91,6 +92,15 @@ class StubEngine:
     def run(self, name: str, caller: Caller, path: tuple[str, ...], request: Request, vectors: Any = None) -> Any:
         self.calls.append(Call(name, path, request, vectors, threading.current_thread().name))
         return self._answer(name, path, request, vectors)
+
+    def collection_named(self, name: str) -> str | None:
+        return name if name == "notes" else None
+
+    def collection_names(self) -> set[str]:
+        return {"notes"}
+
+    def tenant_name(self, tenant_id: int) -> str:
+        return f"tenant-{tenant_id}"
 
     def health(self) -> dict[str, object]:
         return {"status": "ready" if self.is_ready else "starting", "kernels": "numpy", "version": "0"}

@@ -6,7 +6,7 @@ import re
 import threading
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from msgspec import Raw
 from tests.api.stub_engine import StubEngine, ask
 from tests.api.test_api_decode import BODIES
 from vdb.config import Limits, Settings
+from vdb.engine.engine import Engine
 from vdb.errors import SequenceTimeout
 from vdb.protocol import answers
 from vdb.protocol.columns import MEDIA_TYPE, join_frame
@@ -243,7 +244,7 @@ def test_a_path_that_is_no_name_does_not_reach_the_log(monkeypatch: pytest.Monke
 
 
 def test_requests_are_counted_by_operation_and_status() -> None:
-    metrics = RequestMetrics()
+    metrics = RequestMetrics(cast(Engine, StubEngine()), int)
     for status in (200, 200, 404):
         metrics.observe("search", status, 0.003)
     text = exposition(metrics, StubEngine()).decode()  # type: ignore[arg-type]

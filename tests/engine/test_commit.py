@@ -29,14 +29,16 @@ class Queue:
         self._gate = threading.Event()
         self.pool.submit(self._gate.wait)
 
-    def put(self, key: bytes, error: Exception | None = None, n_bytes: int = 1) -> "Future[Any]":
+    def put(
+        self, key: bytes, error: Exception | None = None, n_bytes: int = 1, tenant: int = 0, n_points: int = 0
+    ) -> "Future[Any]":
         def apply(group: Group) -> bytes:
             group.txn.put(key, b"1")
             if error is not None:
                 raise error
             return key
 
-        return self.queue.submit(apply, n_bytes)
+        return self.queue.submit(apply, n_bytes, tenant=tenant, n_points=n_points)
 
     def await_writer(self) -> None:
         """Until the writer has nothing left to do."""
@@ -264,3 +266,55 @@ def test_closing_a_held_queue_waits_for_what_it_holds(queue: Queue) -> None:
     queue.queue.resume()
     closing.join(20)
     assert waiting.result(0) == b"waiting"
+
+
+def test_tenants_take_turns_in_a_commit_by_what_they_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vdb.engine.commit.GROUP_REQUESTS", 4)
+    queue = Queue(tmp_path, QueueCaps(max_requests=100, max_bytes=1 << 30, disk_reserve_bytes=0))
+    order: list[bytes] = []
+
+    def put(tenant: int, name: bytes) -> None:
+        queue.put(name, tenant=tenant).add_done_callback(lambda _: order.append(name))
+
+    for _ in range(9):
+        put(1, b"noisy")
+    for _ in range(2):
+        put(2, b"quiet")
+    queue.release()
+    queue.await_writer()
+    queue.close()
+    assert order[:4] == [b"noisy", b"quiet", b"noisy", b"quiet"] and len(order) == 11
+
+
+def test_many_points_cost_turns_as_bytes_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vdb.engine.commit.GROUP_REQUESTS", 1)
+    queue = Queue(tmp_path, QueueCaps(max_requests=100, max_bytes=1 << 30, disk_reserve_bytes=0))
+    order: list[str] = []
+
+    def put(tenant: int, name: str, n_points: int) -> None:
+        queue.put(b"k", tenant=tenant, n_points=n_points).add_done_callback(lambda _: order.append(name))
+
+    for _ in range(3):
+        put(1, "deletes", 40)
+        put(2, "small", 0)
+    queue.close()
+    assert order == ["deletes", "small", "small", "small", "deletes", "deletes"]
+
+
+def test_one_tenant_cannot_fill_the_queue(tmp_path: Path) -> None:
+    queue = Queue(tmp_path, QueueCaps(max_requests=10, max_bytes=1000, disk_reserve_bytes=0))
+    futures = [queue.put(b"%d" % i, tenant=1) for i in range(5)]
+    with pytest.raises(QueueFull):
+        queue.put(b"x", tenant=1)
+    futures += [queue.put(b"y", tenant=2), queue.put(b"z", tenant=3, n_bytes=700)]
+    with pytest.raises(QueueFull):
+        queue.put(b"x", tenant=4, n_bytes=700)
+    queue.close()
+    assert all(future.exception(10) is None for future in futures)
+
+
+def test_a_commit_is_bounded_by_what_it_costs(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vdb.engine.commit.GROUP_COST_BYTES", 100_000)
+    futures = [queue.put(b"%d" % i, n_points=100) for i in range(6)]
+    queue.release()
+    assert [future.result(10) for future in futures] and queue.queue.n_commits == 3

@@ -2,18 +2,19 @@
 
 Each request runs in a child transaction, so that a refusal undoes its own work only. Order: commit, run what the
 requests left for after the commit (publication in RAM), then resolve their futures. A request is never split over two
-commits, and nothing is acknowledged before its commit has returned.
+commits, and nothing is acknowledged before its commit has returned. Tenants take turns by the bytes they write
+(`vdb.engine.fair`); one tenant's requests keep their order.
 """
 
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from vdb.engine.fair import NO_TENANT, FairQueue, Room
 from vdb.errors import (
     CorruptData,
     DiskFull,
@@ -29,9 +30,14 @@ from vdb.storage.env import Environment, MapFull, Transaction
 logger = logging.getLogger(__name__)
 
 GROUP_REQUESTS = 64
-GROUP_BYTES = 32 << 20
+GROUP_COST_BYTES = 32 << 20
+"""A commit takes no more requests beyond this cost: others wait for it meanwhile."""
 ROOM_TRUSTED_S = 0.1
 """How long one look at the free disk serves, less what was written since."""
+
+REQUEST_COST_BYTES = 4096
+POINT_COST_BYTES = 512
+"""What a request and each of its points cost beyond their bytes, where turns are counted."""
 
 COMMIT_OVERHEAD = 3
 """A commit writes at most about this many times the bytes of its requests: pages are copied, not changed."""
@@ -87,6 +93,7 @@ class Ticket(Generic[G]):
     apply: Callable[[G], Any]
     n_bytes: int
     frees_space: bool
+    cost_bytes: int
     future: "Future[Any]" = field(default_factory=Future)
 
 
@@ -121,8 +128,9 @@ class CommitQueue(Generic[G]):
         self._pool = pool
         self._caps = caps
         self._changed = threading.Condition()
-        self._tickets: deque[Ticket[G]] = deque()
-        self._n_bytes = 0
+        self._tickets: FairQueue[Ticket[G]] = FairQueue()
+        self._places = Room(caps.max_requests)
+        self._bytes = Room(caps.max_bytes)
         self._is_draining = False
         self._is_held = False
         self._is_closed = False
@@ -131,21 +139,30 @@ class CommitQueue(Generic[G]):
         self.n_commits = 0
         self.n_requests = 0
 
-    def submit(self, apply: Callable[[G], Any], n_bytes: int = 0, frees_space: bool = False) -> "Future[Any]":
+    def submit(
+        self,
+        apply: Callable[[G], Any],
+        n_bytes: int = 0,
+        frees_space: bool = False,
+        tenant: int = NO_TENANT,
+        n_points: int = 0,
+    ) -> "Future[Any]":
         """Queue a request: `apply(group)` runs inside the group's transaction, its result resolves the future.
 
-        Raises TooLarge, QueueFull and ShuttingDown at once; what `apply` raises resolves the future as its error.
+        Raises TooLarge, QueueFull (too much waits, of all or of this tenant) and ShuttingDown at once; what `apply`
+        raises resolves the future as its error.
         """
         if n_bytes > self._caps.max_bytes:
             raise TooLarge(f"the write takes {n_bytes} bytes of the queue, which holds {self._caps.max_bytes}")
-        ticket = Ticket(apply, n_bytes, frees_space)
+        ticket = Ticket(apply, n_bytes, frees_space, n_bytes + REQUEST_COST_BYTES + POINT_COST_BYTES * n_points)
         with self._changed:
             if self._is_closed:
                 raise ShuttingDown("the server is shutting down", retry_after_s=1.0)
-            if len(self._tickets) >= self._caps.max_requests or self._n_bytes + n_bytes > self._caps.max_bytes:
+            if not (self._places.has_place(tenant) and self._bytes.has_place(tenant, n_bytes)):
                 raise QueueFull("too many writes are waiting", retry_after_s=1.0)
-            self._tickets.append(ticket)
-            self._n_bytes += n_bytes
+            self._places.enter(tenant)
+            self._bytes.enter(tenant, n_bytes)
+            self._tickets.put(tenant, ticket, ticket.cost_bytes)
             if self._is_draining or self._is_held:
                 return ticket.future
             self._is_draining = True
@@ -202,13 +219,14 @@ class CommitQueue(Generic[G]):
 
     def _take(self) -> list[Ticket[G]]:
         batch: list[Ticket[G]] = []
-        n_bytes = 0
-        while self._tickets and len(batch) < GROUP_REQUESTS and n_bytes < GROUP_BYTES:
-            ticket = self._tickets.popleft()
-            n_bytes += ticket.n_bytes
+        cost_bytes = 0
+        while self._tickets and len(batch) < GROUP_REQUESTS and cost_bytes < GROUP_COST_BYTES:
+            tenant, ticket = self._tickets.take()
+            self._places.leave(tenant)
+            self._bytes.leave(tenant, ticket.n_bytes)
+            cost_bytes += ticket.cost_bytes
             if ticket.future.set_running_or_notify_cancel():
                 batch.append(ticket)
-        self._n_bytes -= n_bytes
         return batch
 
     def _settle(self, batch: list[Ticket[G]]) -> None:

@@ -100,7 +100,7 @@ def delete_ids(
         removal.finish(group, sequence)
         return Deleted(sequence=sequence, deleted=n_deleted)
 
-    future: Future[Deleted] = _submit(services, collection, apply, frees_space=True)
+    future: Future[Deleted] = _submit(services, collection, owner, len(ids), apply, frees_space=True)
     return future
 
 
@@ -137,7 +137,7 @@ def update_payload(
         group.count(owner, 0, n_bytes)
         return Written(sequence=sequence)
 
-    future: Future[Written] = _submit(services, collection, apply, sum(map(len, payloads)))
+    future: Future[Written] = _submit(services, collection, owner, len(ids), apply, sum(map(len, payloads)))
     return future
 
 
@@ -162,7 +162,9 @@ def share(services: Services, caller: Caller, path: tuple[str, ...], request: Sh
         return sharing.apply(group, ids, services.settings.limits)
 
     n_bytes = GRANT_BYTES * len(ids) * len(grantees)
-    future: Future[Written] = _submit(services, collection, apply, n_bytes, frees_space=not sharing.is_grant)
+    future: Future[Written] = _submit(
+        services, collection, owner, len(ids), apply, n_bytes, frees_space=not sharing.is_grant
+    )
     return future
 
 
@@ -221,12 +223,14 @@ class _Sharing:
 def _submit(
     services: Services,
     collection: CollectionDocument,
+    tenant: int,
+    n_points: int,
     apply: Callable[[ShardGroup], Any],
     n_bytes: int = 0,
     frees_space: bool = False,
 ) -> Any:
     shard = services.shards.acquire(collection)
-    return services.shards.submit(shard, apply, n_bytes, frees_space=frees_space)
+    return services.shards.submit(shard, apply, n_bytes, frees_space=frees_space, tenant=tenant, n_points=n_points)
 
 
 def _checked_ids(ids: list[str], limits: Limits, pointer: str = "/ids/{}") -> list[bytes]:

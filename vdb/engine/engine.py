@@ -254,6 +254,19 @@ class Engine:
         collection = self.services.catalog.collection(name)
         return collection is None or self._shards.peek(collection.id) is not None
 
+    def collection_named(self, name: str) -> str | None:
+        """The name of the collection that a path's name leads to; None where there is none."""
+        collection = self.services.catalog.collection(name)
+        return None if collection is None else collection.name
+
+    def collection_names(self) -> set[str]:
+        """The names of all collections."""
+        return {collection.name for collection in self.services.catalog.collections()}
+
+    def tenant_name(self, tenant_id: int) -> str:
+        """A tenant's name; "" once its document is gone."""
+        return self.services.tenant_name(tenant_id)
+
     def health(self) -> dict[str, object]:
         """Readiness and what answers, for /readyz."""
         return health(self.services)

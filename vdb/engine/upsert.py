@@ -55,7 +55,8 @@ def upsert(
     shard = services.shards.acquire(collection)
     write = _Write(services, owner, batch, grants)
     n_granted = sum(map(len, filter(None, grants or ())))
-    future: Future[Written] = services.shards.submit(shard, write.apply, batch.n_bytes + GRANT_BYTES * n_granted)
+    n_bytes = batch.n_bytes + GRANT_BYTES * n_granted
+    future: Future[Written] = services.shards.submit(shard, write.apply, n_bytes, tenant=owner, n_points=len(batch.ids))
     if is_awaited:
         return future
     future.add_done_callback(lambda settled: _note_refusal(services, collection, settled))

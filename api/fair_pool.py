@@ -1,0 +1,100 @@
+"""Threads for what is too long for the event loop, shared fairly between the tenants that have work waiting.
+
+Turns are counted in the seconds that work took, known when it is done: so a tenant of long searches has fewer of them
+than one of short searches, and neither needs an estimate.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from vdb.engine.fair import FairQueue, Room
+from vdb.errors import QueueFull, ShuttingDown
+
+T = TypeVar("T")
+
+EXPECTED_S = 0.0005
+"""What work is taken to cost until it is done: tenants that wait at once take turns."""
+
+_Work = tuple["Future[Any]", Callable[..., Any], tuple[Any, ...]]
+
+
+class FairPool:
+    """`n_threads` threads at most; `max_waiting` pieces of work may wait. `submit` from any thread, `shutdown` last."""
+
+    def __init__(
+        self, n_threads: int, max_waiting: int, name: str, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._n_threads = n_threads
+        self._name = name
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._waiting: FairQueue[_Work] = FairQueue()
+        self._room = Room(max_waiting)
+        self._threads: list[threading.Thread] = []
+        self._n_idle = 0
+        self._is_closed = False
+
+    @property
+    def n_waiting(self) -> int:
+        return len(self._waiting)
+
+    def submit(self, tenant: int, work: Callable[..., T], *arguments: Any) -> "Future[T]":
+        """Run `work(*arguments)` for a tenant; raises QueueFull where too much waits, of all or of this tenant."""
+        future: Future[T] = Future()
+        with self._changed:
+            if self._is_closed:
+                raise ShuttingDown("the server is shutting down", retry_after_s=1.0)
+            if not self._room.has_place(tenant):
+                raise QueueFull("too many requests wait for a thread", retry_after_s=1.0)
+            self._room.enter(tenant)
+            self._waiting.put(tenant, (future, work, arguments), EXPECTED_S)
+            if self._n_idle >= len(self._waiting) or len(self._threads) == self._n_threads:
+                self._changed.notify()
+            else:
+                self._start()
+        return future
+
+    def shutdown(self) -> None:
+        """Do what waits, then end the threads."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name=f"{self._name}_{len(self._threads)}")
+        self._threads.append(thread)
+        thread.start()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting and not self._is_closed:
+                    self._n_idle += 1
+                    self._changed.wait()
+                    self._n_idle -= 1
+                if not self._waiting:
+                    return
+                tenant, (future, work, arguments) = self._waiting.take()
+                self._room.leave(tenant)
+            if not future.set_running_or_notify_cancel():
+                continue
+            began = self._clock()
+            _settle(future, work, arguments)
+            took_s = self._clock() - began
+            del future, work, arguments  # what the work held is not kept until the next
+            with self._changed:
+                self._waiting.charge(tenant, took_s - EXPECTED_S)
+
+
+def _settle(future: "Future[Any]", work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    try:
+        result = work(*arguments)
+    except BaseException as exc:  # it belongs to whoever waits
+        future.set_exception(exc)
+    else:
+        future.set_result(result)
