@@ -24,7 +24,7 @@ from vdb.types import Caller, Role
 from .audit import Audit
 from .decode import Vectors, decode_body, decode_query
 from .delivery import Delivery
-from .encode import JSON, TEXT, Reply, encode
+from .encode import JSON, TEXT, Reply, encode, encode_in_pieces
 from .errors import OK, problem, success_of, unexpected
 from .exchange import LARGE_BODY_BYTES, Exchange
 from .fair_pool import FairPool
@@ -216,7 +216,7 @@ class Service:
         self, name: str, caller: Caller, path: tuple[str, ...], request: Request, vectors: Vectors | None
     ) -> bytes | Future[Any]:
         answer = self.engine.run(name, caller, path, request, vectors)
-        return answer if isinstance(answer, Future) else encode(answer)
+        return answer if isinstance(answer, Future) else encode_in_pieces(answer)
 
     async def _in_thread(self, caller: Caller, work: Callable[..., T], *arguments: Any) -> T:
         if self.traces is not None:  # its stages belong to the request's span
