@@ -63,6 +63,7 @@ def serve(settings: Settings, announce: Announce, warnings: Sequence[str] = ()) 
     logs.configure(settings.log_level)
     for warning in warnings:
         _log.warning(warning)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it can be heard: a reload must not end a server that starts
     _raise_descriptor_limit()
     _map_large_blocks()
     sys.setswitchinterval(_SWITCH_S)

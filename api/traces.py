@@ -53,9 +53,10 @@ class Traces:
             if name in exchange.headers
         }
         method = str(exchange.scope["method"])
+        bare = self._context.Context()  # a pipelined request starts within the context of the one before it
         exchange.span = self._tracer.start_span(
             method,
-            context=self._propagator.extract(given) if given else self._context.Context(),
+            context=self._propagator.extract(given, bare) if given else bare,
             kind=self._trace.SpanKind.SERVER,
             attributes={"http.request.method": method},
         )

@@ -22,6 +22,7 @@ from tests.api.test_api_server import LIMIT_S, ended, refused, serving, started
 from tests.house.sources import ROOT
 from vdb.config import Settings
 from vdb.engine.engine import Engine
+from vdb_api.exchange import Exchange
 from vdb_api.logs import AccessLog
 from vdb_api.middleware import Edge
 from vdb_api.traces import Traces
@@ -129,6 +130,16 @@ def test_requests_do_not_become_parts_of_each_other(traced: Traced) -> None:
         traced.search()
         found.add(ids_of(traced.spans()[SEARCHED])[0])
     assert len(found) == 3
+
+
+def test_a_request_that_follows_in_the_same_context_is_no_part_of_the_one_before(traced: Traced) -> None:
+    for headers in ([], [(b"traceparent", b"00-xyz")]):
+        scope = {"type": "http", "method": "GET", "headers": headers}
+        one, two = Exchange(scope, None), Exchange(scope, None)  # type: ignore[arg-type]
+        traced.traces.begin(one)
+        traced.traces.begin(two)
+        assert two.span.parent is None
+        assert one.trace_id != two.trace_id
 
 
 def test_a_refused_request_is_a_span_and_only_a_fault_of_ours_is_an_error(

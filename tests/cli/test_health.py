@@ -23,8 +23,10 @@ def test_a_server_that_lives_and_is_ready_is_0(tmp_path: Path, capsys: pytest.Ca
 def test_a_server_with_tls_is_found_by_its_settings_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cert, key = Authority(tmp_path).issue()
     config = tmp_path / "vdb.toml"
-    config.write_text(f'tls_cert = "{cert}"\ntls_key = "{key}"\n')
-    with started(*serving(tmp_path / "data", "--config", str(config)), VDB_ADMIN_KEY="k" * 20) as (process, _, port):
+    config.write_text(f'tls_cert = "{cert}"\ntls_key = "{key}"\nadmin_key_file = "{tmp_path / "key"}"\n')
+    (tmp_path / "key").write_text("k" * 20)
+    with started(*serving(tmp_path / "data", "--config", str(config))) as (process, _, port):
+        (tmp_path / "key").unlink()  # a health check may not be allowed to read it, and does not need to
         assert main(["health", "--config", str(config), "--port", str(port)]) == ExitCode.OK
         assert main(["health", "--port", str(port)]) == ExitCode.UNREACHABLE  # plain HTTP gets no answer
         assert "no answer from 127.0.0.1" in capsys.readouterr().err

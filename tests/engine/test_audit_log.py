@@ -66,7 +66,7 @@ def test_a_full_disk_loses_lines_loudly_and_cuts_no_other(
 
 
 def test_a_disk_that_is_full_from_the_start_keeps_no_admin_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: str) -> int:
+    def full(path: str, is_synced: bool) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:
@@ -111,6 +111,18 @@ def test_refusals_are_bounded_by_outcome_and_the_rest_is_counted(
     assert {name: entries[-2][name] for name in ("event", "outcome", "n")} == {
         "event": "refusals_left_out", "outcome": "unauthenticated", "n": 3,
     }  # fmt: skip
+
+
+def test_the_name_of_a_new_file_is_durable_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr("vdb.engine.audit.sync_folder", synced.append)
+    log = AuditLog(str(tmp_path / "audit.log"), is_synced=True)
+    log.write(line())
+    assert synced == [tmp_path]
+    (tmp_path / "audit.log").rename(tmp_path / "audit.log.1")
+    log.write(line())
+    log.close()
+    assert synced == [tmp_path, tmp_path]
 
 
 def test_a_pipe_can_be_the_log_and_has_no_disk_to_wait_for() -> None:

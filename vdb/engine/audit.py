@@ -14,10 +14,12 @@ import json
 import logging
 import os
 import re
+import stat
 import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from msgspec import UNSET, Struct
@@ -26,6 +28,7 @@ from vdb.config import Settings
 from vdb.errors import Forbidden, InvalidArgument, Unauthenticated, VdbError
 from vdb.protocol.operations import Operation
 from vdb.protocol.requests import Request
+from vdb.storage.directory import sync_folder
 from vdb.types import NAME, Caller, Role
 
 MAX_REFUSALS_PER_MINUTE = 60
@@ -90,7 +93,7 @@ class AuditLog:
         self._refusals: dict[str, _Minute] = {}
         self._handle: int | None = None
         try:
-            self._handle = _opened(path)
+            self._handle = _opened(path, is_synced)
         except OSError as exc:
             if exc.errno not in _FULL:
                 raise InvalidArgument(f"cannot open audit_log {path}: {exc.strerror}") from exc
@@ -158,7 +161,7 @@ class AuditLog:
     def _current(self) -> int:
         """The file that now has the path: a rotation that renames needs no signal."""
         if self._handle is None:
-            return _opened(self.path)
+            return _opened(self.path, self._is_synced)
         mine = os.fstat(self._handle)
         try:
             there = os.stat(self.path)
@@ -166,7 +169,7 @@ class AuditLog:
             there = None
         if there is not None and (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino):
             return self._handle
-        handle = _opened(self.path)
+        handle = _opened(self.path, self._is_synced)
         os.close(self._handle)
         self._is_cut = False
         return handle
@@ -180,8 +183,16 @@ class _Minute:
         self.n = 0
 
 
-def _opened(path: str) -> int:
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, 0o600)
+def _opened(path: str, is_synced: bool) -> int:
+    """The file, made where it is missing; `is_synced` makes its name durable too."""
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, 0o600)
+    if is_synced and stat.S_ISREG(os.fstat(handle).st_mode):
+        try:
+            sync_folder(Path(path).absolute().parent)
+        except OSError:
+            os.close(handle)
+            raise
+    return handle
 
 
 def _sync(handle: int) -> None:
