@@ -49,6 +49,12 @@ def test_a_server_and_a_folder_exclude_each_other(admin: Command, tmp_path: Path
     assert ran.code == ExitCode.USAGE
 
 
+def test_an_offline_backup_has_no_name_that_retention_would_remove(command: Command, place: tuple[str, ...]) -> None:
+    ran = command("backup", "auto-20260101", *place)
+    assert ran.code == ExitCode.REFUSED and "schedule" in ran.err
+    assert command("backup", "list", *place[2:]).out == "no backups\n"
+
+
 def test_no_place_at_all_is_refused(command: Command) -> None:
     ran = command("backup", "list")
     assert ran.code == ExitCode.REFUSED and "VDB_BACKUP_DIR" in ran.err

@@ -105,6 +105,14 @@ def test_an_error_is_one_line_and_with_json_a_problem_too(
     }
 
 
+def test_a_file_that_may_not_be_read_is_no_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _raising(monkeypatch, PermissionError(errno.EACCES, "Permission denied", "/data/secret"))
+    assert main([]) == 1
+    assert capsys.readouterr() == ("", "vdb: /data/secret: Permission denied\n")
+
+
 def test_an_interrupt_ends_with_130_and_says_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

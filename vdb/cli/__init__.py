@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from vdb.cli.exit_codes import ExitCode, exit_code_of
 from vdb.cli.output import Output
 from vdb.cli.parser import parse
-from vdb.errors import DirectoryLocked, InternalError, VdbError
+from vdb.errors import DirectoryLocked, InternalError, StorageFailure, VdbError
 
 __all__ = ["main"]
 
@@ -37,6 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output has left, as `head` does
         output.abandon()
         return ExitCode.PIPE_CLOSED
+    except OSError as exc:  # a file of somebody else's, a disk that is gone
+        place = f"{exc.filename}: " if exc.filename else ""
+        output.error(StorageFailure(f"{place}{exc.strerror or exc}"))
+        return ExitCode.REFUSED
     except Exception as exc:
         if sys.flags.dev_mode:  # python -X dev -m vdb.cli: whoever looks for the bug wants the trace
             raise

@@ -34,7 +34,7 @@ class Commands:
         """A group of commands under one name; `short_for` is the command that a word which names none stands for."""
         parser = self._parser(name, summary, f"{summary[0].upper()}{summary[1:]}.", ())
         if short_for:
-            parser.epilog = f"`vdb {name} …` is short for `vdb {name} {short_for} …`."
+            parser.epilog = f"`vdb {name} NAME` is short for `vdb {name} {short_for} NAME`."
         return Commands(parser)
 
     def _parser(self, name: str, summary: str, description: str, examples: Sequence[str]) -> argparse.ArgumentParser:

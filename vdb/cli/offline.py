@@ -13,7 +13,7 @@ from typing import Any
 
 from vdb.config import Settings
 from vdb.engine.audit import OK, AuditLog, entry_of, is_audited
-from vdb.engine.backup import answer_of
+from vdb.engine.backup import answer_of, check_backup_name
 from vdb.engine.engine import Engine
 from vdb.errors import InvalidArgument, StorageFailure, VdbError
 from vdb.protocol import answers, requests
@@ -128,6 +128,7 @@ class OfflineBackups:
         self._folder = BackupFolder(Path(backup_dir).absolute())
 
     def create_backup(self, name: str) -> answers.Backup:
+        check_backup_name(name)
         return answer_of(name, back_up(self._data_dir, self._backup_dir, name))
 
     def backups(self) -> list[answers.Backup]:

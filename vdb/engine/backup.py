@@ -51,9 +51,14 @@ class Instant:
 
 def create_backup(services: Services, caller: Caller, path: tuple[str, ...], request: CreateBackup) -> answers.Backup:
     """Make a backup and answer when it is on disk; raises InvalidArgument, AlreadyExists, Conflict, DiskFull."""
-    if request.name.startswith(SCHEDULED_PREFIX):
-        raise InvalidArgument.at("/name", f"names that begin with {SCHEDULED_PREFIX} are the schedule's")
+    check_backup_name(request.name)
     return answer_of(request.name, make_backup(services, request.name))
+
+
+def check_backup_name(name: str) -> None:
+    """Raise InvalidArgument for a name that the schedule's retention would take for one of its own."""
+    if name.startswith(SCHEDULED_PREFIX):
+        raise InvalidArgument.at("/name", f"names that begin with {SCHEDULED_PREFIX} are the schedule's")
 
 
 def make_backup(services: Services, name: str) -> Manifest:
