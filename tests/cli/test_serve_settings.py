@@ -79,3 +79,15 @@ def test_a_bad_file_is_one_line_and_an_exit_code(tmp_path: Path, capsys: pytest.
     assert main(["serve", "--config", str(path), "--data-dir", str(tmp_path / "data")]) == 1
     assert capsys.readouterr().err == f"vdb: {path}: 'prot' is no setting: did you mean 'port'?\n"
     assert not (tmp_path / "data").exists()
+
+
+def test_a_bug_that_ends_the_server_leaves_its_trace_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("vdb_api.server.serve", broken)
+    assert main(["serve", "--data-dir", str(tmp_path)]) == 1
+    (record,) = caplog.records
+    assert record.levelname == "CRITICAL" and record.exc_info is not None

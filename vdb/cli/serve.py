@@ -1,6 +1,7 @@
 """`vdb serve`: start the server. Its options are the settings, taken from their dataclass."""
 
 import argparse
+import logging
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -10,7 +11,10 @@ from vdb.cli.commands import Commands
 from vdb.cli.exit_codes import ExitCode
 from vdb.cli.output import Output
 from vdb.config import RULES, Loaded, Settings
+from vdb.errors import VdbError
 from vdb.layered import documentation, flag_of
+
+_log = logging.getLogger(__name__)
 
 NOT_OPTIONS = ("limits", *RULES.secrets)
 """Secrets are no options: every user of the machine may read a command line."""
@@ -91,7 +95,13 @@ def _serve(given: argparse.Namespace, output: Output) -> int:
         return ExitCode.OK
     from vdb_api.server import serve  # the server is loaded by this command only
 
-    serve(loaded.settings, output.announce, loaded.warnings)
+    try:
+        serve(loaded.settings, output.announce, loaded.warnings)
+    except (VdbError, OSError):
+        raise
+    except Exception as exc:  # a bug ends a server with its trace in the log, which other commands leave out
+        _log.critical("the server ended by a bug", exc_info=exc)
+        raise
     return ExitCode.OK
 
 
