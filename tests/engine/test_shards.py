@@ -22,7 +22,7 @@ from vdb.errors import (
 from vdb.protocol.requests import Empty, ListPage, UpdateCollection
 from vdb.storage.catalog import CollectionDocument
 from vdb.storage.check import check_directory
-from vdb.storage.codec import decode_document, encode_document, encode_u64
+from vdb.storage.codec import FORMAT_VERSION, decode_document, encode_document, encode_u64
 from vdb.storage.create import create_environment
 from vdb.storage.keyspace import META_FORMAT, Space, name_key, number_key
 from vdb.types import Sharing
@@ -219,13 +219,13 @@ def test_a_newer_catalog_is_refused_and_the_directory_can_be_opened_once_it_is_r
     path = tmp_path / "data"
     with opened(path):
         pass
-    for version, error in ((2, FormatTooNew), (0, CorruptData)):
+    for version, error in ((FORMAT_VERSION + 1, FormatTooNew), (0, CorruptData)):
         with changing(path / "catalog") as txn:
             txn.put(META_FORMAT, encode_u64(version))
         with pytest.raises(error):
             Engine.open(small(path))
     with changing(path / "catalog") as txn:
-        txn.put(META_FORMAT, encode_u64(1))
+        txn.put(META_FORMAT, encode_u64(FORMAT_VERSION))
     with opened(path):
         pass
 
@@ -236,7 +236,7 @@ def test_a_newer_or_foreign_collection_is_refused_and_the_others_are_served(tmp_
         for name in ("newer", "foreign", "good"):
             driver.create(name)
     with changing(path / "collections" / "00000001") as txn:
-        txn.put(META_FORMAT, encode_u64(2))
+        txn.put(META_FORMAT, encode_u64(FORMAT_VERSION + 1))
     with changing(path / "collections" / "00000002") as txn:
         txn.put(b"\x01collection", encode_u64(9))
     with opened(path) as driver:

@@ -1,9 +1,9 @@
-"""Writes tests/golden/v1: a small data directory of format 1, and what every caller must read from it.
+"""Writes tests/golden/v2: a small data directory of format 2, and what every caller must read from it.
 
     python -m tests.golden.make
 
 Clock and secrets are fixed, so that a second run makes the same documents. Run it only when a format version is new:
-the point of a golden directory is that the release which introduced the format wrote it.
+the point of a golden directory is that the release which introduced the format wrote it, as it did with v1.
 """
 
 import secrets
@@ -31,18 +31,28 @@ from vdb.protocol.requests import (
     Scroll,
     UpdatePayload,
 )
+from vdb.storage.codec import FORMAT_VERSION
 from vdb.storage.directory import DataDirectory
 from vdb.storage.env import Environment
 from vdb.types import FieldType, Metric, Role, Sharing
 
 HERE = Path(__file__).parent
-DIRECTORY, EXPECTED = HERE / "v1", HERE / "v1.json"
+VERSIONS = range(1, FORMAT_VERSION + 1)
 ADMIN_KEY = "golden-admin-key-of-format-1"
 MADE_AT = datetime(2026, 1, 1, tzinfo=UTC)
 EXPIRED_AT = datetime(2026, 1, 2, tzinfo=UTC)
 EXPIRES_AT = datetime(2100, 1, 1, tzinfo=UTC)
 TENANTS = ("acme", "globex", "initech")
 COLLECTIONS = ("notes", "shapes")
+
+
+def directory_of(version: int) -> Path:
+    return HERE / f"v{version}"
+
+
+def expected_of(version: int) -> Path:
+    """What is read from the directory, as JSON."""
+    return HERE / f"v{version}.json"
 
 
 @contextmanager
@@ -161,10 +171,10 @@ def main() -> None:
         path = Path(scratch) / "data"
         with fixed_clock_and_secrets(), opened(path, admin_key=ADMIN_KEY) as driver:
             keys = fill(driver)
-        copy_compacted(path, DIRECTORY)
+        copy_compacted(path, directory_of(FORMAT_VERSION))
         with opened(path, admin_key=ADMIN_KEY) as driver:
             expected = {"secrets": keys, **contents(driver)}
-    EXPECTED.write_bytes(msgspec.json.format(msgspec.json.encode(expected), indent=1) + b"\n")
+    expected_of(FORMAT_VERSION).write_bytes(msgspec.json.format(msgspec.json.encode(expected), indent=1) + b"\n")
 
 
 if __name__ == "__main__":

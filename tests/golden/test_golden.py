@@ -1,6 +1,5 @@
-"""This release reads the directories that earlier releases wrote."""
+"""This release reads the directories that earlier releases wrote, once they are migrated."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,23 +7,27 @@ import msgspec
 import pytest
 
 from tests.engine.driver import opened
-from tests.golden.make import ADMIN_KEY, DIRECTORY, EXPECTED, contents
+from tests.golden.make import ADMIN_KEY, VERSIONS, contents, expected_of
+from tests.storage.damage import golden_copy
 from vdb.errors import KeyExpired, Unauthenticated
-from vdb.storage.check import check_directory
+from vdb.storage.check import check_directory, examine
+from vdb.storage.codec import FORMAT_VERSION
 from vdb.types import Role
 
 
+@pytest.fixture(params=VERSIONS)
+def version(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
 @pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    """A copy to open; version control does not keep the secret's mode."""
-    shutil.copytree(DIRECTORY, tmp_path / "data")
-    (tmp_path / "data" / "secret").chmod(0o600)
-    return tmp_path / "data"
+def directory(tmp_path: Path, version: int) -> Path:
+    return golden_copy(tmp_path / "data", version)
 
 
-@pytest.fixture(scope="module")
-def expected() -> dict[str, Any]:
-    found: dict[str, Any] = msgspec.json.decode(EXPECTED.read_bytes())
+@pytest.fixture
+def expected(version: int) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.json.decode(expected_of(version).read_bytes())
     return found
 
 
@@ -39,17 +42,28 @@ def differences(expected: Any, found: Any, place: str = "") -> list[str]:
     return [line for key, was, now in places for line in differences(was, now, f"{place}/{key}")]
 
 
-def test_the_golden_directory_of_format_1_is_sound(directory: Path) -> None:
-    assert check_directory(directory) == []
+def test_every_golden_directory_is_sound_by_the_rules_of_its_format(directory: Path, version: int) -> None:
+    findings = examine(directory)
+    assert (findings.faults, findings.n_points) == ([], 15)
+    older = {"catalog", "collection notes", "collection shapes"} if version < FORMAT_VERSION else set()
+    assert findings.older == dict.fromkeys(older, version)
 
 
-def test_everything_in_the_golden_directory_reads_as_it_was_written(directory: Path, expected: dict[str, Any]) -> None:
+def test_every_golden_directory_is_sound_once_this_release_has_opened_it(directory: Path) -> None:
+    with opened(directory, admin_key=ADMIN_KEY):
+        pass
+    findings = examine(directory)
+    assert (findings.faults, findings.older, findings.n_points) == ([], {}, 15)
+
+
+def test_everything_in_a_golden_directory_reads_as_it_was_written(directory: Path, expected: dict[str, Any]) -> None:
     with opened(directory, admin_key=ADMIN_KEY) as driver:
         found = contents(driver)
-    assert differences({name: value for name, value in expected.items() if name != "secrets"}, found) == []
+    del expected["secrets"]
+    assert differences(expected, found) == []
 
 
-def test_keys_of_the_golden_directory_are_accepted_and_refused_as_before(
+def test_keys_of_a_golden_directory_are_accepted_and_refused_as_before(
     directory: Path, expected: dict[str, Any]
 ) -> None:
     keys = expected["secrets"]
@@ -64,7 +78,7 @@ def test_keys_of_the_golden_directory_are_accepted_and_refused_as_before(
             authenticate(keys["replaced"], None)
 
 
-def test_the_golden_directory_takes_writes_and_stays_sound(directory: Path) -> None:
+def test_a_golden_directory_takes_writes_and_stays_sound(directory: Path) -> None:
     with opened(directory, admin_key=ADMIN_KEY) as driver:
         assert driver.upsert("acme", "notes", ["a1", "new"], [[1, 2, 3, 4], [4, 3, 2, 1]]) == 13
         assert driver.found("acme", "notes", [4, 3, 2, 1], limit=1) == ["new"]

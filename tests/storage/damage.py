@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.golden.make import DIRECTORY
+from tests.golden.make import directory_of
+from vdb.storage.codec import FORMAT_VERSION
 from vdb.storage.env import Environment, Transaction
 
 Damage = Callable[[Transaction], object]
@@ -13,9 +14,9 @@ Damage = Callable[[Transaction], object]
 CATALOG, NOTES, SHAPES = "catalog", "collections/00000001", "collections/00000002"
 
 
-def golden_copy(target: Path) -> Path:
-    """A copy of the golden directory; version control does not keep the secret's mode."""
-    shutil.copytree(DIRECTORY, target)
+def golden_copy(target: Path, version: int = FORMAT_VERSION) -> Path:
+    """A copy of a golden directory; version control does not keep the secret's mode."""
+    shutil.copytree(directory_of(version), target)
     (target / "secret").chmod(0o600)
     return target
 

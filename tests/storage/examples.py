@@ -46,7 +46,7 @@ ENTRIES: dict[str, tuple[bytes, bytes]] = {
     "VECTOR": (vector_key(OWNER, PID), VECTOR),
     "GRANT": (grant_key(3, PID), encode_u32(OWNER)),
     "EXPIRY": (expiry_key(RECORD.expires_at_ms, PID), encode_u32(OWNER)),
-    "USAGE": (usage_key(OWNER), encode_usage(1, RECORD.n_bytes + len(VECTOR))),
+    "USAGE": (usage_key(OWNER), encode_usage(RECORD.usage)),
     "COLLECTION_NAME": (name_key(Space.COLLECTION_NAME, "notes"), encode_u32(1)),
     "TENANT_NAME": (name_key(Space.TENANT_NAME, "acme"), encode_u32(OWNER)),
     "KEY_HASH": (name_key(Space.KEY_HASH, "5f3a"), b"key-01"),

@@ -13,7 +13,9 @@ from vdb.storage import catalog as store
 from vdb.storage.check import check_directory, examine
 from vdb.storage.check_report import report_of
 from vdb.storage.codec import (
+    FORMAT_VERSION,
     Record,
+    Usage,
     decode_document,
     decode_record,
     encode_document,
@@ -26,6 +28,7 @@ from vdb.storage.directory import DataDirectory
 from vdb.storage.env import Transaction
 from vdb.storage.faults import MAX_FAULTS
 from vdb.storage.keyspace import (
+    ALL_OWNERS,
     EVERYONE_ID,
     META_COLLECTION,
     META_FORMAT,
@@ -107,10 +110,12 @@ POINTS: list[tuple[str, Damage, str]] = [
     ("an expiry of nothing", put(expiry_key(5, 0), encode_u32(ACME)), "index expiry leads to no such point"),
     ("an expiry moved", rewrite(LATER, expires_at_ms=LATER_MS + 1), "index expiry is missing or wrong"),
     ("a negative expiry", rewrite(A1, expires_at_ms=-1), "its expiry is negative"),
-    ("a usage wrong", put(usage_key(ACME), encode_usage(5, 1)), "its usage is stored as (5, 1)"),
-    ("a usage missing", drop(usage_key(ACME)), "its usage is stored as (0, 0)"),
-    ("a usage of nobody", put(usage_key(77), encode_usage(1, 1)), "it has a usage, but no points"),
-    ("a usage cut short", put(usage_key(ACME), b"12"), "a stored usage is not 16 bytes long"),
+    ("a usage wrong", put(usage_key(ACME), encode_usage(Usage(5, 1))), "its usage is stored as Usage(points=5"),
+    ("a usage missing", drop(usage_key(ACME)), "its usage is stored as Usage(points=0"),
+    ("a usage of nobody", put(usage_key(77), encode_usage(Usage(1, 1))), "it has a usage, but no points"),
+    ("a usage cut short", put(usage_key(ACME), b"12"), "a stored usage is not 40 bytes long"),
+    ("totals wrong", put(usage_key(ALL_OWNERS), encode_usage(Usage(5, 1))), "its usage is stored as Usage(points=5"),
+    ("totals missing", drop(usage_key(ALL_OWNERS)), "its usage is stored as Usage(points=0"),
     ("points miscounted", put(META_N_POINTS, encode_u64(3)), "it counts 3 points, not 12"),
     ("a counter cut short", put(META_N_POINTS, b"3"), "is not 8 bytes"),
     ("pids behind", put(META_NEXT_PID, encode_u64(4)), "its pid lies beyond the counter, 4"),
@@ -318,7 +323,7 @@ def test_folders_of_collections_half_made_or_half_removed_are_no_fault(tmp_path:
 def test_the_check_refuses_a_newer_format(tmp_path: Path, environment: str) -> None:
     path = golden_copy(tmp_path / "data")
     with changing(path / environment) as txn:
-        txn.put(META_FORMAT, encode_u64(2))
+        txn.put(META_FORMAT, encode_u64(FORMAT_VERSION + 1))
     with pytest.raises(FormatTooNew):
         check_directory(path)
 

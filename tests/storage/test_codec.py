@@ -10,6 +10,7 @@ from vdb.storage.catalog import KeyDocument, TenantDocument
 from vdb.storage.codec import (
     HEAD_BYTES,
     Record,
+    Usage,
     decode_document,
     decode_record,
     decode_u32,
@@ -67,7 +68,8 @@ def test_a_point_is_expired_from_its_very_millisecond() -> None:
 def test_numbers_read_back() -> None:
     assert decode_u32(encode_u32(2**32 - 1)) == 2**32 - 1
     assert (decode_u64(encode_u64(2**64 - 1)), decode_u64(None)) == (2**64 - 1, 0)
-    assert (decode_usage(encode_usage(3, 2**40)), decode_usage(None)) == ((3, 2**40), (0, 0))
+    usage = Usage(3, 2, 2**40, 5, 7)
+    assert (decode_usage(encode_usage(usage)), decode_usage(None)) == (usage, Usage())
 
 
 def test_a_document_reads_back_and_fields_it_lacks_take_their_defaults() -> None:

@@ -11,6 +11,7 @@ import pytest
 from vdb.config import MIB
 from vdb.errors import CorruptData, DiskFull, StorageFailure
 from vdb.storage import env as module
+from vdb.storage.codec import FORMAT_VERSION
 from vdb.storage.create import create_environment
 from vdb.storage.env import Environment, Gate, MapFull
 from vdb.storage.keyspace import META_COLLECTION, META_FORMAT
@@ -220,5 +221,5 @@ def test_an_environment_comes_into_being_whole(tmp_path: Path) -> None:
     assert not draft.exists()
     env = Environment(tmp_path / "e", **SIZES)
     with env.read() as txn:
-        assert read_number(txn, META_FORMAT) == 1
+        assert read_number(txn, META_FORMAT) == FORMAT_VERSION
     env.close()

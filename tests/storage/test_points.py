@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from vdb.config import MIB
 from vdb.storage import points
-from vdb.storage.codec import Record, encode_record
+from vdb.storage.codec import Record, Usage, encode_record
 from vdb.storage.env import Environment, Transaction
-from vdb.storage.keyspace import EVERYONE_ID, Space, vector_key
+from vdb.storage.keyspace import ALL_OWNERS, EVERYONE_ID, Space, vector_key
 
 VECTOR = b"\0\0\x80\x3f"
 ACME, GLOBEX = 1, 2
@@ -87,8 +87,14 @@ def test_many_plain_points_are_inserted_like_one_by_one(txn: Transaction) -> Non
 
 
 def test_an_owner_of_nothing_has_no_usage(txn: Transaction) -> None:
-    points.write_usage(txn, ACME, 2, 30)
-    points.write_usage(txn, GLOBEX, 1, 1)
-    assert list(points.iterate_owners(txn)) == [(ACME, 2, 30), (GLOBEX, 1, 1)]
-    points.write_usage(txn, ACME, 0, 0)
-    assert (points.read_usage(txn, ACME), points.has_any(txn, Space.USAGE, ACME)) == ((0, 0), False)
+    points.write_usage(txn, ACME, Usage(2, id_bytes=30))
+    points.write_usage(txn, GLOBEX, Usage(1, id_bytes=1))
+    assert list(points.iterate_owners(txn)) == [(ACME, Usage(2, id_bytes=30)), (GLOBEX, Usage(1, id_bytes=1))]
+    points.write_usage(txn, ACME, Usage())
+    assert (points.read_usage(txn, ACME), points.has_any(txn, Space.USAGE, ACME)) == (Usage(), False)
+
+
+def test_the_totals_are_nobodys_usage(txn: Transaction) -> None:
+    points.write_usage(txn, ALL_OWNERS, Usage(2, id_bytes=30))
+    assert (points.read_totals(txn).points, points.read_usage(txn, ALL_OWNERS)) == (2, Usage())
+    assert list(points.iterate_owners(txn)) == []

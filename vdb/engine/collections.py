@@ -221,7 +221,7 @@ def answer_of(services: Services, caller: Caller, document: CollectionDocument) 
     is_whole = caller.role is Role.ADMIN and caller.tenant is None
     with services.shards.use(document) as shard, shard.env.read() as txn:
         sequence = read_sequence(txn)
-        n_points = read_number(txn, META_N_POINTS) if is_whole else read_usage(txn, caller.tenant_id or 0)[0]
+        n_points = read_number(txn, META_N_POINTS) if is_whole else read_usage(txn, caller.tenant_id or 0).points
     answer = answers.Collection(
         name=document.name,
         id=document.id,

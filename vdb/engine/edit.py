@@ -22,7 +22,7 @@ from vdb.errors import EmptyBatch, InvalidArgument, PointNotFound, Problem, TooL
 from vdb.protocol.answers import Deleted, Written
 from vdb.protocol.requests import DeletePoints, Share, UpdatePayload
 from vdb.storage.catalog import CollectionDocument
-from vdb.storage.codec import Record
+from vdb.storage.codec import NOTHING, Record, Usage
 from vdb.storage.env import Transaction
 from vdb.storage.points import find_pids, put_point, read_record, read_vector, remove_point
 from vdb.tenancy.access import check_sharing, check_tenant_exists
@@ -36,20 +36,18 @@ class Removal:
     owner: int
     dimension: int
     kills: dict[int, list[int]] = field(default_factory=dict)
-    n_points: int = 0
-    n_bytes: int = 0
+    removed: Usage = NOTHING
 
     def remove(self, txn: Transaction, pid: int, record: Record) -> None:
         remove_point(txn, self.owner, pid, record)
-        self.n_points += 1
-        self.n_bytes += record.n_bytes + (4 * self.dimension if record.has_vector else 0)
+        self.removed = self.removed.plus(record.usage)
         if record.has_vector:
             for audience in (self.owner, *(-grantee for grantee in record.shared)):
                 self.kills.setdefault(audience, []).append(pid)
 
     def finish(self, group: ShardGroup, sequence: int) -> None:
         """Count the removal and tell RAM."""
-        group.count(self.owner, -self.n_points, -self.n_bytes)
+        group.count(self.owner, NOTHING.minus(self.removed))
         group.tell(change_of(sequence, self.owner, self.dimension, kills=self.kills))
 
 
@@ -134,7 +132,7 @@ def update_payload(
             payload = given if request.mode == "replace" else _merged(live, given, collection, limits, i)
             put_point(group.txn, owner, pid, live, replace(live, version=sequence, payload=payload), None)
             n_bytes += len(payload) - len(live.payload)
-        group.count(owner, 0, n_bytes)
+        group.count(owner, Usage(payload_bytes=n_bytes))
         return Written(sequence=sequence)
 
     future: Future[Written] = _submit(services, collection, owner, len(ids), apply, sum(map(len, payloads)))
@@ -182,12 +180,14 @@ class _Sharing:
         rows: list[tuple[int, bytes, int]] = []
         puts: dict[int, list[int] | None] = {}
         kills: dict[int, list[int]] = {}
+        n_grants = 0
         for i, pid, stored in _stored(group.txn, self.owner, ids):
             if stored is None or stored.is_expired(epoch_ms()):
                 if self.is_grant:
                     _live(None, f"/ids/{i}")
                 continue
-            self._change(group.txn, pid, stored, limits, i, rows, puts, kills)
+            n_grants += self._change(group.txn, pid, stored, limits, i, rows, puts, kills)
+        group.count(self.owner, Usage(grants=n_grants))
         group.tell(change_of(sequence, self.owner, self.dimension, rows, puts, kills))
         return Written(sequence=sequence)
 
@@ -201,14 +201,15 @@ class _Sharing:
         rows: list[tuple[int, bytes, int]],
         puts: dict[int, list[int] | None],
         kills: dict[int, list[int]],
-    ) -> None:
-        """Move one point's grants; the version stays, since the point itself does not change."""
+    ) -> int:
+        """Move one point's grants; how many more it has. Its version stays: the point itself does not change."""
         shared = self.grantees.union(old.shared) if self.is_grant else set(old.shared) - self.grantees
         if len(shared) > limits.max_grantees_per_point:
             raise TooLarge.at(f"/ids/{i}", f"up to {limits.max_grantees_per_point} grantees per point")
         put_point(txn, self.owner, pid, old, replace(old, shared=tuple(sorted(shared))), None)
+        n_more = len(shared) - len(old.shared)
         if not old.has_vector:
-            return
+            return n_more
         for grantee in set(old.shared) - shared:
             kills.setdefault(-grantee, []).append(pid)
         added = shared.difference(old.shared)
@@ -218,6 +219,7 @@ class _Sharing:
             places = puts.setdefault(-grantee, [])
             if places is not None:
                 places.append(len(rows) - 1)
+        return n_more
 
 
 def _submit(

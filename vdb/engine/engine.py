@@ -40,6 +40,7 @@ from vdb.storage.create import create_environment
 from vdb.storage.directory import DataDirectory
 from vdb.storage.env import Environment
 from vdb.storage.meta import check_format
+from vdb.storage.migrate import migrate_collection, upgrade
 from vdb.tenancy.access import check_access
 from vdb.tenancy.quota import Ledger
 from vdb.types import Caller, Role
@@ -107,6 +108,7 @@ class Engine:
         self._memory = MemoryCap(settings.memory_bytes, self._evict)
         self._shards = Shards(self._open_shard, settings.max_open_environments)
         secret = directory.secret()  # before the catalog: where there are keys, there is what verifies them
+        upgrade(directory, map_bytes=settings.map_bytes, max_map_bytes=settings.max_map_bytes)
         self.services = Services(
             settings,
             directory,
@@ -181,7 +183,10 @@ class Engine:
             create_environment(path, **sizes)
         env = Environment(path, **sizes)
         try:
-            check_format(env, collection_id)
+            if collection_id is None:
+                check_format(env)
+            else:
+                migrate_collection(env, collection_id, f"collection {collection_id}")
         except BaseException:
             env.close()
             raise

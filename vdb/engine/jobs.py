@@ -6,6 +6,7 @@ a step done twice removes nothing twice, so a crash between the two costs nothin
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable
 
 from msgspec import json
@@ -32,7 +33,7 @@ from vdb.protocol import answers
 from vdb.protocol.requests import DeletePoints, ListPage
 from vdb.storage import catalog as store
 from vdb.storage.catalog import ACTIVE, DELETING, CollectionDocument, JobDocument
-from vdb.storage.codec import decode_record
+from vdb.storage.codec import Usage, decode_record
 from vdb.storage.keyspace import META_NEXT_JOB, META_NEXT_PID, Space, number_key
 from vdb.storage.meta import read_number, take_number
 from vdb.storage.points import has_any, iterate_grants, iterate_records, put_point, read_record
@@ -326,11 +327,15 @@ def _revoke_run(group: ShardGroup, shard: Shard, grantee: int) -> int:
     if not granted:
         return 0
     sequence = group.next_sequence()
+    n_revoked: Counter[int] = Counter()
     for pid, owner in granted:
         old = read_record(group.txn, owner, pid)
         if old is not None:
             shared = tuple(tenant for tenant in old.shared if tenant != grantee)
             put_point(group.txn, owner, pid, old, replace(old, shared=shared), None)
+            n_revoked[owner] += len(old.shared) - len(shared)
+    for owner, n in n_revoked.items():
+        group.count(owner, Usage(grants=-n))
     kills = {-grantee: [pid for pid, _ in granted]}
     group.tell(change_of(sequence, grantee, shard.collection.dimension, kills=kills))
     return len(granted)

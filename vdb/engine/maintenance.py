@@ -99,4 +99,4 @@ def _remove_expired(group: ShardGroup, collection: CollectionDocument) -> int:
             removals[owner].remove(group.txn, pid, record)
     for removal in removals.values():
         removal.finish(group, sequence)
-    return sum(removal.n_points for removal in removals.values())
+    return sum(removal.removed.points for removal in removals.values())

@@ -88,14 +88,15 @@ def list_members(services: Services, caller: Caller, path: tuple[str, ...], requ
         page, cursor = page_of(_named(services, ids), request, services.settings.limits, lambda member: str(member[0]))
         members = []
         for tenant_id, name in page:
-            points, n_bytes = read_usage(txn, tenant_id)
+            usage = read_usage(txn, tenant_id)
+            n_bytes = usage.n_bytes(shard.collection.dimension)
             is_listed = collection.tenants is not None and may_use(collection, tenant_id)
-            members.append(answers.Member(tenant=name, listed=is_listed, points=points, bytes=n_bytes))
+            members.append(answers.Member(tenant=name, listed=is_listed, points=usage.points, bytes=n_bytes))
     return answers.Members(members=members, next_cursor=cursor)
 
 
 def _owners(txn: Transaction, after: int) -> Iterator[int]:
-    return (owner for owner, n_points, _ in iterate_owners(txn, after + 1) if n_points)
+    return (owner for owner, usage in iterate_owners(txn, after + 1) if usage.points)
 
 
 def _named(services: Services, ids: Iterator[int]) -> Iterator[tuple[int, str]]:

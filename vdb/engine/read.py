@@ -103,7 +103,7 @@ def count(services: Services, caller: Caller, path: tuple[str, ...], request: Co
 def _count(snapshot: Snapshot, tenant_id: int, scope: str, matches: Matches | None) -> int:
     if matches is None and scope == "own":
         n_expired = sum(owner == tenant_id for _, owner in iterate_expiries(snapshot.txn, snapshot.now_ms))
-        return read_usage(snapshot.txn, tenant_id)[0] - n_expired
+        return read_usage(snapshot.txn, tenant_id).points - n_expired
     points = visible(snapshot, tenant_id, scope, 0)
     return sum(matches is None or matches(record.payload) for _, _, record in points)
 

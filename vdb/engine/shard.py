@@ -21,13 +21,14 @@ from vdb.engine.readings import Change, Reading, Readings
 from vdb.errors import CorruptData, InternalError
 from vdb.index.flat import FlatSegment
 from vdb.storage.catalog import CollectionDocument
-from vdb.storage.codec import decode_record
+from vdb.storage.codec import NOTHING, Usage, decode_record
 from vdb.storage.env import Environment, Transaction
-from vdb.storage.keyspace import EVERYONE_ID, record_key
+from vdb.storage.keyspace import ALL_OWNERS, EVERYONE_ID, record_key
 from vdb.storage.meta import read_counters, read_sequence, write_counters
 from vdb.storage.points import (
     iterate_grants,
     iterate_vectored,
+    read_totals,
     read_usage,
     read_vector,
     write_usage,
@@ -60,7 +61,7 @@ class ShardGroup(Group):
         super().__init__(txn)
         self._shard = shard
         self.sequence, self.next_pid, self.n_points = read_counters(txn)
-        self._usage: dict[int, tuple[int, int]] = {}
+        self._usage: dict[int, Usage] = {}
         self._changes: list[Change] = []
 
     def next_sequence(self) -> int:
@@ -76,18 +77,26 @@ class ShardGroup(Group):
         self.next_pid += n
         return first
 
-    def count(self, owner: int, n_points: int, n_bytes: int) -> None:
-        """Add to what `owner` has; raises QuotaExceeded when it grows past a cap of theirs."""
-        if not n_points and not n_bytes:
+    def count(self, owner: int, change: Usage) -> None:
+        """Add to what `owner` and the collection have; raises QuotaExceeded when it grows past a cap of theirs.
+
+        Raises CorruptData where less would be left than nothing: the stored numbers are wrong.
+        """
+        if change == NOTHING:
             return
         before = self._usage.get(owner) or read_usage(self.txn, owner)
-        after = (before[0] + n_points, before[1] + n_bytes)
-        ledger, collection_id = self._shard.ledger, self._shard.collection.id
+        after = before.plus(change)
+        totals = (self._usage.get(ALL_OWNERS) or read_totals(self.txn)).plus(change)
+        if not (after.is_possible and totals.is_possible):
+            raise CorruptData("the stored usage is less than what is there: run vdb check --repair")
+        ledger, collection = self._shard.ledger, self._shard.collection
         if ledger.is_tracked(owner):
-            earlier = ledger.propose(owner, collection_id, before, after)
-            self.on_undo(lambda: ledger.restore(owner, collection_id, earlier))
+            figures = ((usage.points, usage.n_bytes(collection.dimension)) for usage in (before, after))
+            earlier = ledger.propose(owner, collection.id, *figures)
+            self.on_undo(lambda: ledger.restore(owner, collection.id, earlier))
         self._usage[owner] = after
-        self.n_points += n_points
+        self._usage[ALL_OWNERS] = totals
+        self.n_points += change.points
 
     def tell(self, change: Change) -> None:
         """Publish `change` after the commit."""
@@ -104,12 +113,14 @@ class ShardGroup(Group):
 
     def close(self) -> None:
         write_counters(self.txn, self.sequence, self.next_pid, self.n_points)
-        for owner, (n_points, n_bytes) in self._usage.items():
-            write_usage(self.txn, owner, n_points, n_bytes)
+        for owner, usage in self._usage.items():
+            write_usage(self.txn, owner, usage)
 
     def publish(self) -> None:
-        for owner, used in self._usage.items():
-            self._shard.ledger.settle(owner, self._shard.collection.id, self.sequence, *used)
+        collection = self._shard.collection
+        for owner, usage in self._usage.items():
+            used = usage.points, usage.n_bytes(collection.dimension)
+            self._shard.ledger.settle(owner, collection.id, self.sequence, *used)
         self._shard.publish(self._changes, self.sequence)
         super().publish()
 

@@ -1,5 +1,6 @@
 """Tenants: made by an admin, or by their first key or write; quotas; rates; what they own; removal as a job."""
 
+import logging
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,17 +13,20 @@ from vdb.config import Settings
 from vdb.engine.commit import Group
 from vdb.engine.listing import page_of, start_after
 from vdb.engine.services import Services
-from vdb.engine.shard import epoch_ms
-from vdb.errors import AlreadyExists, InvalidArgument, TenantNotFound
+from vdb.engine.shard import Shard, Snapshot, epoch_ms
+from vdb.errors import AlreadyExists, InvalidArgument, StorageFailure, TenantNotFound
 from vdb.protocol import answers
 from vdb.protocol.requests import CreateTenant, ListPage, TenantQuota, TenantRate, UpdateTenant
 from vdb.storage import catalog as store
 from vdb.storage.catalog import ACTIVE, RateDocument, TenantDocument
+from vdb.storage.codec import Usage
 from vdb.storage.keyspace import META_NEXT_TENANT, Space
 from vdb.storage.meta import take_number
 from vdb.storage.points import iterate_owners, read_usage
 from vdb.tenancy.rate import positive
 from vdb.types import NAME, Caller, Role
+
+logger = logging.getLogger(__name__)
 
 MAX_QUOTA = 1 << 62
 MAX_RATE = 1e12
@@ -140,8 +144,7 @@ def track_quota(services: Services, document: TenantDocument) -> None:
         services.ledger.track(document.id, None, None)
     for shard in services.each_shard():
         with shard.snapshot() as snapshot:
-            n_points, n_bytes = read_usage(snapshot.txn, document.id)
-            services.ledger.observe(document.id, shard.collection.id, snapshot.sequence, n_points, n_bytes)
+            _observe(services, shard, snapshot, document.id, read_usage(snapshot.txn, document.id))
     latest = services.catalog.tenant_by_id(document.id) or document  # of two changes at once the last one counts
     services.ledger.track(document.id, latest.max_points, latest.max_bytes)
 
@@ -156,10 +159,18 @@ def track_all_quotas(services: Services) -> None:
         documents = [d for d in store.iterate_readable(txn, Space.TENANT, TenantDocument) if _has_quota(d)]
     for document in documents:
         services.ledger.track(document.id, document.max_points, document.max_bytes)
-    for shard in services.each_shard() if documents else ():
-        with shard.snapshot() as snapshot:
-            for owner, n_points, n_bytes in iterate_owners(snapshot.txn):
-                services.ledger.observe(owner, shard.collection.id, snapshot.sequence, n_points, n_bytes)
+    for collection in services.catalog.collections() if documents else ():
+        try:
+            with services.shards.use(collection) as shard, shard.snapshot() as snapshot:
+                for owner, usage in iterate_owners(snapshot.txn):
+                    _observe(services, shard, snapshot, owner, usage)
+        except StorageFailure as exc:  # one damaged collection must not keep the others from being served
+            logger.error("what tenants own in collection %s is not known", collection.name, exc_info=exc)
+
+
+def _observe(services: Services, shard: Shard, snapshot: Snapshot, owner: int, usage: Usage) -> None:
+    n_bytes = usage.n_bytes(shard.collection.dimension)
+    services.ledger.observe(owner, shard.collection.id, snapshot.sequence, usage.points, n_bytes)
 
 
 def answers_of(services: Services, documents: Sequence[TenantDocument]) -> list[answers.Tenant]:
@@ -168,9 +179,9 @@ def answers_of(services: Services, documents: Sequence[TenantDocument]) -> list[
     for shard in services.each_shard():
         with shard.env.read() as txn:
             for document, usage in zip(documents, usages, strict=True):
-                n_points, n_bytes = read_usage(txn, document.id)
-                usage.points += n_points
-                usage.bytes += n_bytes
+                held = read_usage(txn, document.id)
+                usage.points += held.points
+                usage.bytes += held.n_bytes(shard.collection.dimension)
     return [
         answers.Tenant(
             name=document.name,

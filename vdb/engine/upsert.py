@@ -20,7 +20,7 @@ from vdb.protocol.answers import Queued, Written
 from vdb.protocol.columns import UpsertHead
 from vdb.protocol.requests import Upsert
 from vdb.storage.catalog import CollectionDocument
-from vdb.storage.codec import Record, encode_record
+from vdb.storage.codec import NOTHING, Record, Usage, encode_record
 from vdb.storage.points import find_pids, insert_plain, put_point, read_record, remove_point
 from vdb.tenancy.access import check_sharing
 from vdb.types import Caller
@@ -125,7 +125,8 @@ class _Write:
             for i, v in enumerate(vectors)
         ]
         insert_plain(group.txn, self.owner, first, records, vectors, ids)
-        group.count(self.owner, len(ids), sum(map(len, ids)) + sum(map(len, batch.payloads)) + batch.vectors.nbytes)
+        n_id_bytes, n_payload_bytes = sum(map(len, ids)), sum(map(len, batch.payloads))
+        group.count(self.owner, Usage(len(ids), len(batch.vectors), n_id_bytes, n_payload_bytes))
         pids = np.arange(first, first + len(ids), dtype=np.uint32)
         if batch.rows is not None:
             pids = pids[[i for i, row in enumerate(batch.rows) if row >= 0]]
@@ -154,15 +155,14 @@ class _Replacement:
         self.pids: list[int] = []
         self.puts: dict[int, list[int] | None] = {}
         self.kills: dict[int, list[int]] = {}
-        self.n_points = 0
-        self.n_bytes = 0
+        self.added = NOTHING
 
     def run(self, found: dict[bytes, int]) -> None:
         batch = self.write.batch
         vectors = vector_bytes(batch)
         for i, point_id in enumerate(batch.ids):
             self._write_point(i, point_id, found.get(point_id), vectors[i])
-        self.group.count(self.write.owner, self.n_points, self.n_bytes)
+        self.group.count(self.write.owner, self.added)
         self._tell()
 
     def _write_point(self, i: int, point_id: bytes, pid: int | None, vector: bytes | None) -> None:
@@ -172,8 +172,9 @@ class _Replacement:
             pid = self.group.take_pids(1)
         new = self._record(i, point_id, old, vector)
         put_point(self.group.txn, self.write.owner, pid, old, new, vector)
-        self.n_points += 0 if old else 1
-        self.n_bytes += new.n_bytes + len(vector or b"") - (self._held_bytes(old) if old else 0)
+        self.added = self.added.plus(new.usage)
+        if old is not None:
+            self.added = self.added.minus(old.usage)
         self._note(i, pid, old, new)
 
     def _stored(self, pid: int | None) -> Record | None:
@@ -185,13 +186,9 @@ class _Replacement:
         if old is None or not old.is_expired(self.write.now_ms):
             return old
         remove_point(self.group.txn, owner, pid, old)
-        self.n_points -= 1
-        self.n_bytes -= self._held_bytes(old)
+        self.added = self.added.minus(old.usage)
         self._kill(pid, old.shared)
         return None
-
-    def _held_bytes(self, record: Record) -> int:
-        return record.n_bytes + (self.write.batch.vectors.shape[1] * 4 if record.has_vector else 0)
 
     def _check(self, i: int, old: Record | None) -> None:
         conditions = self.write.batch.conditions

@@ -1,4 +1,4 @@
-"""The check of a data directory: every invariant of format 1, without changing a byte of the data.
+"""The check of a data directory: every invariant of its format, without changing a byte of the data.
 
 Offline: the process lock is held meanwhile, so that no server can be running. The catalog's invariants are in
 `check_catalog`, a collection's in `check_collection`; this file owns the order, the folders and the secret.

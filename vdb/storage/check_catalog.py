@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from vdb.errors import CorruptData, FormatTooNew
+from vdb.errors import CorruptData
 from vdb.storage import catalog as store
 from vdb.storage.catalog import (
     ACTIVE,
@@ -27,16 +27,20 @@ from vdb.storage.keyspace import (
     META_NEXT_COLLECTION,
     META_NEXT_JOB,
     META_NEXT_TENANT,
+    META_RELEASE,
+    META_UPGRADING,
     Space,
     name_key,
     number_key,
     tenant_key_key,
     tenant_usage_key,
 )
-from vdb.storage.meta import read_number
+from vdb.storage.meta import read_format, read_number
 from vdb.types import NAME, Role
 
-META_KEYS = frozenset({META_FORMAT, META_NEXT_COLLECTION, META_NEXT_TENANT, META_NEXT_JOB})
+META_KEYS = frozenset(
+    {META_FORMAT, META_RELEASE, META_UPGRADING, META_NEXT_COLLECTION, META_NEXT_TENANT, META_NEXT_JOB}
+)
 SPACES = frozenset(
     {
         Space.META, Space.COLLECTION, Space.COLLECTION_NAME, Space.TENANT, Space.TENANT_NAME,
@@ -72,16 +76,20 @@ def check_catalog(txn: Transaction, findings: Findings) -> list[CollectionDocume
     return collections
 
 
-def check_meta(txn: Transaction, known: frozenset[bytes], where: str, findings: Findings) -> None:
-    """The numbers an environment keeps about itself: known names, 8 bytes each, our format."""
+def check_meta(txn: Transaction, known: frozenset[bytes], where: str, findings: Findings) -> int:
+    """The numbers an environment keeps about itself: known names, 8 bytes each, a format we know. Returns the format.
+
+    Raises FormatTooNew, CorruptData.
+    """
     for key, value in store.iterate_prefix(txn, bytes((Space.META,))):
         findings.expect(key in known, where, f"unknown number {key[1:]!r}")
         if len(value) != 8:
             raise CorruptData(f"the number {key[1:].decode(errors='replace')} is not 8 bytes")
-    version = read_number(txn, META_FORMAT)
-    if version > FORMAT_VERSION:
-        raise FormatTooNew(f"{where} has format {version}; this release reads up to {FORMAT_VERSION}")
-    findings.expect(version == FORMAT_VERSION, where, f"its format is {version}")
+    version = read_format(txn, where)
+    findings.expect(version > 0, where, "it has no format")
+    if 0 < version < FORMAT_VERSION:
+        findings.older[where] = version
+    return version
 
 
 def _keys_of_unknown_space(txn: Transaction) -> Iterator[bytes]:

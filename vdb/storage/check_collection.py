@@ -15,15 +15,18 @@ from vdb.errors import CorruptData, VdbError
 from vdb.protocol.strict_json import decode_payload
 from vdb.storage.catalog import CollectionDocument, iterate_prefix
 from vdb.storage.check_catalog import check_meta
-from vdb.storage.codec import Record, decode_record, decode_u32, decode_usage
+from vdb.storage.codec import NOTHING, Record, Usage, decode_record, decode_u32
 from vdb.storage.env import Transaction
 from vdb.storage.faults import Findings
+from vdb.storage.from_format_1 import read_old_usage
 from vdb.storage.keyspace import (
+    ALL_OWNERS,
     EVERYONE_ID,
     META_COLLECTION,
     META_FORMAT,
     META_N_POINTS,
     META_NEXT_PID,
+    META_RELEASE,
     META_SEQUENCE,
     Space,
     expiry_key,
@@ -35,9 +38,9 @@ from vdb.storage.keyspace import (
     vector_key,
 )
 from vdb.storage.meta import read_counters, read_number
-from vdb.storage.points import LAST_PID, has_any, read_usage
+from vdb.storage.points import LAST_PID, has_any, read_totals, read_usage
 
-META_KEYS = frozenset({META_FORMAT, META_SEQUENCE, META_NEXT_PID, META_COLLECTION, META_N_POINTS})
+META_KEYS = frozenset({META_FORMAT, META_RELEASE, META_SEQUENCE, META_NEXT_PID, META_COLLECTION, META_N_POINTS})
 KEY_BYTES = {Space.RECORD: 9, Space.VECTOR: 9, Space.GRANT: 9, Space.EXPIRY: 13, Space.USAGE: 5}
 SPACES = frozenset({Space.META, Space.POINT_ID, *KEY_BYTES})
 INDEXES = (Space.POINT_ID, Space.VECTOR, Space.GRANT, Space.EXPIRY)
@@ -52,13 +55,13 @@ def check_collection(
 ) -> None:
     """Check everything in a collection's environment; raises CorruptData when its counters cannot be read."""
     where = f"collection {collection.name}"
-    check_meta(txn, META_KEYS, where, findings)
+    version = check_meta(txn, META_KEYS, where, findings)
     owner = read_number(txn, META_COLLECTION)
     findings.expect(owner == collection.id, where, f"its environment says that it is collection {owner}")
     sequence, next_pid, n_points = read_counters(txn)
     if next_pid > LAST_PID:
         raise CorruptData(f"its counter of pids is {next_pid}")
-    _Check(txn, collection, tenant_exists, findings, where, sequence, next_pid, n_points).run()
+    _Check(txn, collection, tenant_exists, findings, where, version, sequence, next_pid, n_points).run()
 
 
 @dataclass(slots=True)
@@ -68,13 +71,15 @@ class _Check:
     tenant_exists: Callable[[int], bool]
     findings: Findings
     where: str
+    version: int
     sequence: int
     next_pid: int
     n_points: int
     owner: int = -1
-    owner_points: int = 0
-    owner_bytes: int = 0
+    usage: Usage = NOTHING
     is_owner_readable: bool = True
+    totals: Usage = NOTHING
+    are_all_readable: bool = True
     n_records: int = 0
     n_entries: dict[Space, int] = field(default_factory=lambda: dict.fromkeys(INDEXES, 0))
     n_expected: dict[Space, int] = field(default_factory=lambda: dict.fromkeys(INDEXES, 0))
@@ -118,16 +123,15 @@ class _Check:
     def _check_record(self, owner: int, pid: int, value: bytes) -> None:
         self._begin_owner(owner)
         self.n_records += 1
-        self.owner_points += 1
         place = f" point {owner}/{pid}"
         self._check_pid(pid, place)
         try:
             record = decode_record(value)
         except CorruptData as exc:
-            self.is_owner_readable = False
+            self.is_owner_readable = self.are_all_readable = False
             self._expect(False, place, exc.detail)
             return
-        self.owner_bytes += record.n_bytes + (4 * self.collection.dimension if record.has_vector else 0)
+        self.usage = self.usage.plus(record.usage)
         self._check_numbers(record, place)
         self._check_payload(record, place)
         self._check_vector(owner, pid, record, place)
@@ -201,24 +205,36 @@ class _Check:
         if owner == self.owner:
             return
         self._end_owner()
-        self.owner, self.owner_points, self.owner_bytes, self.is_owner_readable = owner, 0, 0, True
+        self.owner, self.usage, self.is_owner_readable = owner, NOTHING, True
         is_tenant = owner != EVERYONE_ID and self._is_tenant(owner)
         self._expect(is_tenant, f" owner {owner}", "the tenant is gone, its points are not")
 
     def _end_owner(self) -> None:
         """The owner's usage is the sum over its records; unknown while one of them cannot be read."""
-        if self.owner < 0 or not self.is_owner_readable:
-            return
-        stored = read_usage(self.txn, self.owner)
-        found = (self.owner_points, self.owner_bytes)
-        self._expect(stored == found, f" owner {self.owner}", f"its usage is stored as {stored}, but is {found}")
+        self.totals = self.totals.plus(self.usage)
+        if self.owner >= 0 and self.is_owner_readable:
+            self._expect_usage(f" owner {self.owner}", self._stored_usage(), self._known(self.usage))
+
+    def _expect_usage(self, place: str, stored: object, found: object) -> None:
+        self._expect(stored == found, place, f"its usage is stored as {stored}, but is {found}")
+
+    def _stored_usage(self) -> object:
+        return read_old_usage(self.txn, self.owner) if self.version == 1 else read_usage(self.txn, self.owner)
+
+    def _known(self, usage: Usage) -> object:
+        """As much of a usage as the environment's format stores."""
+        return (usage.points, usage.n_bytes(self.collection.dimension)) if self.version == 1 else usage
 
     def _check_usages(self) -> None:
-        """No usage is stored for who owns nothing."""
-        for key, value in iterate_prefix(self.txn, bytes((Space.USAGE,))):
+        """The totals are the sum of all usages; no usage is stored for who owns nothing."""
+        if self.version > 1 and self.are_all_readable:
+            self._expect_usage("", read_totals(self.txn), self.totals)
+        for key, _ in iterate_prefix(self.txn, bytes((Space.USAGE,))):
             owner = int.from_bytes(key[1:5], "big")
-            is_right = has_any(self.txn, Space.RECORD, owner) and decode_usage(value) > (0, 0)
-            self._expect(is_right, f" owner {owner}", "it has a usage, but no points")
+            if owner == ALL_OWNERS and self.version > 1:
+                self._expect(self.n_records > 0, "", "it has totals, but no points")
+                continue
+            self._expect(has_any(self.txn, Space.RECORD, owner), f" owner {owner}", "it has a usage, but no points")
 
     # Index entries that no record accounts for
 

@@ -1,7 +1,8 @@
-"""The text of `vdb check`: one line per fault, then what was looked at."""
+"""The text of `vdb check`: one line per fault and per environment of an older format, then what was looked at."""
 
 from pathlib import Path
 
+from vdb.storage.codec import FORMAT_VERSION
 from vdb.storage.faults import Findings
 
 
@@ -10,6 +11,10 @@ def report_of(path: Path, findings: Findings) -> list[str]:
     lines = [f"{fault.where}: {fault.what}" for fault in findings.faults]
     if findings.n_faults > len(findings.faults):
         lines.append(f"… and {findings.n_faults - len(findings.faults)} more")
+    lines += [
+        f"{place}: it has format {version}, which the next start migrates to {FORMAT_VERSION}"
+        for place, version in findings.older.items()
+    ]
     counts = f"{findings.n_collections} collections, {findings.n_tenants} tenants, {findings.n_points} points"
     lines.append(f"{path}: {counts}: {f'faults: {findings.n_faults}' if findings.n_faults else 'ok'}")
     return lines

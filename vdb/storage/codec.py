@@ -1,4 +1,4 @@
-"""Every value layout of format 1. Integers in values are little-endian; checksums are CRC-32 (zlib's).
+"""Every value layout of format 2. Integers in values are little-endian; checksums are CRC-32 (zlib's).
 
 Record of a point (38 bytes, then grants, id, payload):
 
@@ -24,7 +24,7 @@ import msgspec
 
 from vdb.errors import CorruptData
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 RECORD_LAYOUT = 1
 HAS_VECTOR = 1
 
@@ -33,9 +33,52 @@ _BODY = struct.Struct("<BBHHQQqI")
 _CHECKSUM = struct.Struct("<I")
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
-_USAGE = struct.Struct("<QQ")
+_USAGE = struct.Struct("<QQQQQ")
 
 HEAD_BYTES = _HEAD.size
+
+
+class Usage(msgspec.Struct, frozen=True, gc=False):
+    """What an owner has in a collection, or all of its owners have together; as a change, numbers may be negative.
+
+    `vectors` are the points that have one, `grants` the tenants that the points are shared with, summed over points.
+    """
+
+    points: int = 0
+    vectors: int = 0
+    id_bytes: int = 0
+    payload_bytes: int = 0
+    grants: int = 0
+
+    def n_bytes(self, dimension: int) -> int:
+        """Bytes that count towards the owner's quota."""
+        return self.id_bytes + self.payload_bytes + 4 * dimension * self.vectors
+
+    def plus(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.points + other.points,
+            self.vectors + other.vectors,
+            self.id_bytes + other.id_bytes,
+            self.payload_bytes + other.payload_bytes,
+            self.grants + other.grants,
+        )
+
+    def minus(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.points - other.points,
+            self.vectors - other.vectors,
+            self.id_bytes - other.id_bytes,
+            self.payload_bytes - other.payload_bytes,
+            self.grants - other.grants,
+        )
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether it can be what somebody has: no number is negative."""
+        return min(self.points, self.vectors, self.id_bytes, self.payload_bytes, self.grants) >= 0
+
+
+NOTHING = Usage()
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -57,9 +100,9 @@ class Record(msgspec.Struct, frozen=True, gc=False):
         return 0 < self.expires_at_ms <= now_ms
 
     @property
-    def n_bytes(self) -> int:
-        """Bytes that count towards the owner's quota, the vector apart."""
-        return len(self.id) + len(self.payload)
+    def usage(self) -> Usage:
+        """What the point adds to its owner's usage."""
+        return Usage(1, int(self.has_vector), len(self.id), len(self.payload), len(self.shared))
 
 
 def encode_record(record: Record) -> bytes:
@@ -132,19 +175,18 @@ def decode_u64(value: bytes | None) -> int:
         raise CorruptData("a stored number is not 8 bytes long") from exc
 
 
-def encode_usage(n_points: int, n_bytes: int) -> bytes:
-    return _USAGE.pack(n_points, n_bytes)
+def encode_usage(usage: Usage) -> bytes:
+    return _USAGE.pack(usage.points, usage.vectors, usage.id_bytes, usage.payload_bytes, usage.grants)
 
 
-def decode_usage(value: bytes | None) -> tuple[int, int]:
-    """(points, bytes), zeros where nothing is stored; raises CorruptData when the value is no usage."""
+def decode_usage(value: bytes | None) -> Usage:
+    """The usage, zeros where nothing is stored; raises CorruptData when the value is none."""
     if value is None:
-        return 0, 0
+        return NOTHING
     try:
-        n_points, n_bytes = _USAGE.unpack(value)
+        return Usage(*_USAGE.unpack(value))
     except struct.error as exc:
-        raise CorruptData("a stored usage is not 16 bytes long") from exc
-    return n_points, n_bytes
+        raise CorruptData(f"a stored usage is not {_USAGE.size} bytes long") from exc
 
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)

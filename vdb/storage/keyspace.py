@@ -1,4 +1,4 @@
-"""Every key layout of format 1. Integers in keys are big-endian, so that byte order is number order.
+"""Every key layout of format 2. Integers in keys are big-endian, so that byte order is number order.
 
 A key begins with one byte, its space. Collection environments and the catalog have one unnamed database each.
 """
@@ -8,6 +8,9 @@ from enum import IntEnum
 
 EVERYONE_ID = 0xFFFF_FFFF
 """Grantee id of points shared with everyone; tenant ids begin at 1."""
+
+ALL_OWNERS = 0
+"""In place of an owner's id in a usage: the collection's totals."""
 
 LAST_NUMBER = 0xFFFF_FFFF
 
@@ -35,6 +38,8 @@ class Space(IntEnum):
 
 
 META_FORMAT = b"\x01format"
+META_RELEASE = b"\x01release"
+META_UPGRADING = b"\x01upgrading"
 META_SEQUENCE = b"\x01sequence"
 META_NEXT_PID = b"\x01next_pid"
 META_COLLECTION = b"\x01collection"
@@ -74,7 +79,7 @@ def expiry_key(expires_at_ms: int, pid: int) -> bytes:
 
 
 def usage_key(owner: int) -> bytes:
-    """owner → number of points and bytes owned in this collection."""
+    """owner (or `ALL_OWNERS`) → points, vectors, bytes of ids and payloads, and grants given, in this collection."""
     return _OWNER.pack(Space.USAGE, owner)
 
 

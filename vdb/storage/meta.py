@@ -1,30 +1,72 @@
-"""Numbers an environment keeps about itself: format, write sequence, next ids, totals."""
+"""Numbers an environment keeps about itself: format, release, write sequence, next ids, totals."""
 
+import re
+
+from vdb import __version__
 from vdb.errors import CorruptData, FormatTooNew
 from vdb.storage.codec import FORMAT_VERSION, decode_u64, encode_u64
 from vdb.storage.env import Environment, Transaction
-from vdb.storage.keyspace import META_COLLECTION, META_FORMAT, META_N_POINTS, META_NEXT_PID, META_SEQUENCE
+from vdb.storage.keyspace import (
+    META_COLLECTION,
+    META_FORMAT,
+    META_N_POINTS,
+    META_NEXT_PID,
+    META_RELEASE,
+    META_SEQUENCE,
+)
+
+_RELEASE_BASE = 1_000
 
 
 def initialise(env: Environment, collection_id: int | None = None) -> None:
     """Write the format version (and whose environment it is) into a new environment."""
     with env.write() as txn:
-        txn.put(META_FORMAT, encode_u64(FORMAT_VERSION))
+        write_format(txn, FORMAT_VERSION)
         if collection_id is not None:
             txn.put(META_COLLECTION, encode_u64(collection_id))
 
 
-def check_format(env: Environment, collection_id: int | None = None) -> None:
-    """Raise FormatTooNew for a newer release's environment, CorruptData for one that is not ours."""
+def write_format(txn: Transaction, version: int) -> None:
+    """From now on the environment has this format, made by this release."""
+    txn.put(META_FORMAT, encode_u64(version))
+    txn.put(META_RELEASE, encode_u64(release_number(__version__)))
+
+
+def check_format(env: Environment, collection_id: int | None = None) -> int:
+    """The format, at most `FORMAT_VERSION`.
+
+    Raises FormatTooNew for a newer release's environment, CorruptData for one that is not ours.
+    """
     with env.read() as txn:
-        version = decode_u64(txn.get(META_FORMAT))
+        version = read_format(txn, str(env.path))
         owner = txn.get(META_COLLECTION)
-    if version > FORMAT_VERSION:
-        raise FormatTooNew(
-            f"{env.path} has format {version}; this release reads up to {FORMAT_VERSION}: install a newer release"
-        )
     if version == 0 or (collection_id is not None and decode_u64(owner) != collection_id):
         raise CorruptData(f"{env.path} does not hold what its place says")
+    return version
+
+
+def read_format(txn: Transaction, place: str) -> int:
+    """The format of an environment, 0 where it has none; raises FormatTooNew, which says what to install."""
+    version = decode_u64(txn.get(META_FORMAT))
+    if version > FORMAT_VERSION:
+        number = decode_u64(txn.get(META_RELEASE))
+        wanted = f"vdb {release_name(number)}, which made it," if number else "the release that made it"
+        raise FormatTooNew(
+            f"{place} has format {version}; this release, vdb {__version__}, reads up to {FORMAT_VERSION}: "
+            f"install {wanted} or a newer one"
+        )
+    return version
+
+
+def release_number(name: str) -> int:
+    """A release as a number: 1.2.3 is 1,002,003."""
+    major, minor, patch = map(int, re.findall(r"\d+", name)[:3])
+    return (major * _RELEASE_BASE + minor) * _RELEASE_BASE + patch
+
+
+def release_name(number: int) -> str:
+    rest, patch = divmod(number, _RELEASE_BASE)
+    return "{}.{}.{}".format(*divmod(rest, _RELEASE_BASE), patch)
 
 
 def read_number(txn: Transaction, key: bytes) -> int:

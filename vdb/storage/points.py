@@ -7,7 +7,9 @@ Every function takes the transaction; a read sees one snapshot, a write is part 
 from collections.abc import Iterator, Sequence
 
 from vdb.storage.codec import (
+    NOTHING,
     Record,
+    Usage,
     decode_record,
     decode_u32,
     decode_usage,
@@ -17,6 +19,7 @@ from vdb.storage.codec import (
 )
 from vdb.storage.env import Transaction
 from vdb.storage.keyspace import (
+    ALL_OWNERS,
     Space,
     expiry_key,
     expiry_of,
@@ -87,11 +90,10 @@ def iterate_expiries(txn: Transaction, until_ms: int) -> Iterator[tuple[int, int
         yield expiry_of(key)[1], decode_u32(value)
 
 
-def iterate_owners(txn: Transaction, first: int = 0) -> Iterator[tuple[int, int, int]]:
-    """(owner, points, bytes) of every owner that has points here, ascending, from owner `first` on."""
-    for key, value in _iterate(txn, usage_key(first), usage_key(LAST_PID)):
-        n_points, n_bytes = decode_usage(value)
-        yield int.from_bytes(key[1:5], "big"), n_points, n_bytes
+def iterate_owners(txn: Transaction, first: int = 1) -> Iterator[tuple[int, Usage]]:
+    """(owner, usage) of every owner that has points here, ascending, from owner `first` on."""
+    for key, value in _iterate(txn, usage_key(max(first, ALL_OWNERS + 1)), usage_key(LAST_PID)):
+        yield int.from_bytes(key[1:5], "big"), decode_usage(value)
 
 
 def _iterate_pairs(txn: Transaction, first: bytes, last: bytes) -> Iterator[tuple[int, bytes]]:
@@ -169,15 +171,20 @@ def _move_grants(txn: Transaction, owner: int, pid: int, old: tuple[int, ...], n
         txn.put(grant_key(grantee, pid), encode_u32(owner))
 
 
-def read_usage(txn: Transaction, owner: int) -> tuple[int, int]:
-    """(points, bytes) the owner has in this collection."""
-    return decode_usage(txn.get(usage_key(owner)))
+def read_usage(txn: Transaction, owner: int) -> Usage:
+    """What the owner has in this collection. `ALL_OWNERS` is nobody and has nothing: see `read_totals`."""
+    return decode_usage(txn.get(usage_key(owner))) if owner != ALL_OWNERS else NOTHING
 
 
-def write_usage(txn: Transaction, owner: int, n_points: int, n_bytes: int) -> None:
-    """Store the counts; an owner of nothing leaves no key."""
-    if n_points or n_bytes:
-        txn.put(usage_key(owner), encode_usage(n_points, n_bytes))
+def read_totals(txn: Transaction) -> Usage:
+    """What all owners have together in this collection."""
+    return decode_usage(txn.get(usage_key(ALL_OWNERS)))
+
+
+def write_usage(txn: Transaction, owner: int, usage: Usage) -> None:
+    """Store what an owner (or `ALL_OWNERS`) has; nothing leaves no key."""
+    if usage != NOTHING:
+        txn.put(usage_key(owner), encode_usage(usage))
     else:
         txn.delete(usage_key(owner))
 

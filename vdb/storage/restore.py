@@ -1,8 +1,9 @@
 """Restore of a backup into a new data directory, while no server uses it.
 
-The files are verified, copied into a draft beside the directory, and every collection's sequence is moved forward by
-`SEQUENCE_LEAP`, so that no sequence that a client remembers is ever given to another write. The draft is checked like
-`vdb check` does, then renamed to its place: a restore that is cut short leaves no data directory.
+The files are verified, copied into a draft beside the directory, migrated where they are of an older format, and every
+collection's sequence is moved forward by `SEQUENCE_LEAP`, so that no sequence that a client remembers is ever given to
+another write. The draft is checked like `vdb check` does, then renamed to its place: a restore that is cut short leaves
+no data directory.
 """
 
 import shutil
@@ -11,15 +12,17 @@ from pathlib import Path
 from vdb.errors import Conflict, CorruptData, NotFound, StorageFailure
 from vdb.storage.backup import Manifest, sync_file, verify
 from vdb.storage.check import check_directory
-from vdb.storage.directory import make_folder, remove_folder, sync_folder
+from vdb.storage.directory import DataDirectory, make_folder, remove_folder, sync_folder
 from vdb.storage.env import Environment
 from vdb.storage.keyspace import META_SEQUENCE
 from vdb.storage.meta import check_format, read_sequence, write_number
+from vdb.storage.migrate import upgrade
 
 SEQUENCE_LEAP = 1 << 32
 """More writes than a collection takes between a backup and its restore."""
 
 MAP_BYTES = 1 << 30
+MAX_MAP_BYTES = 1 << 40
 
 
 def restore(backup: Path, data_dir: Path) -> Manifest:
@@ -57,13 +60,18 @@ def _fill(draft: Path, backup: Path, manifest: Manifest) -> None:
         shutil.copyfile(backup / file.path, path)
         path.chmod(0o600)
         sync_file(path)
+    directory = DataDirectory(draft)
+    try:
+        upgrade(directory, map_bytes=MAP_BYTES, max_map_bytes=MAX_MAP_BYTES)
+    finally:
+        directory.close()
     for held in manifest.collections:
         _leap(draft / "collections" / f"{held.id:08d}", held.id)
 
 
 def _leap(path: Path, collection_id: int) -> None:
     """Move the collection's sequence forward."""
-    env = Environment(path, map_bytes=MAP_BYTES, max_map_bytes=MAP_BYTES)
+    env = Environment(path, map_bytes=MAP_BYTES, max_map_bytes=MAX_MAP_BYTES)
     try:
         check_format(env, collection_id)
         with env.write() as txn:
