@@ -24,12 +24,18 @@ import msgspec
 from tests.engine.driver import Driver, opened
 from vdb.protocol.requests import (
     DeletePoints,
+    EmbeddingModel,
     Empty,
     ListPage,
     PayloadChange,
     RotateKey,
     Scroll,
+    SetAliases,
+    TenantRate,
+    UpdateCollection,
     UpdatePayload,
+    UpdateTenant,
+    UsagePage,
 )
 from vdb.storage.codec import FORMAT_VERSION
 from vdb.storage.directory import DataDirectory
@@ -85,6 +91,7 @@ def fill(driver: Driver) -> dict[str, str]:
     _fill_shapes(driver)
     job = driver.run("delete_points", "initech", ("notes",), DeletePoints(filter={"field": "draft", "eq": True}))
     assert driver.finish_job(job).state == "done"
+    _fill_catalog(driver)
     return _make_keys(driver)
 
 
@@ -118,6 +125,15 @@ def _fill_shapes(driver: Driver) -> None:
     driver.delete("acme", "shapes", ["square"])
 
 
+def _fill_catalog(driver: Driver) -> None:
+    """What format 1 did not have."""
+    driver.run("set_aliases", None, (), SetAliases(set={"figures": "shapes"}))
+    change = UpdateCollection(embedding=EmbeddingModel(model="eye", version="2"), metadata={"team": "geometry"})
+    driver.run("update_collection", None, ("shapes",), change)
+    driver.run("update_tenant", None, ("globex",), UpdateTenant(rate=TenantRate(reads_per_s=100.0)))
+    driver.engine.services.usage.add(1, 3, 4, 500, 600, 1)
+
+
 def _make_keys(driver: Driver) -> dict[str, str]:
     made = {
         "writer": driver.create_key(Role.WRITE, "acme", name="writer"),
@@ -138,6 +154,8 @@ def contents(driver: Driver) -> dict[str, Any]:
         "tenants": driver.run("list_tenants", None, (), ListPage()).tenants,
         "keys": driver.run("list_keys", None, (), ListPage()).keys,
         "jobs": driver.run("list_jobs", None, (), ListPage()).jobs,
+        "aliases": driver.run("list_aliases", None, (), ListPage()).aliases,
+        "usage": driver.run("tenant_usage", None, ("acme",), UsagePage()).months,
         "points": {},
         "nearest": {},
     }

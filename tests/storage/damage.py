@@ -51,3 +51,25 @@ def drop(key: bytes) -> Damage:
 def put(key: bytes, value: bytes) -> Damage:
     """A key has this value."""
     return lambda txn: txn.put(key, value)
+
+
+def hurt(path: Path, place: str, damage: Damage) -> None:
+    """Damage the environment at `place` in the directory `path`."""
+    with changing(path / place) as txn:
+        damage(txn)
+
+
+def files(path: Path) -> dict[str, bytes]:
+    """The bytes of every environment's file."""
+    return {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("data.mdb")}
+
+
+def entries(path: Path) -> dict[str, dict[bytes, bytes]]:
+    """Every key and value in every environment."""
+    found = {}
+    for place in (CATALOG, NOTES, SHAPES):
+        env = Environment(path / place, map_bytes=1 << 20, max_map_bytes=1 << 20, read_only=True)
+        with env.read() as txn:
+            found[place] = dict(txn.cursor())
+        env.close()
+    return found

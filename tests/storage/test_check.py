@@ -313,6 +313,7 @@ def test_folders_of_collections_half_made_or_half_removed_are_no_fault(tmp_path:
     path = golden_copy(tmp_path / "data")
     for state in ("creating", "deleting"):
         with changing(path / CATALOG) as txn:
+            drop(name_key(Space.ALIAS, "figures"))(txn)
             redraft(number_key(Space.COLLECTION, 2), store.CollectionDocument, state=state)(txn)
             if state == "deleting":
                 txn.delete(name_key(Space.COLLECTION_NAME, "shapes"))

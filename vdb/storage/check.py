@@ -31,11 +31,16 @@ def examine(path: Path) -> Findings:
         raise StorageFailure(f"there is no data directory at {path}")
     directory = DataDirectory(path)
     try:
-        findings = Findings()
-        _examine(directory, findings)
-        return findings
+        return examine_locked(directory)
     finally:
         directory.close()
+
+
+def examine_locked(directory: DataDirectory) -> Findings:
+    """Check a directory of which the caller has the lock; raises FormatTooNew."""
+    findings = Findings()
+    _examine(directory, findings)
+    return findings
 
 
 def _examine(directory: DataDirectory, findings: Findings) -> None:

@@ -15,7 +15,8 @@ from vdb.errors import CorruptData, VdbError
 from vdb.protocol.strict_json import decode_payload
 from vdb.storage.catalog import CollectionDocument, iterate_prefix
 from vdb.storage.check_catalog import check_meta
-from vdb.storage.codec import NOTHING, Record, Usage, decode_record, decode_u32
+from vdb.storage.codec import NOTHING, Record, Usage, decode_record
+from vdb.storage.entries import INDEXES, entries_of, is_known, leads
 from vdb.storage.env import Transaction
 from vdb.storage.faults import Findings
 from vdb.storage.from_format_1 import read_old_usage
@@ -29,21 +30,15 @@ from vdb.storage.keyspace import (
     META_RELEASE,
     META_SEQUENCE,
     Space,
-    expiry_key,
-    expiry_of,
-    grant_key,
     pair_of,
-    point_id_prefix,
-    record_key,
     vector_key,
 )
 from vdb.storage.meta import read_counters, read_number
 from vdb.storage.points import LAST_PID, has_any, read_totals, read_usage
 
 META_KEYS = frozenset({META_FORMAT, META_RELEASE, META_SEQUENCE, META_NEXT_PID, META_COLLECTION, META_N_POINTS})
-KEY_BYTES = {Space.RECORD: 9, Space.VECTOR: 9, Space.GRANT: 9, Space.EXPIRY: 13, Space.USAGE: 5}
-SPACES = frozenset({Space.META, Space.POINT_ID, *KEY_BYTES})
-INDEXES = (Space.POINT_ID, Space.VECTOR, Space.GRANT, Space.EXPIRY)
+COUNTED = (Space.VECTOR, *INDEXES)
+"""Spaces of which the records say how many keys there are."""
 LIMITS = Limits()
 
 
@@ -81,8 +76,8 @@ class _Check:
     totals: Usage = NOTHING
     are_all_readable: bool = True
     n_records: int = 0
-    n_entries: dict[Space, int] = field(default_factory=lambda: dict.fromkeys(INDEXES, 0))
-    n_expected: dict[Space, int] = field(default_factory=lambda: dict.fromkeys(INDEXES, 0))
+    n_entries: dict[Space, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
+    n_expected: dict[Space, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
     known_tenants: dict[int, bool] = field(default_factory=dict)
     seen_pids: bytearray = field(default_factory=bytearray)
 
@@ -92,14 +87,9 @@ class _Check:
         self._end_owner()
         self.findings.n_points += self.n_records
         self._expect(self.n_points == self.n_records, "", f"it counts {self.n_points} points, not {self.n_records}")
-        for space, is_led in (
-            (Space.POINT_ID, self._leads_id),
-            (Space.VECTOR, self._leads_vector),
-            (Space.GRANT, self._leads_grant),
-            (Space.EXPIRY, self._leads_expiry),
-        ):
+        for space in COUNTED:
             if self.n_entries[space] != self.n_expected[space]:
-                self._name_strays(space, is_led)
+                self._name_strays(space)
         self._check_usages()
 
     def _expect(self, is_right: bool, place: str, what: str) -> None:
@@ -111,10 +101,10 @@ class _Check:
         with self.txn.cursor() as cursor:
             for key, value in cursor.iternext():
                 space = key[0]
-                if space == Space.RECORD and len(key) == KEY_BYTES[Space.RECORD]:
-                    self._check_record(*pair_of(key), value)
-                elif space not in SPACES or len(key) != KEY_BYTES.get(Space(space), len(key)):
+                if not is_known(key):
                     self._expect(False, "", f"key {key.hex()} is of no known space")
+                elif space == Space.RECORD:
+                    self._check_record(*pair_of(key), value)
                 elif space in self.n_entries:
                     self.n_entries[Space(space)] += 1
 
@@ -179,18 +169,14 @@ class _Check:
         """The record's entries in the id, expiry and grant indexes."""
         shared = record.shared
         self._expect(shared == tuple(sorted(set(shared) - {owner})), place, "its grants are not in order")
-        self._expect_entry(Space.POINT_ID, point_id_prefix(owner) + record.id, pid, place)
-        if record.expires_at_ms > 0:
-            self._expect_entry(Space.EXPIRY, expiry_key(record.expires_at_ms, pid), owner, place)
+        for key, value in entries_of(owner, pid, record):
+            space = Space(key[0])
+            self.n_expected[space] += 1
+            self._expect(
+                self.txn.get(key) == value, place, f"its entry in the index {space.name.lower()} is missing or wrong"
+            )
         for grantee in shared:
-            self._expect_entry(Space.GRANT, grant_key(grantee, pid), owner, place)
             self._expect(self._is_tenant(grantee), place, f"tenant {grantee}, to whom it is granted, is gone")
-
-    def _expect_entry(self, space: Space, key: bytes, number: int, place: str) -> None:
-        self.n_expected[space] += 1
-        value = self.txn.get(key)
-        is_right = value is not None and len(value) == 4 and decode_u32(value) == number
-        self._expect(is_right, place, f"its entry in the index {space.name.lower()} is missing or wrong")
 
     def _is_tenant(self, tenant: int) -> bool:
         if tenant == EVERYONE_ID:
@@ -238,33 +224,10 @@ class _Check:
 
     # Index entries that no record accounts for
 
-    def _name_strays(self, space: Space, is_led: Callable[[bytes, bytes], bool]) -> None:
+    def _name_strays(self, space: Space) -> None:
         for key, value in iterate_prefix(self.txn, bytes((space,))):
             try:
-                is_right = is_led(key, value)
+                is_right = leads(self.txn, key, value)
             except CorruptData:
                 continue  # the record it leads to is reported already
             self._expect(is_right, "", f"entry {key.hex()} of the index {space.name.lower()} leads to no such point")
-
-    def _record(self, owner: int, pid: int) -> Record | None:
-        value = self.txn.get(record_key(owner, pid))
-        return None if value is None else decode_record(value)
-
-    def _leads_id(self, key: bytes, value: bytes) -> bool:
-        owner = int.from_bytes(key[1:5], "big")
-        record = self._record(owner, decode_u32(value)) if len(value) == 4 else None
-        return record is not None and record.id == key[5:]
-
-    def _leads_vector(self, key: bytes, value: bytes) -> bool:
-        record = self._record(*pair_of(key))
-        return record is not None and record.has_vector
-
-    def _leads_grant(self, key: bytes, value: bytes) -> bool:
-        grantee, pid = pair_of(key)
-        record = self._record(decode_u32(value), pid) if len(value) == 4 else None
-        return record is not None and grantee in record.shared
-
-    def _leads_expiry(self, key: bytes, value: bytes) -> bool:
-        expires_at_ms, pid = expiry_of(key)
-        record = self._record(decode_u32(value), pid) if len(value) == 4 else None
-        return record is not None and record.expires_at_ms == expires_at_ms

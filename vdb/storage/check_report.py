@@ -4,6 +4,7 @@ from pathlib import Path
 
 from vdb.storage.codec import FORMAT_VERSION
 from vdb.storage.faults import Findings
+from vdb.storage.repair import Repaired
 
 
 def report_of(path: Path, findings: Findings) -> list[str]:
@@ -18,3 +19,14 @@ def report_of(path: Path, findings: Findings) -> list[str]:
     counts = f"{findings.n_collections} collections, {findings.n_tenants} tenants, {findings.n_points} points"
     lines.append(f"{path}: {counts}: {f'faults: {findings.n_faults}' if findings.n_faults else 'ok'}")
     return lines
+
+
+def repairs_of(path: Path, done: Repaired) -> list[str]:
+    """Lines for people: what a repair did, then what a check found after it."""
+    lines = [f"{place}: migrated to format {FORMAT_VERSION}" for place in done.migrated]
+    lines += [f"{change.where}: {change.what}: {change.n}" for change in done.changes]
+    if done.aside is not None:
+        lines.append(f"{done.aside}: holds what was set aside: {done.n_aside} entries")
+    if not (done.migrated or done.changes):
+        lines.append(f"{path}: nothing was changed")
+    return lines + report_of(path, done.findings)

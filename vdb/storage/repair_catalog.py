@@ -1,0 +1,196 @@
+"""Repair of the catalog: names, key hashes, tenants' keys and counters are made to follow from the documents again.
+
+Aliases follow from nothing: one that leads nowhere goes, one that is gone cannot be rebuilt. An entry that leads to a
+damaged document stays. A damaged document is set aside, if that is asked for, where the server can do without it: keys,
+jobs, months of usage. A tenant gets one of the same id and name instead, active and without a quota, so that its points
+are reached again. A collection's stays: nobody can guess its metric.
+"""
+
+import time
+from typing import Any
+
+from msgspec import Struct
+
+from vdb.errors import CorruptData
+from vdb.storage.catalog import (
+    ACTIVE,
+    DELETING,
+    CollectionDocument,
+    JobDocument,
+    KeyDocument,
+    TenantDocument,
+    UsageDocument,
+)
+from vdb.storage.check_catalog import META_KEYS, SPACES
+from vdb.storage.codec import decode_document, decode_u32, decode_u64, encode_document, encode_u32, encode_u64
+from vdb.storage.edits import Edits
+from vdb.storage.env import Environment, Transaction
+from vdb.storage.keyspace import (
+    META_NEXT_COLLECTION,
+    META_NEXT_JOB,
+    META_NEXT_TENANT,
+    Space,
+    name_key,
+    number_key,
+    tenant_key_key,
+)
+
+COUNTERS = {
+    Space.COLLECTION: META_NEXT_COLLECTION,
+    Space.TENANT: META_NEXT_TENANT,
+    Space.JOB: META_NEXT_JOB,
+}
+NAMES: dict[Space, tuple[Space, type[Any]]] = {
+    Space.COLLECTION_NAME: (Space.COLLECTION, CollectionDocument),
+    Space.TENANT_NAME: (Space.TENANT, TenantDocument),
+}
+DISPENSABLE: dict[int, type[Struct]] = {
+    Space.KEY: KeyDocument,
+    Space.JOB: JobDocument,
+    Space.TENANT_USAGE: UsageDocument,
+}
+
+
+class CatalogRepair:
+    """Repairs the catalog, once; what was done is in `edits`."""
+
+    def __init__(self, env: Environment, edits: Edits) -> None:
+        self._env = env
+        self._edits = edits
+        self._last = dict.fromkeys(COUNTERS, 0)
+
+    def run(self) -> None:
+        """Raises DiskFull, StorageFailure; what was committed until then is right, and another run goes on."""
+        visit = self._edits.visit
+        if self._edits.drops_damaged:
+            visit(b"", self._set_aside)
+            visit(bytes((Space.TENANT_NAME,)), self._replace_tenant)
+        for space in NAMES:
+            visit(bytes((space,)), self._drop_name)
+        visit(bytes((Space.KEY_HASH,)), self._drop_hash)
+        visit(bytes((Space.TENANT_KEY,)), self._drop_tenant_key)
+        visit(bytes((Space.COLLECTION,)), self._add_collection)
+        visit(bytes((Space.TENANT,)), self._add_tenant)
+        visit(bytes((Space.KEY,)), self._add_key)
+        visit(bytes((Space.JOB,)), self._count)
+        visit(bytes((Space.ALIAS,)), self._drop_alias)
+        self._mend_counters()
+
+    # What cannot be rebuilt
+
+    def _set_aside(self, txn: Transaction, key: bytes, value: bytes) -> None:
+        if key[0] not in SPACES or (key[0] == Space.META and key not in META_KEYS):
+            self._edits.set_aside(key, value, "a key of no known space")
+        elif key[0] in DISPENSABLE and _document(value, DISPENSABLE[key[0]]) is None:
+            self._edits.set_aside(key, value, f"a damaged document of the space {Space(key[0]).name.lower()}")
+
+    def _replace_tenant(self, txn: Transaction, key: bytes, value: bytes) -> None:
+        """A damaged tenant, found by its name."""
+        place = number_key(Space.TENANT, decode_u32(value)) if len(value) == 4 else b""
+        stored = txn.get(place) if place else None
+        if stored is None or _document(stored, TenantDocument) is not None:
+            return
+        document = TenantDocument(
+            id=decode_u32(value),
+            name=key[1:].decode(),
+            state=ACTIVE,
+            max_points=None,
+            max_bytes=None,
+            created_at_ms=time.time_ns() // 1_000_000,
+        )
+        why = f"tenant {document.name}, whose quota has to be set again"
+        self._edits.replace(place, stored, encode_document(document), why)
+
+    # Entries that lead nowhere
+
+    def _drop_name(self, txn: Transaction, key: bytes, value: bytes) -> None:
+        numbers, shape = NAMES[Space(key[0])]
+        stored = txn.get(number_key(numbers, decode_u32(value))) if len(value) == 4 else None
+        document = None if stored is None else _document(stored, shape)
+        if stored is None or (document is not None and document.name.encode() != key[1:]):
+            self._drop(key)
+
+    def _drop_hash(self, txn: Transaction, key: bytes, value: bytes) -> None:
+        stored = txn.get(bytes((Space.KEY,)) + value)
+        document = None if stored is None else _document(stored, KeyDocument)
+        digests = (document.hash, document.previous_hash) if document is not None else ()
+        if stored is None or (document is not None and key[1:] not in [digest.encode() for digest in digests]):
+            self._drop(key)
+
+    def _drop_tenant_key(self, txn: Transaction, key: bytes, value: bytes) -> None:
+        stored = txn.get(bytes((Space.KEY,)) + key[5:])
+        document = None if stored is None else _document(stored, KeyDocument)
+        tenant = int.from_bytes(key[1:5], "big")
+        if stored is None or (document is not None and document.tenant_id != tenant):
+            self._drop(key)
+
+    def _drop_alias(self, txn: Transaction, key: bytes, value: bytes) -> None:
+        """Where a collection has the same name, the alias leads nowhere: that name is found first."""
+        stored = txn.get(number_key(Space.COLLECTION, decode_u32(value))) if len(value) == 4 else None
+        document = None if stored is None else _document(stored, CollectionDocument)
+        is_shadowed = txn.get(bytes((Space.COLLECTION_NAME,)) + key[1:]) is not None
+        if is_shadowed or stored is None or (document is not None and document.state != ACTIVE):
+            self._edits.drop(key, "aliases that led nowhere removed")
+
+    def _drop(self, key: bytes) -> None:
+        self._edits.drop(key, f"entries of the index {Space(key[0]).name.lower()} that led nowhere removed")
+
+    # Entries that documents lack
+
+    def _add_collection(self, txn: Transaction, key: bytes, value: bytes) -> None:
+        self._count(txn, key, value)
+        document = _document(value, CollectionDocument)
+        if document is not None and document.state != DELETING and key == _place(Space.COLLECTION, document.id):
+            self._add(txn, name_key(Space.COLLECTION_NAME, document.name), encode_u32(document.id))
+            self._see(Space.TENANT, max(document.tenants or [0]))
+
+    def _add_tenant(self, txn: Transaction, key: bytes, value: bytes) -> None:
+        self._count(txn, key, value)
+        document = _document(value, TenantDocument)
+        if document is not None and key == _place(Space.TENANT, document.id):
+            self._add(txn, name_key(Space.TENANT_NAME, document.name), encode_u32(document.id))
+
+    def _add_key(self, txn: Transaction, key: bytes, value: bytes) -> None:
+        document = _document(value, KeyDocument)
+        if document is None or key != name_key(Space.KEY, document.id):
+            return
+        for digest in filter(None, (document.hash, document.previous_hash)):
+            self._add(txn, name_key(Space.KEY_HASH, digest), document.id.encode())
+        if document.tenant_id is not None:
+            self._add(txn, tenant_key_key(document.tenant_id, document.id), b"")
+
+    def _add(self, txn: Transaction, key: bytes, value: bytes) -> None:
+        if txn.get(key) is None:
+            self._edits.put(key, value, f"entries of the index {Space(key[0]).name.lower()} added")
+
+    # Counters
+
+    def _count(self, txn: Transaction, key: bytes, value: bytes) -> None:
+        if len(key) == 5:
+            self._see(Space(key[0]), int.from_bytes(key[1:], "big"))
+
+    def _see(self, space: Space, number: int) -> None:
+        self._last[space] = max(self._last[space], number)
+
+    def _mend_counters(self) -> None:
+        with self._env.read() as txn:
+            for space, key in COUNTERS.items():
+                try:
+                    stored = decode_u64(txn.get(key))
+                except CorruptData:
+                    stored = -1
+                if stored < self._last[space]:
+                    self._edits.put(key, encode_u64(self._last[space]), f"counter {key[1:].decode()} mended")
+        self._edits.commit()
+
+
+def _place(space: Space, number: int) -> bytes:
+    return number_key(space, number) if 0 < number < 1 << 32 else b""
+
+
+def _document(value: bytes, shape: type[Any]) -> Any:
+    """The document, None where it is damaged."""
+    try:
+        return decode_document(value, shape)
+    except CorruptData:
+        return None
