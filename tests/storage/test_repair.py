@@ -25,6 +25,7 @@ from tests.storage.damage import (
 )
 from tests.storage.test_check import A1, ACME, GLOBEX, INITECH, LATER_MS, drop_of_key, redraft, rewrite
 from vdb.errors import CorruptData, DirectoryLocked, DiskFull, FormatTooNew, StorageFailure
+from vdb.protocol.requests import Empty, ListPage
 from vdb.storage import catalog as store
 from vdb.storage import edits
 from vdb.storage.check import check_directory, examine
@@ -294,6 +295,25 @@ def test_two_points_that_claim_one_id_are_left_to_the_operator(path: Path) -> No
     done = repair(path)
     assert (done.changes, files(path)) == ([], after)
     assert [fault.what for fault in done.findings.faults] == ["its entry in the index point_id is missing or wrong"]
+
+
+def test_the_deletion_of_a_tenant_whose_job_failed_is_begun_anew(path: Path) -> None:
+    hurt(path, NOTES, flip(A1, 20))
+    with opened(path) as driver:
+        assert driver.finish_job(driver.run("delete_tenant", None, ("acme",), Empty())).state == "failed"
+    assert "it is being deleted, but no job does it" in [fault.what for fault in check_directory(path)]
+    done = repair(path, drop_damaged=True)
+    assert (done.findings.faults, "deletions of tenants begun anew" in what_of(done)) == ([], True)
+    after = files(path)
+    assert (repair(path).changes, files(path)) == ([], after)
+    with opened(path) as driver:
+        job = driver.run("list_jobs", None, (), ListPage()).jobs[-1]
+        assert (job.id, driver.finish_job(job).state) == ("job-3", "done")
+        assert [tenant.name for tenant in driver.run("list_tenants", None, (), ListPage()).tenants] == [
+            "globex",
+            "initech",
+        ]
+    assert check_directory(path) == []
 
 
 def test_an_alias_that_leads_somewhere_stays(path: Path) -> None:

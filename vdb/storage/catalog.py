@@ -122,6 +122,11 @@ class JobDocument(Struct, kw_only=True, frozen=True):
     finished_at_ms: int = 0
     error: str = ""
 
+    @property
+    def removes_tenant(self) -> bool:
+        """Whether it goes on removing `tenant_id`."""
+        return self.kind == "delete_tenant" and self.state in ("queued", "running")
+
 
 def put_collection(txn: Transaction, document: CollectionDocument, old: CollectionDocument | None = None) -> None:
     """Store a collection; where it had another name before (in `old`), that one leads nowhere any more."""

@@ -62,12 +62,17 @@ def check_catalog(txn: Transaction, findings: Findings) -> list[CollectionDocume
     collections = list(_documents(txn, Space.COLLECTION, CollectionDocument, findings))
     for collection in collections:
         _check_collection(txn, collection, findings)
+    going = set()
     for tenant in _documents(txn, Space.TENANT, TenantDocument, findings):
         _check_tenant(txn, tenant, findings)
+        going |= {tenant.id} if tenant.state == DELETING else set()
     for key_document in _documents(txn, Space.KEY, KeyDocument, findings):
         _check_key(txn, key_document, findings)
     for job in _documents(txn, Space.JOB, JobDocument, findings):
         _check_job(txn, job, findings)
+        going -= {job.tenant_id} if job.removes_tenant else set()
+    for tenant_id in sorted(going):
+        findings.add(f"tenant {tenant_id}", "it is being deleted, but no job does it")
     _check_names(txn, findings)
     _check_aliases(txn, findings)
     _check_hashes(txn, findings)

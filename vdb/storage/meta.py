@@ -50,10 +50,11 @@ def read_format(txn: Transaction, place: str) -> int:
     version = decode_u64(txn.get(META_FORMAT))
     if version > FORMAT_VERSION:
         number = decode_u64(txn.get(META_RELEASE))
-        wanted = f"vdb {release_name(number)}, which made it," if number else "the release that made it"
+        is_known = number > release_number(__version__)
+        wanted = f"vdb {release_name(number)}, which made it, or a newer one" if is_known else "a newer release"
         raise FormatTooNew(
             f"{place} has format {version}; this release, vdb {__version__}, reads up to {FORMAT_VERSION}: "
-            f"install {wanted} or a newer one"
+            f"install {wanted}"
         )
     return version
 

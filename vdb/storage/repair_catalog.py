@@ -58,6 +58,9 @@ class CatalogRepair:
         self._env = env
         self._edits = edits
         self._last = dict.fromkeys(COUNTERS, 0)
+        self._going: set[int] = set()
+        self._removed_by_job: set[int] = set()
+        self._n_damaged_jobs = 0
 
     def run(self) -> None:
         """Raises DiskFull, StorageFailure; what was committed until then is right, and another run goes on."""
@@ -72,8 +75,9 @@ class CatalogRepair:
         visit(bytes((Space.COLLECTION,)), self._add_collection)
         visit(bytes((Space.TENANT,)), self._add_tenant)
         visit(bytes((Space.KEY,)), self._add_key)
-        visit(bytes((Space.JOB,)), self._count)
+        visit(bytes((Space.JOB,)), self._see_job)
         visit(bytes((Space.ALIAS,)), self._drop_alias)
+        self._resume_deletions()
         self._mend_counters()
 
     # What cannot be rebuilt
@@ -149,6 +153,7 @@ class CatalogRepair:
         document = _document(value, TenantDocument)
         if document is not None and key == _place(Space.TENANT, document.id):
             self._add(txn, name_key(Space.TENANT_NAME, document.name), encode_u32(document.id))
+            self._going |= {document.id} if document.state == DELETING else set()
 
     def _add_key(self, txn: Transaction, key: bytes, value: bytes) -> None:
         document = _document(value, KeyDocument)
@@ -163,7 +168,36 @@ class CatalogRepair:
         if txn.get(key) is None:
             self._edits.put(key, value, f"entries of the index {Space(key[0]).name.lower()} added")
 
+    # Deletions of tenants whose job failed or is gone: nobody can ask for them again
+
+    def _see_job(self, txn: Transaction, key: bytes, value: bytes) -> None:
+        self._count(txn, key, value)
+        document = _document(value, JobDocument)
+        if document is None:
+            self._n_damaged_jobs += 1
+        elif document.removes_tenant:
+            self._removed_by_job.add(document.tenant_id)
+
+    def _resume_deletions(self) -> None:
+        for tenant_id in sorted(self._going - self._removed_by_job) if not self._n_damaged_jobs else ():
+            self._last[Space.JOB] = self._beyond(Space.JOB)
+            document = JobDocument(
+                id=self._last[Space.JOB],
+                kind="delete_tenant",
+                state="queued",
+                collection_id=None,
+                tenant_id=tenant_id,
+                created_at_ms=time.time_ns() // 1_000_000,
+            )
+            key = number_key(Space.JOB, document.id)
+            self._edits.put(key, encode_document(document), "deletions of tenants begun anew")
+
     # Counters
+
+    def _beyond(self, space: Space) -> int:
+        """The next id, beyond those in use and those given out."""
+        with self._env.read() as txn:
+            return max(self._last[space], _number_of(txn, COUNTERS[space])) + 1
 
     def _count(self, txn: Transaction, key: bytes, value: bytes) -> None:
         if len(key) == 5:
@@ -175,13 +209,17 @@ class CatalogRepair:
     def _mend_counters(self) -> None:
         with self._env.read() as txn:
             for space, key in COUNTERS.items():
-                try:
-                    stored = decode_u64(txn.get(key))
-                except CorruptData:
-                    stored = -1
-                if stored < self._last[space]:
+                if _number_of(txn, key) < self._last[space]:
                     self._edits.put(key, encode_u64(self._last[space]), f"counter {key[1:].decode()} mended")
         self._edits.commit()
+
+
+def _number_of(txn: Transaction, key: bytes) -> int:
+    """A counter, -1 where it is damaged."""
+    try:
+        return decode_u64(txn.get(key))
+    except CorruptData:
+        return -1
 
 
 def _place(space: Space, number: int) -> bytes:
