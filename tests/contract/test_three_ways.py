@@ -142,6 +142,9 @@ def test_get_count_and_scroll(world: World, docs: Any) -> None:
     assert docs.count({"field": "lang", "eq": "en"}) == 2
     assert _ids(docs.scroll(page_size=2)) == ["a", "b", "c"]
     assert _ids(docs.scroll({"field": "year", "gte": 2021})) == ["b"]
+    first, cursor = docs.scroll_page(page_size=2)
+    last, end = docs.scroll_page(cursor=cursor, page_size=2)
+    assert (_ids(first), _ids(last), end) == (["a", "b"], ["c"], None)
     assert world.points("docs", "globex").count() == 0
     assert _ids(world.points("docs", "globex").get(["a"], owner=world.name("acme"))) == []
 

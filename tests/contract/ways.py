@@ -177,11 +177,14 @@ class RawCollection:
     def scroll(self, filter: Any = None, page_size: Any = 256, **given: Any) -> Any:
         points, cursor = [], None
         while True:
-            page = self._ask("scroll", filter=filter, limit=page_size, cursor=cursor, **given)
-            points += page["points"]
-            cursor = page["next_cursor"]
+            page, cursor = self.scroll_page(filter, cursor=cursor, page_size=page_size, **given)
+            points += page
             if cursor is None:
                 return points
+
+    def scroll_page(self, filter: Any = None, cursor: Any = None, page_size: Any = 256, **given: Any) -> Any:
+        page = self._ask("scroll", filter=filter, limit=page_size, cursor=cursor, **given)
+        return page["points"], page["next_cursor"]
 
     def count(self, filter: Any = None, **given: Any) -> Any:
         return self._ask("count", filter=filter, **given)["count"]

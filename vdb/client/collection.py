@@ -171,14 +171,38 @@ class Collection:
         timeout_s: float = 10.0,
     ) -> Iterator[Point]:
         """All matching points in insertion order, read page by page as the iterator goes."""
-        fields: dict[str, Any] = {"limit": page_size, "scope": scope, "with_payload": with_payload}
-        fields |= {"with_vector": with_vector, "min_sequence": min_sequence, "timeout_s": timeout_s}
         cursor: str | None = None
         while True:
-            points, cursor = self._run(point_calls.scroll_page(self._name, filter, cursor, fields))
+            points, cursor = self.scroll_page(
+                filter,
+                cursor=cursor,
+                scope=scope,
+                page_size=page_size,
+                with_payload=with_payload,
+                with_vector=with_vector,
+                min_sequence=min_sequence,
+                timeout_s=timeout_s,
+            )
             yield from points
             if cursor is None:
                 return
+
+    def scroll_page(
+        self,
+        filter: Filter = None,
+        *,
+        cursor: str | None = None,
+        scope: Scope = "own",
+        page_size: int = 256,
+        with_payload: bool = True,
+        with_vector: bool = False,
+        min_sequence: int = 0,
+        timeout_s: float = 10.0,
+    ) -> tuple[list[Point], str | None]:
+        """One page of `scroll` from `cursor` on, and the cursor of the next page, None at the end: to go on later."""
+        fields: dict[str, Any] = {"limit": page_size, "scope": scope, "with_payload": with_payload}
+        fields |= {"with_vector": with_vector, "min_sequence": min_sequence, "timeout_s": timeout_s}
+        return self._run(point_calls.scroll_page(self._name, filter, cursor, fields))
 
     def count(
         self, filter: Filter = None, *, scope: Scope = "own", min_sequence: int = 0, timeout_s: float = 10.0

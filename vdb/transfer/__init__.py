@@ -5,12 +5,23 @@ jsonl, numpy_files     readers of the formats; `matrix` is what npy, npz and HDF
 hdf5, parquet
 source                 from a path to a reader
 send, importer         chunks in flight, rows put aside, positions acknowledged in order
+exporter, writers      pages into a part beside the target; npz, HDF5 and parquet made of it
 state, rejects         the files beside a source
 progress               the line that says how far it is
 """
 
+from vdb.transfer.exporter import ExportOptions, ExportReport, export_file
 from vdb.transfer.fields import Fields
 from vdb.transfer.importer import ImportOptions, ImportReport, import_file
 from vdb.transfer.progress import Progress
 
-__all__ = ["Fields", "ImportOptions", "ImportReport", "Progress", "import_file"]
+__all__ = [
+    "ExportOptions",
+    "ExportReport",
+    "Fields",
+    "ImportOptions",
+    "ImportReport",
+    "Progress",
+    "export_file",
+    "import_file",
+]

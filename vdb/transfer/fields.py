@@ -4,7 +4,7 @@ A payload is named by `--payload`: `all`, `none`, or a list of fields; `name.*` 
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ import msgspec
 from vdb.errors import InvalidArgument, VdbError
 from vdb.protocol import strict_json
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ALL, NONE = "all", "none"
 _DEFAULT_PAYLOAD = "payload.*"
 _MOMENT = msgspec.json.Decoder(datetime)
@@ -94,8 +95,8 @@ def moment_of(value: Any) -> datetime | None:
 def moment_of_ms(milliseconds: int) -> datetime | None:
     """An expiry of milliseconds since 1970; None for 0; raises BadValue."""
     try:
-        return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None
-    except (ValueError, OverflowError, OSError) as exc:
+        return EPOCH + timedelta(milliseconds=milliseconds) if milliseconds else None
+    except OverflowError as exc:
         raise BadValue("expires_at lies outside the years 1970 to 9999") from exc
 
 

@@ -26,7 +26,7 @@ from vdb.transfer.source import open_source
 
 MAX_REJECTED = 10_000
 N_IN_FLIGHT = 4
-_SAVE_S = 0.5
+_SAVE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +93,13 @@ class _Import:
             if other.resolve() == path.resolve():
                 raise InvalidArgument(f"{other} is the source itself")
         self._pending: deque[tuple[Rows, set[str], Future[Sent]]] = deque()
-        self._saved_at = monotonic()
+        self._saved_at = monotonic() - _SAVE_S  # the first chunk is noted at once
 
     def run(self) -> ImportReport:
         """Do it all."""
         self._fingerprint = states.fingerprint(self._path)
         found = self._find_collection()
+        self._name = self._options.collection if found is None else found.name  # not an alias, which may move meanwhile
         self._state = self._resumed(found)
         self._first = Position(self._state.row, self._state.offset)
         self._rejects = Rejects(self._rejected_path, self._source.unit, self._state.rejected_bytes)
@@ -165,6 +166,8 @@ class _Import:
         state = self._state
         state.row, state.offset = rows.next.row, rows.next.offset
         state.n_written += sent.n_written
+        if state.owner is None and sent.n_written:
+            self._note_owner(rows, {entry.number for entry in sent.rejected})
         state.n_rejected += len(rejected)
         state.rejected_bytes = self._rejects.n_bytes
         self._progress.update(state.row, rows.fraction, state.n_rejected)
@@ -221,10 +224,29 @@ class _Import:
         )
         if what is not None:
             raise InvalidArgument(f"{self._state_path} is of another import: {what}; --restart begins anew")
+        self._check_owner(old)
         return old
 
+    def _note_owner(self, rows: Rows, refused: set[int]) -> None:
+        """Remember whose the points are: the key may be bound to a tenant that nothing else names."""
+        written = {name for name, number in zip(rows.ids, rows.numbers, strict=True) if number not in refused}
+        found = self._points().get(sorted(written)[:100], with_payload=False)
+        if found:
+            self._state.written_id, self._state.owner = found[0].id, found[0].owner
+
+    def _check_owner(self, state: states.ImportState) -> None:
+        """Refuse to go on for another tenant."""
+        if state.written_id is None:
+            return
+        found = self._points().get([state.written_id], with_payload=False)
+        if [point.owner for point in found] != [state.owner]:
+            raise InvalidArgument(
+                f"{self._state_path} is of an import for tenant {state.owner!r}, whose point {state.written_id!r} this "
+                "key does not see as its own; --restart begins anew"
+            )
+
     def _points(self) -> Collection:
-        return self._client.collection(self._options.collection, tenant=self._options.tenant)
+        return self._client.collection(self._name, tenant=self._options.tenant)
 
     def _check_unchanged(self) -> None:
         if states.fingerprint(self._path) != self._fingerprint:

@@ -275,12 +275,14 @@ def _members(line: bytes) -> dict[str, msgspec.Raw]:
 def _values(members: dict[str, msgspec.Raw], fields: Fields) -> tuple[dict[str, Any], int]:
     """Every member but the vector, decoded, and how many keys they hold within."""
     names = {fields.id or "id", fields.expires_at or "expires_at", fields.shared_with or "shared_with"}
+    left_out = {"expires_at"} if fields.expires_at == NONE else set()
+    left_out |= {"shared_with"} if fields.shared_with == NONE else set()
     vector = fields.vector or "vector"
     payload = {name.removesuffix(".*"): name.endswith(".*") for name in fields.payload_names}
     values: dict[str, Any] = {}
     n_keys = 0
     for name, raw in members.items():
-        if name == vector:
+        if name == vector or name in left_out:
             continue
         is_wanted = name in names or fields.payload == ALL or name in payload
         if not is_wanted and fields.payload is None:

@@ -27,7 +27,7 @@ class Fingerprint(msgspec.Struct, frozen=True):
 
 
 class ImportState(msgspec.Struct, forbid_unknown_fields=True):
-    """An import up to its last acknowledged chunk."""
+    """An import up to its last acknowledged chunk. `owner` is the tenant that a written point turned out to be of."""
 
     source: Fingerprint
     target: dict[str, Any]
@@ -37,6 +37,8 @@ class ImportState(msgspec.Struct, forbid_unknown_fields=True):
     n_written: int = 0
     n_rejected: int = 0
     rejected_bytes: int = 0
+    written_id: str | None = None
+    owner: str | None = None
     version: int = 1
 
 
