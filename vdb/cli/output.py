@@ -74,6 +74,16 @@ class Output:
         self._write(self._err, f"vdb: {printable(text)}")
         self._err.flush()
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether standard error is a terminal, on which a line can be drawn over."""
+        return self._err.isatty()
+
+    def draw(self, text: str) -> None:
+        """Progress on standard error, as it is: the caller's own words and numbers, nothing stored."""
+        self._err.write(text)
+        self._err.flush()
+
     def error(self, error: VdbError) -> None:
         """One line on standard error; with JSON the problem as a document there too."""
         self.note(error.detail)

@@ -18,6 +18,7 @@ from vdb.cli import (
     serve,
     stats,
     tenants,
+    transfer,
 )
 from vdb.cli.commands import Commands
 
@@ -30,6 +31,7 @@ MODULES = (
     tenants,
     keys,
     search,
+    transfer,
     stats,
     jobs,
     check,
