@@ -48,7 +48,7 @@ def _npz(**arrays: Any) -> bytes:
 
 def _table(**columns: Any) -> bytes:
     made = io.BytesIO()
-    parquet.write_table(arrow.table({"id": ["a", "b", "c"], "vector": list(SMALL)} | columns), made)
+    parquet.write_table(arrow.table({"id": ["a", "b", "c"], "vector": list(SMALL)} | columns), made, compression="gzip")
     return made.getvalue()
 
 
@@ -245,6 +245,22 @@ def test_a_parquet_whose_row_group_claims_absurd_rows_is_refused(importing: Impo
     error = importing.error(file)
     assert "has 3 rows, though its end says" in error.detail and "all up to row 3 is imported" in error.detail
     assert len(importing.points()) == 3
+
+
+PARQUET_BOMBS: dict[str, Callable[[], tuple[bytes, str]]] = {
+    "a list without end": lambda: (
+        _table(vector=arrow.ListArray.from_arrays([0, 2, 4, 5_000_000], arrow.array(np.zeros(5_000_000, np.float32)))),
+        "numbers in 3 vectors",
+    ),
+    "text of one letter": lambda: (_table(text=[f"{i}" + "x" * 40_000_000 for i in range(3)]), "expands to more than"),
+}
+
+
+@pytest.mark.parametrize("name", PARQUET_BOMBS)
+def test_a_parquet_bomb_is_refused(name: str, importing: Importing) -> None:
+    data, reason = PARQUET_BOMBS[name]()
+    assert len(data) < 10_000_000
+    _refused(importing, importing.write("a.parquet", data), reason)
 
 
 def test_a_gzip_bomb_stops_at_its_bound(importing: Importing) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.transfer.importing import Importing
 from vdb.client import Collection
-from vdb.errors import DiskFull, QueueFull, TransportTimeout, VdbError
+from vdb.errors import DiskFull, QueueFull, RateLimited, TransportTimeout, VdbError
 from vdb.transfer import Fields
 
 N = 20_000
@@ -158,6 +158,19 @@ def test_the_source_is_never_the_state_or_the_report(importing: Importing) -> No
     assert "is the source itself" in importing.error(file, state_path=file).detail
     assert "is the source itself" in importing.error(file, rejected_path=importing.folder / "." / "a.jsonl").detail
     assert importing.run(file).n_written == 1
+
+
+def test_only_a_list_of_rejected_rows_is_replaced(importing: Importing) -> None:
+    file = importing.write("a.jsonl", "bad")
+    other = importing.write("notes.txt", "mine")
+    assert "is no list of rejected rows" in importing.error(file, rejected_path=other).detail
+    assert other.read_text() == "mine"
+
+
+def test_a_limit_of_the_rate_is_waited_for_whatever_the_patience(importing: Importing, refuse: Any) -> None:
+    faults = [RateLimited("slow down", retry_after_s=0.01) for _ in range(5)]
+    refuse(lambda ids: faults.pop() if faults else None)
+    assert importing.run(_file(importing), patience_s=0.0).n_written == N
 
 
 def test_a_busy_server_is_waited_for(importing: Importing, refuse: Any) -> None:

@@ -5,6 +5,7 @@ A payload is named by `--payload`: `all`, `none`, or a list of fields; `name.*` 
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -45,7 +46,12 @@ class Fields:
     @property
     def payload_names(self) -> tuple[str, ...]:
         """The fields of a payload that is neither all nor none."""
-        return tuple(name for name in (self.payload or _DEFAULT_PAYLOAD).split(",") if name)
+        return _names_in(self.payload or _DEFAULT_PAYLOAD)
+
+
+@cache
+def _names_in(text: str) -> tuple[str, ...]:
+    return tuple(name for name in text.split(",") if name)
 
 
 def payload_of(members: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

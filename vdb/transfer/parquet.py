@@ -22,6 +22,9 @@ from vdb.transfer.matrix import name_of
 from vdb.transfer.rows import MAX_DIMENSION, Position, Rejected, Rows, damaged, rows_per_chunk, without
 
 MAX_COLUMNS = 10_000
+MAX_RATIO = 200
+FREE_BYTES = 64 << 20
+_SLACK_NUMBERS = 1 << 20
 _BUFFER_BYTES = 1 << 20
 _PEEK_ROWS = 1_000
 
@@ -70,6 +73,7 @@ class ParquetSource:
     def chunks(self, start: Position, dimension: int) -> Iterator[Rows]:
         """See Source."""
         step = rows_per_chunk(8 * dimension)
+        self._check_numbers(dimension)
         group, first = self._group_of(start.row)
         groups = list(range(group, self._file.num_row_groups))
         batches = self._file.iter_batches(step, row_groups=groups, columns=self._columns, use_threads=False)
@@ -144,8 +148,20 @@ class ParquetSource:
             stored = sum(group.column(i).total_compressed_size for i in range(group.num_columns))
             if group.num_rows < 0 or not 0 <= stored <= size:
                 raise damaged(self._path, f"row group {index} claims {stored} bytes of a file of {size}")
+            unpacked = sum(group.column(i).total_uncompressed_size for i in range(group.num_columns))
+            if unpacked > FREE_BYTES and unpacked > MAX_RATIO * stored:
+                raise damaged(self._path, f"row group {index} expands to more than {MAX_RATIO} times its size")
         if n_rows != metadata.num_rows:
             raise damaged(self._path, f"its row groups hold {n_rows} rows, though its end says {metadata.num_rows}")
+
+    def _check_numbers(self, dimension: int) -> None:
+        """Refuse a row group whose vectors hold many more numbers than its rows: a few bytes may stand for billions."""
+        for index in range(self._file.metadata.num_row_groups):
+            group = self._file.metadata.row_group(index)
+            columns = (group.column(i) for i in range(group.num_columns))
+            n_numbers = sum(c.num_values for c in columns if c.path_in_schema.split(".")[0] == self._vector)
+            if n_numbers > 2 * group.num_rows * dimension + _SLACK_NUMBERS:
+                raise damaged(self._path, f"row group {index} holds {n_numbers} numbers in {group.num_rows} vectors")
 
     def _group_of(self, row: int) -> tuple[int, int]:
         """The row group that holds a row, and its first row."""

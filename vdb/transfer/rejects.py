@@ -28,8 +28,9 @@ class Rejects:
                 self._file = path.open("r+b")
                 self._file.truncate(n_bytes)
                 self._file.seek(n_bytes)
-            else:
-                path.unlink(missing_ok=True)
+            elif path.exists():
+                self._check_ours(path)
+                path.unlink()
         except OSError as exc:
             raise self._refusal(exc) from exc
 
@@ -56,6 +57,13 @@ class Rejects:
         if entry.value is not None:
             shape["value"] = _bounded(entry.value)
         return msgspec.json.encode(shape, enc_hook=str) + b"\n"
+
+    def _check_ours(self, path: Path) -> None:
+        """Refuse to replace a file that no import has made."""
+        with path.open("rb") as file:
+            head = file.read(8)
+        if head and not head.startswith((b'{"line":', b'{"row":')):
+            raise InvalidArgument(f"{path} is there, and is no list of rejected rows: --rejected names another file")
 
     def _refusal(self, exc: OSError) -> InvalidArgument:
         return InvalidArgument(f"{self.path}, for rejected rows, cannot be written: {exc.strerror}")

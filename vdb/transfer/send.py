@@ -9,11 +9,11 @@ from threading import Event
 from time import monotonic
 
 from vdb.client import Collection
-from vdb.errors import InvalidArgument, TooLarge, TransportError, TransportTimeout, Unavailable, VdbError
+from vdb.errors import InvalidArgument, RateLimited, TooLarge, TransportError, TransportTimeout, Unavailable, VdbError
 from vdb.transfer.rows import Rejected, Rows
 
 PATIENCE_S = 60.0
-"""How long a chunk is offered to a server that is busy, limits the rate, or restarts."""
+"""How long a server that is busy or restarts may take no chunk; one that limits the rate is waited for as it says."""
 _PAUSE_S = 0.25
 _ROW = re.compile(r"\A/(?P<column>\w+)/(?P<place>\d+)(?P<rest>.*)", re.DOTALL)
 _COLUMNS = {"ids", "vectors", "payloads", "expires_at", "shared_with"}
@@ -33,6 +33,7 @@ class Sender:
     def __init__(self, collection: Collection, patience_s: float = PATIENCE_S) -> None:
         self._collection, self._patience_s = collection, patience_s
         self._stopped = Event()
+        self._taken_at = monotonic()  # when the server last took a chunk of any thread
 
     def stop(self) -> None:
         self._stopped.set()
@@ -66,7 +67,7 @@ class Sender:
             sent.n_written += len(places)
 
     def _upsert(self, rows: Rows) -> None:
-        deadline = monotonic() + self._patience_s
+        began = monotonic()
         while True:
             try:
                 self._collection.upsert(
@@ -79,10 +80,15 @@ class Sender:
                     shared_with=rows.shared_with,
                     chunk_size=max(len(rows), 1),
                 )
+                self._taken_at = monotonic()
                 return
+            except RateLimited as exc:
+                if self._stopped.wait(max(exc.retry_after_s or 0.0, _PAUSE_S)):
+                    raise
             except (Unavailable, TransportError) as exc:
                 pause_s = max(exc.retry_after_s or 0.0, _PAUSE_S)
-                if not _may_pass(exc) or monotonic() + pause_s > deadline or self._stopped.wait(pause_s):
+                is_over = monotonic() + pause_s > max(began, self._taken_at) + self._patience_s
+                if not _may_pass(exc) or is_over or self._stopped.wait(pause_s):
                     raise
 
 
