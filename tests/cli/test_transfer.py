@@ -78,6 +78,26 @@ def test_a_directory_needs_no_server(source: Path, tmp_path: Path, capsys: pytes
     assert "--url" in capsys.readouterr().err
 
 
+def test_every_tenant_goes_to_a_file_of_its_own(
+    asked: RunningServer, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for tenant in ("acme", "globex"):
+        assert main(["import", str(source), "--collection", "shared", "--create", "--tenant", tenant]) == 0
+    asked.admin().collection("shared", tenant="acme").delete(["p0"])
+    (tmp_path / "out-globex.jsonl").write_text("complete")
+    command = ["export", str(tmp_path / "out-{tenant}.jsonl"), "--collection", "shared", "--all-tenants"]
+    capsys.readouterr()
+    assert main([*command, "--json"]) == 0
+    (made,) = json.loads(capsys.readouterr().out)["exports"]
+    assert (made["target"], made["n_points"]) == (str(tmp_path / "out-acme.jsonl"), 4)
+    assert (tmp_path / "out-globex.jsonl").read_text() == "complete"
+    assert main([*command, "--force"]) == 0
+    assert len((tmp_path / "out-globex.jsonl").read_text().splitlines()) == 5
+    assert main([*command, "--tenant", "acme"]) == 2
+    assert main(["export", str(tmp_path / "x.jsonl"), "--collection", "shared", "--all-tenants"]) == 1
+    assert "{tenant} in it" in capsys.readouterr().err
+
+
 def test_a_missing_collection_is_not_found(
     asked: RunningServer, source: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

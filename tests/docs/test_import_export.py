@@ -37,6 +37,7 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
         found = {point.id: point.payload for point in admin.collection("copy", tenant="acme").scroll()}
         assert set(found) == {f"p{i}" for i in range(3)} | {f"row-{i}" for i in range(5)} | {"a", "b"}
         assert found["b"] == {"title": "y", "year": 2}
+    assert parquet.read_table("docs-acme.parquet").num_rows == 10
     with np.load("english.npz") as arrays:
         assert arrays["vectors"].shape == (3, 4)
 

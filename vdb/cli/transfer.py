@@ -79,6 +79,7 @@ def _add_export(commands: Commands) -> None:
         "there once it is complete. A run that was stopped goes on where it was.",
         examples=(
             "vdb export docs.jsonl.gz --collection docs --tenant acme",
+            "vdb export 'docs-{tenant}.jsonl.gz' --collection docs --all-tenants",
             """vdb export english.parquet --collection docs --filter '{"field": "lang", "eq": "en"}'""",
         ),
     )
@@ -88,6 +89,9 @@ def _add_export(commands: Commands) -> None:
         "--format", choices=tuple(name for name in _FORMATS if name != "npy"), help="by the file's name if not given"
     )
     parser.add_argument("--filter", type=json_value, metavar="JSON", help="only points whose payload matches")
+    parser.add_argument(
+        "--all-tenants", action="store_true", help="every tenant to a file of its own: TARGET has {tenant} in its name"
+    )
     parser.add_argument("--base64", action="store_true", help="vectors of a jsonl as base64 of float32, not as numbers")
     parser.add_argument("--force", action="store_true", help="replace the file if it is there")
     _add_run(parser, "TARGET.vdb-export.json")
@@ -127,8 +131,10 @@ def _import(given: argparse.Namespace, output: Output) -> int:
 
 
 def _export(given: argparse.Namespace, output: Output) -> int:
-    from vdb.transfer import ExportOptions, export_file
+    from vdb.transfer import ExportOptions, export_each_tenant, export_file
 
+    if given.all_tenants and (given.tenant is not None or given.state is not None):
+        raise WrongUsage("--all-tenants goes neither with --tenant nor with --state")
     with _reached(given) as (client, place):
         options = ExportOptions(
             collection=given.collection,
@@ -141,8 +147,12 @@ def _export(given: argparse.Namespace, output: Output) -> int:
             restart=given.restart,
             force=given.force,
         )
-        report = export_file(client, given.target, options, _progress(output, "points"))
-    output.record(asdict(report))
+        progress = _progress(output, "points")
+        if given.all_tenants:
+            made = export_each_tenant(client, given.target, options, progress)
+            output.listing("exports", made, ("target", "n_points", "n_bytes"))
+        else:
+            output.record(asdict(export_file(client, given.target, options, progress)))
     return ExitCode.OK
 
 

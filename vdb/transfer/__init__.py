@@ -6,10 +6,12 @@ hdf5, parquet
 source                 from a path to a reader
 send, importer         chunks in flight, rows put aside, positions acknowledged in order
 exporter, writers      pages into a part beside the target; npz, HDF5 and parquet made of it
+each_tenant            one export per tenant
 state, rejects         the files beside a source
 progress               the line that says how far it is
 """
 
+from vdb.transfer.each_tenant import export_each_tenant
 from vdb.transfer.exporter import ExportOptions, ExportReport, export_file
 from vdb.transfer.fields import Fields
 from vdb.transfer.importer import ImportOptions, ImportReport, import_file
@@ -22,6 +24,7 @@ __all__ = [
     "ImportOptions",
     "ImportReport",
     "Progress",
+    "export_each_tenant",
     "export_file",
     "import_file",
 ]
