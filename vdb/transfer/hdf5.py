@@ -35,8 +35,8 @@ MAX_RATIO = 200
 FREE_BYTES = 64 << 20
 MAX_CHUNK_BYTES = 256 << 20
 """Of one chunk of a dataset, which is unpacked as a whole."""
-_TEXT_BUDGET_BYTES = 256 << 20
-"""Text is read in slices such that even values that all lead to the whole file stay within about this."""
+_TEXT_ENTRY = np.dtype([("length", "<u4"), ("heap", "<u8"), ("index", "<u4")])
+"""What a dataset of variable-length text holds of each text: it lies in a heap."""
 _FOREIGN = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, MemoryError, UnicodeError)
 
 
@@ -102,17 +102,47 @@ class _Dataset:
         self.dtype: np.dtype[Any] = dataset.dtype
         self._dataset = dataset
         self._is_text = text is not None and text.length is None
-        self._text_step = max(4, _TEXT_BUDGET_BYTES // max(path.stat().st_size, 1))
+        if self._is_text:
+            self._check_text(h5py, file)
         self._check_size(dataset)
 
     def read(self, start: int, stop: int) -> Any:
         with _reading(self._path):
             if not self._is_text:
                 return self._dataset[start:stop]
-            values: list[Any] = []
-            for first in range(start, stop, self._text_step):
-                values += self._dataset[first : min(first + self._text_step, stop)].tolist()
-            return values
+            self._check_lengths(start, stop)
+            return self._dataset[start:stop].tolist()
+
+    def _check_text(self, h5py: Any, file: Any) -> None:
+        """Refuse text of which the lengths cannot be seen before it is read."""
+        made = self._dataset.id.get_create_plist()
+        is_plain = made.get_layout() in (h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED) and not made.get_nfilters()
+        if not is_plain or len(self.shape) != 1 or file.id.get_create_plist().get_sizes() != (8, 8):
+            raise damaged(self._path, f"dataset {self._name!r}: text is taken as one column without compression")
+
+    def _check_lengths(self, start: int, stop: int) -> None:
+        """Refuse text that is too long, before the library takes memory for what its entries claim."""
+        with self._path.open("rb") as raw:
+            for place, first, last in self._runs(start, stop):
+                raw.seek(place)
+                entries = np.frombuffer(raw.read((last - first) * _TEXT_ENTRY.itemsize), _TEXT_ENTRY)
+                if len(entries) and int(entries["length"].max()) > MAX_TEXT_BYTES:
+                    raise damaged(self._path, f"{self._name!r} has text of more than {MAX_TEXT_BYTES} bytes")
+
+    def _runs(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+        """Where in the file the entries of rows lie: place, first row, end, for each run of them."""
+        stored = self._dataset.id
+        if self._dataset.chunks is None:
+            place = stored.get_offset()
+            if place is not None:
+                yield place + start * _TEXT_ENTRY.itemsize, start, stop
+            return
+        (step,) = self._dataset.chunks
+        for begin in range(start - start % step, stop, step):
+            chunk = stored.get_chunk_info_by_coord((begin,))
+            if chunk.byte_offset is not None:
+                first, last = max(start, begin), min(stop, begin + step)
+                yield chunk.byte_offset + (first - begin) * _TEXT_ENTRY.itemsize, first, last
 
     def _check_size(self, dataset: Any) -> None:
         n_bytes = prod(self.shape) * self.dtype.itemsize

@@ -28,7 +28,7 @@ MAX_RATIO = 200
 FREE_BYTES = 64 << 20
 MAX_DIRECTORY_BYTES = 1 << 20
 """Of a zip's list of members: tens of thousands, which is not what an npz is."""
-MAX_TEXT_BYTES = 1 << 20
+MAX_TEXT_BYTES = 256 << 10
 """Of one value of a text array; an id has 256 bytes, a payload 64 KiB."""
 _MAX_HEAD_CHARS = 10_000
 _STEP_BYTES = 1 << 20
