@@ -15,7 +15,7 @@ from vdb.errors import Conflict, InvalidArgument, TooLarge
 from vdb.protocol import answers
 from vdb.protocol.requests import ListPage, UpdateCollection
 from vdb.storage.env import Transaction
-from vdb.storage.keyspace import EVERYONE_ID
+from vdb.storage.keyspace import EVERYONE_ID, LAST_NUMBER
 from vdb.storage.points import iterate_owners, read_usage
 from vdb.tenancy.access import may_use
 from vdb.types import Caller
@@ -96,7 +96,7 @@ def list_members(services: Services, caller: Caller, path: tuple[str, ...], requ
 
 
 def _owners(txn: Transaction, after: int) -> Iterator[int]:
-    return (owner for owner, usage in iterate_owners(txn, after + 1) if usage.points)
+    return (owner for owner, usage in iterate_owners(txn, min(after + 1, LAST_NUMBER)) if usage.points)
 
 
 def _named(services: Services, ids: Iterator[int]) -> Iterator[tuple[int, str]]:
