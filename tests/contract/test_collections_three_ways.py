@@ -1,11 +1,12 @@
 """Names, aliases, members and metadata of collections: the same in process, by the SDK and over plain HTTP."""
 
+import json
 from typing import Any
 
 import pytest
 
 from tests.contract.bad_input import NOBODY_KNOWS, X
-from tests.contract.conftest import Y
+from tests.contract.conftest import DE, EN, Y
 from tests.contract.ways import World
 from vdb.errors import VdbError
 
@@ -150,6 +151,33 @@ def test_members(world: World, docs: Any) -> None:
     assert world.plain(admin.update_collection(name, remove_tenants=[world.name("initech")]))["tenants"] == ["acme"]
     assert world.code(world.tenant("acme").members, name) == "forbidden"
     assert world.code(admin.members, NOBODY_KNOWS) == "collection_not_found"
+
+
+def _payload_bytes(world: World, payload: dict[str, Any]) -> int:
+    """The bytes of a payload as this way sends it, which is how it is stored."""
+    return len(json.dumps(payload, separators=None if world.way == "raw" else (",", ":")))
+
+
+def test_statistics(world: World, docs: Any) -> None:
+    name = world.name("docs")
+    world.points("docs", "globex").upsert(["long-id"], None, [{"lang": "fr"}])
+    docs.search(X)
+    own = world.plain(world.tenant("acme").collection_stats(name))
+    payloads = sum(_payload_bytes(world, payload) for payload in (EN, DE, EN))
+    assert (own["points"], own["vectors"], sorted(own)) == (3, 3, ["memory", "points", "stored", "vectors"])
+    assert own["stored"] == {"id_bytes": 3, "payload_bytes": payloads, "vector_bytes": 36}
+    assert own["memory"]["vector_bytes"] >= 36 and own["memory"]["row_bytes"] > 0
+    whole = world.plain(world.admin.collection_stats(name))
+    assert (whole["points"], whole["vectors"], whole["n_owners"], whole["waiting_writes"]) == (4, 3, 2, 0)
+    stored = whole["stored"]
+    assert stored["id_bytes"] == 10 and stored["payload_bytes"] == payloads + _payload_bytes(world, {"lang": "fr"})
+    parts = [stored[f"{part}_bytes"] for part in ("id", "payload", "vector", "index", "overhead")]
+    assert sum(parts) == stored["live_bytes"] <= stored["file_bytes"] == stored["live_bytes"] + stored["free_bytes"]
+    assert whole["memory"]["n_tenants"] == 1 and whole["memory"]["map_bytes"] >= stored["file_bytes"]
+    assert whole["last_commit_at"] is not None
+    world.admin.set_aliases(set={world.name("live"): name})
+    assert world.plain(world.admin.collection_stats(world.name("live")))["points"] == 4
+    assert world.code(world.admin.collection_stats, NOBODY_KNOWS) == "collection_not_found"
 
 
 @pytest.mark.parametrize(

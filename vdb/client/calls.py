@@ -60,6 +60,10 @@ def rename_collection(name: str, new_name: str) -> Call[answers.Collection]:
     return call("update_collection", (name,), {"name": new_name}, repeat=Repeat.IF_REFUSED)
 
 
+def collection_stats(name: str) -> Call[answers.CollectionStats]:
+    return call("collection_stats", (name,))
+
+
 def set_aliases(changed: Mapping[str, str], remove: Sequence[str]) -> Call[answers.AliasesChanged]:
     repeat = Repeat.IF_REFUSED if remove else Repeat.ALWAYS
     return call("set_aliases", fields={"set": changed, "remove": remove}, repeat=repeat)

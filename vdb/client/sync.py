@@ -18,7 +18,18 @@ from vdb.client.http_sync import HttpTransport
 from vdb.client.retry import RetryPolicy
 from vdb.client.server_url import HttpOptions, trusting
 from vdb.client.wire import Call
-from vdb.protocol.answers import Alias, AliasesChanged, Backup, Done, Job, Key, Member, Tenant, UsageMonth
+from vdb.protocol.answers import (
+    Alias,
+    AliasesChanged,
+    Backup,
+    CollectionStats,
+    Done,
+    Job,
+    Key,
+    Member,
+    Tenant,
+    UsageMonth,
+)
 from vdb.protocol.answers import Collection as CollectionAnswer
 
 T = TypeVar("T")
@@ -98,6 +109,10 @@ class Operations:
     def delete_collection(self, name: str) -> Done:
         """Delete a collection, its points and its aliases; `name` must not be an alias."""
         return self._run(calls.delete_collection(name))
+
+    def collection_stats(self, name: str) -> CollectionStats:
+        """Counts and sizes, on disk and in memory: of the whole, or for a tenant of its own part."""
+        return self._run(calls.collection_stats(name))
 
     def members(self, name: str) -> list[Member]:
         """The tenants that a collection lists, and those that own points there."""

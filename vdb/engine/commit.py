@@ -138,6 +138,8 @@ class CommitQueue(Generic[G]):
         self._room_until = 0.0
         self.n_commits = 0
         self.n_requests = 0
+        self.last_commit_ms = 0
+        """Epoch milliseconds of the last commit since the environment was opened, 0 before the first."""
 
     def submit(
         self,
@@ -315,6 +317,7 @@ class CommitQueue(Generic[G]):
             if group is not None:
                 group.restore(start)
             raise
+        self.last_commit_ms = time.time_ns() // 1_000_000
         group.publish()
         return outcomes
 

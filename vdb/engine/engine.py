@@ -30,6 +30,7 @@ from vdb.engine.search import cost_s, search
 from vdb.engine.services import Services
 from vdb.engine.shard import Shard
 from vdb.engine.shards import Shards
+from vdb.engine.statistics import collection_stats
 from vdb.engine.upsert import upsert
 from vdb.errors import VdbError
 from vdb.protocol.columns import SearchHead, UpsertHead
@@ -61,6 +62,7 @@ HANDLERS: dict[str, Handler] = {
     "get_collection": collections.get_collection,
     "update_collection": collections.update_collection,
     "delete_collection": collections.delete_collection,
+    "collection_stats": collection_stats,
     "list_members": members.list_members,
     "list_aliases": aliases.list_aliases,
     "set_aliases": aliases.set_aliases,

@@ -67,6 +67,10 @@ class Reading:
         return READING_BYTES + self.own.nbytes + (self.granted.nbytes if self.granted is not None else 0)
 
     @property
+    def vector_bytes(self) -> int:
+        return self.own.vector_bytes + (self.granted.vector_bytes if self.granted is not None else 0)
+
+    @property
     def n_rows(self) -> int:
         return self.own.state.n_rows + (self.granted.state.n_rows if self.granted is not None else 0)
 
@@ -196,6 +200,11 @@ class Readings:
             self._loading.clear()
             self.published_sequence = sequence
         return tenants
+
+    def residents(self) -> list[tuple[int, Reading]]:
+        """(tenant, reading) of all that is in RAM now."""
+        with self._lock:
+            return list(self._residents.items())
 
     @property
     def n_residents(self) -> int:

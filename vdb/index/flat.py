@@ -129,6 +129,11 @@ class FlatSegment:
         return sum(getattr(self._state, name).nbytes for name in _ARRAYS)
 
     @property
+    def vector_bytes(self) -> int:
+        """Bytes of the vectors and their scales among them; the rest is the bookkeeping of rows."""
+        return self._state.vectors.nbytes + self._state.scales.nbytes
+
+    @property
     def should_compact(self) -> bool:
         floor = max(COMPACT_ABOVE_DEAD_ROWS, COMPACT_ABOVE_DEAD_SHARE * self._state.n_rows)
         return self._n_dead > floor

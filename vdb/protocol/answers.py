@@ -115,6 +115,51 @@ class Collections(Struct, kw_only=True):
     next_cursor: str | None
 
 
+class StoredBytes(Answer):
+    """What points take on disk, by part; and, for an admin who sees the whole, what the file takes.
+
+    `index_bytes` are the entries that lead to points by id and by grantee; `overhead_bytes` the heads of records,
+    LMDB's own, and unused room in pages. The five make `live_bytes`; with `free_bytes`, for later writes, `file_bytes`.
+    """
+
+    id_bytes: int
+    payload_bytes: int
+    vector_bytes: int
+    index_bytes: int | UnsetType = UNSET
+    overhead_bytes: int | UnsetType = UNSET
+    live_bytes: int | UnsetType = UNSET
+    free_bytes: int | UnsetType = UNSET
+    file_bytes: int | UnsetType = UNSET
+
+
+class MemoryBytes(Answer):
+    """What is in memory: vectors and the bookkeeping of rows; for an admin who sees the whole also of how many tenants.
+
+    `map_bytes` is address space, not memory.
+    """
+
+    vector_bytes: int
+    row_bytes: int
+    n_tenants: int | UnsetType = UNSET
+    map_bytes: int | UnsetType = UNSET
+
+
+class CollectionStats(Answer):
+    """Counts and sizes of a collection: the whole for an admin without a tenant, a tenant's own part for a tenant.
+
+    `last_commit_at` is null until the first commit since the collection was opened.
+    """
+
+    points: int
+    vectors: int
+    sequence: int
+    stored: StoredBytes
+    memory: MemoryBytes
+    n_owners: int | UnsetType = UNSET
+    waiting_writes: int | UnsetType = UNSET
+    last_commit_at: datetime | None | UnsetType = UNSET
+
+
 class Member(Struct, kw_only=True):
     """A tenant of a collection and what it owns there; `listed`: the collection lists it among its tenants."""
 

@@ -61,6 +61,9 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation("delete_collection", "DELETE", _C, requests.Empty, answers.Done, "admin", "Delete a collection"),
     Operation(
+        "collection_stats", "GET", f"{_C}/stats", requests.Empty, answers.CollectionStats, "any", "Counts and sizes"
+    ),
+    Operation(
         "list_members", "GET", f"{_C}/members", requests.ListPage, answers.Members, "admin", "A collection's tenants"
     ),
     Operation("list_aliases", "GET", "/v1/aliases", requests.ListPage, answers.Aliases, "any", "List aliases"),

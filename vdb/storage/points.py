@@ -5,6 +5,7 @@ Every function takes the transaction; a read sees one snapshot, a write is part 
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 
 from vdb.storage.codec import (
     NOTHING,
@@ -94,6 +95,15 @@ def iterate_owners(txn: Transaction, first: int = 1) -> Iterator[tuple[int, Usag
     """(owner, usage) of every owner that has points here, ascending, from owner `first` on."""
     for key, value in _iterate(txn, usage_key(max(first, ALL_OWNERS + 1)), usage_key(LAST_PID)):
         yield int.from_bytes(key[1:5], "big"), decode_usage(value)
+
+
+def count_owners(txn: Transaction) -> int:
+    """How many owners have points here; some 100 ns each."""
+    first, end = usage_key(ALL_OWNERS + 1), usage_key(LAST_PID)
+    with txn.cursor() as cursor:
+        if not cursor.set_range(first):
+            return 0
+        return sum(1 for _ in takewhile(lambda key: key <= end, cursor.iternext(values=False)))
 
 
 def _iterate_pairs(txn: Transaction, first: bytes, last: bytes) -> Iterator[tuple[int, bytes]]:

@@ -1,0 +1,86 @@
+"""Statistics of a collection: what it holds on disk and in memory, by part. From counters; no record is read.
+
+An admin without a tenant sees the whole, a tenant what it owns itself and its own reading in memory.
+"""
+
+from vdb.engine.services import Services
+from vdb.engine.shard import Shard
+from vdb.engine.tenants import moment_of
+from vdb.errors import TenantRequired
+from vdb.protocol import answers
+from vdb.storage.codec import Usage
+from vdb.storage.keyspace import EVERYONE_ID
+from vdb.storage.meta import read_sequence
+from vdb.storage.points import count_owners, read_totals, read_usage
+from vdb.tenancy.access import check_tenant_exists
+from vdb.types import Caller, Role
+
+POINT_INDEX_BYTES = 9
+"""Key and value of a point's entry in the index of ids, beside the id."""
+
+GRANT_INDEX_BYTES = 13
+
+
+def collection_stats(
+    services: Services, caller: Caller, path: tuple[str, ...], request: object
+) -> answers.CollectionStats:
+    """Raises CollectionNotFound, TenantNotFound, TenantRequired (a service key that names no tenant)."""
+    collection = services.usable(caller, path[0])
+    is_whole = caller.role is Role.ADMIN and caller.tenant is None
+    if caller.tenant is None and not is_whole:
+        raise TenantRequired("name the tenant in the Vdb-Tenant header")
+    tenant_id = None if is_whole else check_tenant_exists(caller)
+    with services.shards.use(collection, counts_as_use=False) as shard:
+        return _of_all(shard) if tenant_id is None else _of_tenant(shard, tenant_id)
+
+
+def _of_tenant(shard: Shard, tenant_id: int) -> answers.CollectionStats:
+    with shard.env.read() as txn:
+        usage, sequence = read_usage(txn, tenant_id), read_sequence(txn)
+    reading = shard.readings.get(tenant_id)
+    vector_bytes = reading.vector_bytes if reading is not None else 0
+    return answers.CollectionStats(
+        points=usage.points,
+        vectors=usage.vectors,
+        sequence=sequence,
+        stored=_stored(usage, shard.collection.dimension),
+        memory=answers.MemoryBytes(
+            vector_bytes=vector_bytes, row_bytes=reading.n_bytes - vector_bytes if reading is not None else 0
+        ),
+    )
+
+
+def _of_all(shard: Shard) -> answers.CollectionStats:
+    with shard.env.read() as txn:
+        usage, sequence, n_owners = read_totals(txn), read_sequence(txn), count_owners(txn)
+    live_bytes, file_bytes = shard.env.live_bytes, shard.env.used_bytes
+    stored = _stored(usage, shard.collection.dimension)
+    stored.index_bytes = usage.id_bytes + POINT_INDEX_BYTES * usage.points + GRANT_INDEX_BYTES * usage.grants
+    counted = stored.id_bytes + stored.payload_bytes + stored.vector_bytes + stored.index_bytes
+    stored.overhead_bytes = max(0, live_bytes - counted)
+    stored.live_bytes, stored.file_bytes = live_bytes, file_bytes
+    stored.free_bytes = max(0, file_bytes - live_bytes)
+    readings = shard.readings.residents()
+    vector_bytes = sum(reading.vector_bytes for _, reading in readings)
+    last_commit_ms = shard.queue.last_commit_ms
+    return answers.CollectionStats(
+        points=usage.points,
+        vectors=usage.vectors,
+        sequence=sequence,
+        stored=stored,
+        memory=answers.MemoryBytes(
+            vector_bytes=vector_bytes,
+            row_bytes=sum(reading.n_bytes for _, reading in readings) - vector_bytes,
+            n_tenants=sum(tenant_id != EVERYONE_ID for tenant_id, _ in readings),
+            map_bytes=shard.env.map_bytes,
+        ),
+        n_owners=n_owners,
+        waiting_writes=shard.queue.n_waiting,
+        last_commit_at=moment_of(last_commit_ms) if last_commit_ms else None,
+    )
+
+
+def _stored(usage: Usage, dimension: int) -> answers.StoredBytes:
+    return answers.StoredBytes(
+        id_bytes=usage.id_bytes, payload_bytes=usage.payload_bytes, vector_bytes=4 * dimension * usage.vectors
+    )
