@@ -27,7 +27,7 @@ from vdb.engine.audit import AuditLog
 from vdb.engine.engine import Engine
 from vdb.errors import InvalidArgument, Unavailable
 
-from . import app, logs, tls
+from . import app, heap, logs, tls
 from .deps import Service
 from .tls import Certificate
 from .traces import Traces
@@ -91,6 +91,7 @@ def serve(settings: Settings, announce: Announce, warnings: Sequence[str] = ()) 
                 applications, (certificate, None), listeners, strict=False
             )  # the second has a port or has not
         ]
+        heap.settle(engine.await_kernels)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             greet = functools.partial(_greet, engine, listeners[0], certificate is not None, announce)
             runner.run(_serve_all(servers, certificate, greet))

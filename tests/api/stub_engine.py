@@ -102,6 +102,9 @@ class StubEngine:
     def tenant_name(self, tenant_id: int) -> str:
         return f"tenant-{tenant_id}"
 
+    def await_kernels(self, timeout_s: float) -> None:
+        assert timeout_s > 0
+
     def health(self) -> dict[str, object]:
         return {"status": "ready" if self.is_ready else "starting", "kernels": "numpy", "version": "0"}
 

@@ -274,6 +274,11 @@ class Engine:
         """A tenant's name; "" once its document is gone."""
         return self.services.tenant_name(tenant_id)
 
+    def await_kernels(self, timeout_s: float) -> None:
+        """Wait until the compiled kernels answer, or will not; at most `timeout_s`."""
+        if self.settings.compile_kernels:
+            kernels.wait_ready(timeout_s)
+
     def health(self) -> dict[str, object]:
         """Readiness and what answers, for /readyz."""
         return health(self.services)
