@@ -246,3 +246,15 @@ def test_usage_is_shown_by_month(admin: Command, server: RunningServer) -> None:
     assert admin("tenants", "usage", "acme").rows[1][0] == shown["months"][0]["month"]
     assert admin("tenants", "usage", "acme", "--month", "1999-01", "--json").document["months"] == []
     assert admin("tenants", "usage", "nothing").code == ExitCode.NOT_FOUND
+
+
+def test_a_collection_is_counted_and_measured(admin: Command, server: RunningServer) -> None:
+    admin("collections", "create", "docs", "--dimension", "2")
+    server.client("acme").collection("docs").upsert(["a", "b"], [[1, 0], [0, 1]])
+    whole = admin("collections", "stats", "docs", "--json").document
+    assert whole["points"] == 2 and "file_bytes" in whole["stored"]
+    assert set(whole) == set(_over_rest(server, "/v1/collections/docs/stats"))
+    of_tenant = admin("collections", "stats", "docs", "--tenant", "acme", "--json").document
+    assert of_tenant["points"] == 2 and "file_bytes" not in of_tenant["stored"]
+    assert any(row[:3] == ["stored", "vector", "bytes"] for row in admin("collections", "stats", "docs").rows)
+    assert admin("collections", "stats", "nothing").code == ExitCode.NOT_FOUND

@@ -74,7 +74,7 @@ def test_what_is_damaged_is_set_aside_only_when_that_is_asked_for(
 ) -> None:
     path = golden_copy(tmp_path / "data")
     hurt(path, NOTES, flip(record_key(1, 0), 20))
-    assert main(["check", "--data-dir", str(path), "--drop-damaged"]) == 1
+    assert main(["check", "--data-dir", str(path), "--drop-damaged"]) == 2
     assert "--drop-damaged goes with --repair" in capsys.readouterr().err
     options = ["--repair", "--drop-damaged", "--aside-dir", str(tmp_path / "aside"), "--json"]
     assert main(["check", "--data-dir", str(path), *options]) == 0

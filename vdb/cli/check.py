@@ -5,10 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from vdb.cli.commands import Commands, add_data_dir
-from vdb.cli.exit_codes import ExitCode
+from vdb.cli.exit_codes import ExitCode, WrongUsage
 from vdb.cli.output import Output
 from vdb.config import Settings
-from vdb.errors import InvalidArgument
 
 
 def add(commands: Commands) -> None:
@@ -28,13 +27,16 @@ def add(commands: Commands) -> None:
         "--drop-damaged", action="store_true", help="with --repair: set aside and remove what cannot be read"
     )
     parser.add_argument(
-        "--aside-dir", type=Path, help="folder of what --drop-damaged sets aside (default: <data-dir>.damaged)"
+        "--aside-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder of what --drop-damaged sets aside (default: <data-dir>.damaged)",
     )
 
 
 def _check(given: argparse.Namespace, output: Output) -> int:
     if given.drop_damaged and not given.repair:
-        raise InvalidArgument("--drop-damaged goes with --repair")
+        raise WrongUsage("--drop-damaged goes with --repair")
     path = Settings.with_environment(data_dir=given.data_dir).data_dir
     if given.repair:
         return _repair(path, given, output)

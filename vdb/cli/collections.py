@@ -1,4 +1,4 @@
-"""`vdb collections`: list, create, show, update, rename, delete, members, aliases, alias."""
+"""`vdb collections`: list, create, show, stats, update, rename, delete, members, aliases, alias."""
 
 import argparse
 from typing import Any
@@ -25,6 +25,15 @@ def add(commands: Commands) -> None:
     show = group.add("show", _show, "describe a collection", examples=("vdb collections show docs --json",))
     show.add_argument("name", metavar="NAME", help="the collection, or an alias of it")
     add_server(show, tenant=True)
+    stats = group.add(
+        "stats",
+        _stats,
+        "count and measure a collection",
+        description="Counts and sizes of a collection, on disk and in memory: of the whole, or of a tenant's part.",
+        examples=("vdb collections stats docs", "vdb collections stats docs --tenant acme --json"),
+    )
+    stats.add_argument("name", metavar="NAME", help="the collection, or an alias of it")
+    add_server(stats, tenant=True)
     _add_update(group)
     rename = group.add(
         "rename", _rename, "give a collection another name", examples=("vdb collections rename docs docs-2025",)
@@ -148,6 +157,12 @@ def _create(given: argparse.Namespace, output: Output) -> int:
 def _show(given: argparse.Namespace, output: Output) -> int:
     with connected(given) as client:
         output.record(client.get_collection(given.name))
+    return ExitCode.OK
+
+
+def _stats(given: argparse.Namespace, output: Output) -> int:
+    with connected(given) as client:
+        output.record(client.collection_stats(given.name))
     return ExitCode.OK
 
 
