@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.api.certificates import Authority
+from tests.api.test_api_server import ended, serving, started
 from tests.cli.conftest import Command
 from tests.docs.test_commands import COMMANDS
 from vdb.cli.exit_codes import ExitCode
@@ -102,3 +104,17 @@ def test_a_bug_of_ours_shows_no_trace(admin: Command, monkeypatch: pytest.Monkey
     ran = admin("tenants", "list")
     assert (ran.code, ran.out) == (ExitCode.REFUSED, "")
     assert ran.err == "vdb: internal error: ZeroDivisionError: \\x1b[2J\n"
+
+
+def test_a_private_authority_is_named(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    cert, key = authority.issue()
+    monkeypatch.setenv("VDB_API_KEY", "tls-test-admin-key")
+    tls = ("--tls-cert", cert, "--tls-key", key)
+    with started(*serving(tmp_path / "data", *tls), VDB_ADMIN_KEY="tls-test-admin-key") as (process, _, port):
+        url = f"https://127.0.0.1:{port}"
+        ran = command("stats", "--url", url)
+        assert ran.code == ExitCode.UNREACHABLE and "CERTIFICATE_VERIFY_FAILED" in ran.err
+        assert command("stats", "--url", url, "--ca-file", authority.ca_file).code == ExitCode.OK
+        assert command("stats", "--url", url, "--ca-file", key).code == ExitCode.USAGE
+        assert ended(process)[0] == 0

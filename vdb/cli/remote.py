@@ -19,13 +19,18 @@ _MAX_KEY_FILE_BYTES = 4096
 
 
 def add_server(parser: argparse.ArgumentParser, *, tenant: bool = False) -> None:
-    """`--url` and `--key-file`, and `--tenant` for commands on points."""
+    """`--url`, `--key-file`, `--ca-file`, and `--tenant` for commands that act for one."""
     parser.add_argument("--url", metavar="URL", help=f"server to ask (default: $VDB_URL or {DEFAULT_URL})")
     parser.add_argument(
         "--key-file",
         type=Path,
         metavar="FILE",
         help="file that holds the key (default: the key in $VDB_API_KEY or $VDB_ADMIN_KEY)",
+    )
+    parser.add_argument(
+        "--ca-file",
+        metavar="FILE",
+        help="PEM file of the authorities that vouch for an https server (default: the system's)",
     )
     if tenant:
         parser.add_argument("--tenant", metavar="NAME", help="tenant that a service or admin key acts for")
@@ -40,7 +45,7 @@ def has_server(given: argparse.Namespace) -> bool:
 def connected(given: argparse.Namespace, *, timeout_s: float = 30.0) -> Iterator["Client"]:
     """A client of the server that `given` or the environment names; an error on the way names the server.
 
-    Raises WrongUsage for an address or a key of wrong form, Unauthenticated where there is no key.
+    Raises WrongUsage for an address, a key or a file of wrong form, Unauthenticated where there is no key.
     """
     from vdb.client import Client
 
@@ -50,7 +55,7 @@ def connected(given: argparse.Namespace, *, timeout_s: float = 30.0) -> Iterator
     if not key:
         raise Unauthenticated("there is no key: set VDB_API_KEY, or name a file that holds it with --key-file")
     try:
-        client = Client(url, key, getattr(given, "tenant", None), timeout_s=timeout_s)
+        client = Client(url, key, getattr(given, "tenant", None), timeout_s=timeout_s, ca_file=given.ca_file)
     except InvalidArgument as exc:
         raise WrongUsage(exc.detail) from exc
     try:
