@@ -176,6 +176,13 @@ BAD_HDF5: dict[str, tuple[Callable[[h5py.File, Path], object], str]] = {
     "nothing": (lambda file, folder: None, "no dataset 'train'"),
     "text": (lambda file, folder: file.create_dataset("train", data=["a", "b"]), "matrix"),
     "one dimension": (lambda file, folder: file.create_dataset("train", data=[1.0]), "matrix"),
+    "compressed text": (
+        lambda file, folder: (
+            file.create_dataset("train", data=SMALL),
+            file.create_dataset("ids", data=["a"] * 3, compression="gzip"),
+        ),
+        "without compression",
+    ),
     "compound values": (
         lambda file, folder: file.create_dataset("train", data=np.zeros((2, 2), [("a", "f4")])),
         "not taken",
@@ -197,6 +204,72 @@ def test_an_hdf5_that_is_cut_off_is_refused(importing: Importing) -> None:
     whole = (importing.folder / "b.hdf5").read_bytes()
     _refused(importing, importing.write("a.hdf5", whole[: len(whole) // 2]), "cannot be read")
     _refused(importing, importing.write("c.hdf5", b"\x89HDF\r\n\x1a\n" + b"\xff" * 3000), "cannot be read")
+
+
+def _damaged_heap(importing: Importing, change: Callable[[bytearray, int], None]) -> Path:
+    """A file whose ids lie in a heap that `change` damages, given the bytes and the heap's place."""
+    file = importing.folder / "a.hdf5"
+    with h5py.File(file, "w") as made:
+        made["train"], made["ids"] = SMALL, ["a", "b", "c"]
+        made.attrs["distance"] = "euclidean"
+    data = bytearray(file.read_bytes())
+    change(data, data.index(b"GCOL"))
+    file.write_bytes(data)
+    return file
+
+
+BAD_HEAPS: dict[str, tuple[Callable[[bytearray, int], None], str]] = {
+    "an object beyond its heap": (lambda data, at: data.__setitem__(slice(at + 24, at + 32), b"\xff" * 8), "cut off"),
+    "an object that is not there": (lambda data, at: data.__setitem__(at + 16, 9), "does not hold"),
+    "another mark": (lambda data, at: data.__setitem__(at, 0), "a heap that is none"),
+    "a heap of absurd size": (lambda data, at: data.__setitem__(slice(at + 8, at + 16), b"\x7f" * 8), "that is none"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_HEAPS)
+def test_text_in_a_damaged_heap_is_an_error(name: str, importing: Importing) -> None:
+    change, reason = BAD_HEAPS[name]
+    _refused(importing, _damaged_heap(importing, change), reason)
+
+
+def test_text_of_absurd_length_takes_no_memory(importing: Importing) -> None:
+    file = _damaged_heap(importing, lambda data, at: None)
+    with h5py.File(file) as made:
+        place = made["ids"].id.get_offset()
+    data = bytearray(file.read_bytes())
+    data[place : place + 4] = b"\xff\xff\xff\xff"
+    _refused(importing, importing.write("a.hdf5", bytes(data)), "a text of 4294967295 bytes")
+
+
+def test_a_metric_that_cannot_be_read_is_asked_for(importing: Importing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its text lies in the same heap as the ids: the library would search that for ever."""
+    monkeypatch.setattr("vdb.transfer.hdf5._METRIC_TIMEOUT_S", 1.5)
+    file = importing.folder / "a.hdf5"
+    with h5py.File(file, "w") as made:
+        made["train"], made.attrs["distance"] = SMALL, "hamming"
+    _refused(importing, file, "--metric names one")
+    data = bytearray(file.read_bytes())
+    heap = data.index(b"GCOL")
+    data[heap + 24 : heap + 32] = bytes(8)
+    importing.write("a.hdf5", bytes(data))
+    _refused(importing, file, "--metric names one")
+    assert importing.run(file, metric="l2").n_written == 3
+
+
+def test_text_is_read_from_chunks_and_from_one_piece(importing: Importing) -> None:
+    names = [f"é{i}" * (i % 40 + 1) for i in range(5_000)]
+    for kind in ("chunks", "one piece", "one width"):
+        file = importing.folder / "a.hdf5"
+        with h5py.File(file, "w") as made:
+            made["train"] = np.ones((5_000, 2), np.float32)
+            if kind == "one width":
+                made["ids"] = np.array([name.encode() for name in names])
+            else:
+                text, chunks = h5py.string_dtype(), (700,) if kind == "chunks" else None
+                made.create_dataset("ids", data=names, dtype=text, chunks=chunks)
+        assert importing.run(file, restart=True).n_written == 5_000
+        assert set(importing.points()) == set(names)
+        importing.drop()
 
 
 def test_an_hdf5_that_is_damaged_within_says_what_was_imported(importing: Importing, rng: np.random.Generator) -> None:

@@ -2,7 +2,7 @@
 
 rows, fields           columns of a chunk; which field of a file is which part of a point
 jsonl, numpy_files     readers of the formats; `matrix` is what npy, npz and HDF5 share
-hdf5, parquet
+hdf5, hdf5_text, parquet
 source                 from a path to a reader
 send, importer         chunks in flight, rows put aside, positions acknowledged in order
 exporter, writers      pages into a part beside the target; npz, HDF5 and parquet made of it

@@ -4,6 +4,8 @@ Only what lies in the file itself is read: no external or soft link, no virtual 
 that claims far more than the file stores, or chunks too large to unpack, is refused before it is read.
 """
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
@@ -15,8 +17,9 @@ import numpy as np
 from vdb.errors import InvalidArgument
 from vdb.transfer.extras import library
 from vdb.transfer.fields import Fields
-from vdb.transfer.matrix import Columns, MatrixSource, name_of
-from vdb.transfer.numpy_files import MAX_TEXT_BYTES, payload_name
+from vdb.transfer.hdf5_text import MAX_TEXT_BYTES, TextColumn
+from vdb.transfer.matrix import Column, Columns, MatrixSource, name_of
+from vdb.transfer.numpy_files import payload_name
 from vdb.transfer.rows import damaged
 
 METRICS = {
@@ -35,8 +38,13 @@ MAX_RATIO = 200
 FREE_BYTES = 64 << 20
 MAX_CHUNK_BYTES = 256 << 20
 """Of one chunk of a dataset, which is unpacked as a whole."""
-_TEXT_ENTRY = np.dtype([("length", "<u4"), ("heap", "<u8"), ("index", "<u4")])
-"""What a dataset of variable-length text holds of each text: it lies in a heap."""
+_METRIC_TIMEOUT_S = 20.0
+_READ_METRIC = """
+import sys, h5py
+with h5py.File(sys.argv[1], "r") as file:
+    word = file.attrs["distance"]
+sys.stdout.write(word.decode() if isinstance(word, bytes) else str(word))
+"""
 _FOREIGN = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, MemoryError, UnicodeError)
 
 
@@ -77,72 +85,61 @@ def _open(h5py: Any, file: Any, path: Path, fields: Fields) -> MatrixSource:
         }
         if names["vectors"] is None:
             raise damaged(path, f"has no dataset 'train': --vector names one of {', '.join(sorted(file)[:10])}")
-        found = {key: _Dataset(h5py, file, path, name) for key, name in names.items() if name is not None}
-        distance = file.attrs.get("distance")
-    if isinstance(distance, bytes):
-        distance = distance.decode("utf-8", "replace")
-    metric = METRICS.get(distance.lower()) if isinstance(distance, str) else None
-    return MatrixSource(path, fields, lambda: Columns(**found), file.close, metric)
+        texts: list[TextColumn] = []
+        found = {key: _column(h5py, file, path, name, texts) for key, name in names.items() if name is not None}
+
+    def close() -> None:
+        for text in texts:
+            text.close()
+        file.close()
+
+    return MatrixSource(path, fields, lambda: Columns(**found), close, lambda: _metric(file, path))
+
+
+def _metric(file: Any, path: Path) -> str | None:
+    """Our word for the attribute `distance`, None where there is none; raises InvalidArgument for another word.
+
+    It is read by a process of its own: the library never returns from a text whose heap is damaged.
+    """
+    with _reading(path):
+        if "distance" not in file.attrs:
+            return None
+    command = [sys.executable, "-c", _READ_METRIC, str(path.resolve())]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_METRIC_TIMEOUT_S)
+        return METRICS[done.stdout.lower()]
+    except (subprocess.SubprocessError, UnicodeError, KeyError) as exc:
+        raise damaged(path, "its attribute 'distance' is no metric that is known: --metric names one") from exc
+
+
+def _column(h5py: Any, file: Any, path: Path, name: str, texts: list[TextColumn]) -> Column:
+    """A dataset of the file as a column; text is noted in `texts`, to be closed."""
+    dataset = _link(h5py, file, path, name)
+    if not isinstance(dataset, h5py.Dataset):
+        raise damaged(path, f"{name!r} is not a dataset")
+    if dataset.is_virtual or dataset.external:
+        raise damaged(path, f"dataset {name!r} lies in other files, which are not read")
+    text = h5py.check_string_dtype(dataset.dtype)
+    if text is not None and text.length is None:
+        texts.append(TextColumn(h5py, file, path, dataset))
+        return texts[-1]
+    return _Dataset(path, name, dataset)
 
 
 class _Dataset:
-    """A dataset as a column."""
+    """A dataset of numbers, or of text of one width, as a column."""
 
-    def __init__(self, h5py: Any, file: Any, path: Path, name: str) -> None:
-        self._path, self._name = path, name
-        dataset = _link(h5py, file, path, name)
-        if not isinstance(dataset, h5py.Dataset):
-            raise damaged(path, f"{name!r} is not a dataset")
-        if dataset.is_virtual or dataset.external:
-            raise damaged(path, f"dataset {name!r} lies in other files, which are not read")
-        text = h5py.check_string_dtype(dataset.dtype)
-        if text is None and dataset.dtype.kind not in "biufS":
+    def __init__(self, path: Path, name: str, dataset: Any) -> None:
+        self._path, self._name, self._dataset = path, name, dataset
+        if dataset.dtype.kind not in "biufS":
             raise damaged(path, f"dataset {name!r} holds {dataset.dtype}, which is not taken")
         self.shape: tuple[int, ...] = dataset.shape or ()
         self.dtype: np.dtype[Any] = dataset.dtype
-        self._dataset = dataset
-        self._is_text = text is not None and text.length is None
-        if self._is_text:
-            self._check_text(h5py, file)
         self._check_size(dataset)
 
     def read(self, start: int, stop: int) -> Any:
         with _reading(self._path):
-            if not self._is_text:
-                return self._dataset[start:stop]
-            self._check_lengths(start, stop)
-            return self._dataset[start:stop].tolist()
-
-    def _check_text(self, h5py: Any, file: Any) -> None:
-        """Refuse text of which the lengths cannot be seen before it is read."""
-        made = self._dataset.id.get_create_plist()
-        is_plain = made.get_layout() in (h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED) and not made.get_nfilters()
-        if not is_plain or len(self.shape) != 1 or file.id.get_create_plist().get_sizes() != (8, 8):
-            raise damaged(self._path, f"dataset {self._name!r}: text is taken as one column without compression")
-
-    def _check_lengths(self, start: int, stop: int) -> None:
-        """Refuse text that is too long, before the library takes memory for what its entries claim."""
-        with self._path.open("rb") as raw:
-            for place, first, last in self._runs(start, stop):
-                raw.seek(place)
-                entries = np.frombuffer(raw.read((last - first) * _TEXT_ENTRY.itemsize), _TEXT_ENTRY)
-                if len(entries) and int(entries["length"].max()) > MAX_TEXT_BYTES:
-                    raise damaged(self._path, f"{self._name!r} has text of more than {MAX_TEXT_BYTES} bytes")
-
-    def _runs(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
-        """Where in the file the entries of rows lie: place, first row, end, for each run of them."""
-        stored = self._dataset.id
-        if self._dataset.chunks is None:
-            place = stored.get_offset()
-            if place is not None:
-                yield place + start * _TEXT_ENTRY.itemsize, start, stop
-            return
-        (step,) = self._dataset.chunks
-        for begin in range(start - start % step, stop, step):
-            chunk = stored.get_chunk_info_by_coord((begin,))
-            if chunk.byte_offset is not None:
-                first, last = max(start, begin), min(stop, begin + step)
-                yield chunk.byte_offset + (first - begin) * _TEXT_ENTRY.itemsize, first, last
+            return self._dataset[start:stop]
 
     def _check_size(self, dataset: Any) -> None:
         n_bytes = prod(self.shape) * self.dtype.itemsize

@@ -54,10 +54,10 @@ class MatrixSource:
         fields: Fields,
         open_columns: Callable[[], Columns],
         close: Callable[[], None],
-        metric: str | None = None,
+        find_metric: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._path, self._fields, self._open, self._close = path, fields, open_columns, close
-        self.metric = metric
+        self._find_metric = find_metric
         columns = open_columns()
         check_vectors(path, columns.vectors)
         self.n_rows: int = columns.vectors.shape[0]
@@ -67,6 +67,10 @@ class MatrixSource:
             column: Column | None = getattr(columns, name)
             if column is not None and column.shape != (self.n_rows,):
                 raise damaged(path, f"{name} has shape {column.shape}, but there are {self.n_rows} vectors")
+
+    @property
+    def metric(self) -> str | None:
+        return self._find_metric()
 
     def close(self) -> None:
         self._close()

@@ -84,8 +84,8 @@ class Source(Protocol):
     """An open file. Used by one thread; whoever opened it closes it.
 
     `unit` names what is counted: "line" or "row". `n_rows` is None where only reading to the end would tell;
-    `fixed_dimension` where rows may differ; `metric` is what the file says of it. `ids_differ`: no two rows can have
-    the same id.
+    `fixed_dimension` where rows may differ; `metric` is what the file says of it, read when it is asked for.
+    `ids_differ`: no two rows can have the same id.
     """
 
     @property
