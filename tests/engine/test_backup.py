@@ -3,7 +3,7 @@
 import fcntl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,9 @@ from tests.engine.driver import Driver, opened
 from vdb.errors import AlreadyExists, Conflict, InvalidArgument, NotFound
 from vdb.protocol.answers import Backup
 from vdb.protocol.requests import CreateBackup, Empty, ListPage
+from vdb.storage import backup as backup_files
 from vdb.storage.check import check_directory
+from vdb.storage.directory import remove_folder, sync_folder
 from vdb.storage.restore import SEQUENCE_LEAP, restore
 
 N_WRITERS = 3
@@ -131,6 +133,26 @@ def test_backups_are_listed_by_page_and_deleted(driver: Driver) -> None:
         back_up(driver, "a")
     driver.run("delete_backup", None, ("b",), Empty())
     assert names(driver) == ["a", "c"]
+
+
+def test_a_backup_loses_its_name_for_good_before_it_loses_a_file(
+    driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back_up(driver, "old")
+    root = tmp_path / "backups"
+    seen: list[tuple[str, bool]] = []
+
+    def noting(name: str, run: Callable[[Path], None]) -> Callable[[Path], None]:
+        def noted(path: Path) -> None:
+            seen.append((name, (root / ".old.draft").exists()))
+            run(path)
+
+        return noted
+
+    for function in (remove_folder, sync_folder):
+        monkeypatch.setattr(backup_files, function.__name__, noting(function.__name__, function))
+    driver.run("delete_backup", None, ("old",), Empty())
+    assert seen == [("remove_folder", False), ("sync_folder", True), ("remove_folder", True)]
 
 
 def test_a_draft_left_behind_is_ignored_and_swept_by_the_next_backup(driver: Driver, tmp_path: Path) -> None:

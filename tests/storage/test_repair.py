@@ -333,6 +333,16 @@ def test_a_directory_of_an_older_format_is_migrated_and_repaired(tmp_path: Path)
     assert (done.migrated[0], done.findings.faults, examine(path).older) == ("catalog", [], {})
 
 
+def test_an_older_collection_in_a_newer_directory_is_migrated_before_its_usages_are_counted(tmp_path: Path) -> None:
+    path = golden_copy(tmp_path / "data", 1)
+    before = (path / NOTES / "data.mdb").read_bytes()
+    repair(path)
+    (path / NOTES / "data.mdb").write_bytes(before)
+    done = repair(path)
+    assert (done.migrated, done.changes, done.findings.faults) == (["collection notes"], [], [])
+    assert examine(path).older == {} and repair(path).migrated == []
+
+
 @pytest.mark.parametrize("place", [CATALOG, NOTES])
 def test_a_directory_of_a_newer_format_is_not_repaired(path: Path, place: str) -> None:
     hurt(path, place, put(META_FORMAT, encode_u64(99)))

@@ -285,11 +285,6 @@ class CommitQueue(Generic[G]):
             except MapFull:
                 if not self._env.grow():
                     return self._commit_at_cap(batch)
-            except StorageFailure as exc:
-                if not isinstance(exc, CorruptData):
-                    self._env.reopen()
-                    self._resync()
-                raise
 
     def _commit_at_cap(self, batch: list[Ticket[G]]) -> list[Any]:
         """The map cannot grow: deletes go on in the allowance, everything else is refused."""
@@ -313,9 +308,12 @@ class CommitQueue(Generic[G]):
                 start = group.mark()
                 outcomes = [self._apply(group, ticket) for ticket in batch]
                 group.close()
-        except BaseException:
+        except BaseException as exc:
             if group is not None:
                 group.restore(start)
+            if isinstance(exc, StorageFailure) and not isinstance(exc, CorruptData):
+                self._env.reopen()
+                self._resync()
             raise
         self.last_commit_ms = time.time_ns() // 1_000_000
         group.publish()

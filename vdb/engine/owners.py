@@ -81,7 +81,8 @@ def grantee_ids(
 def check_live(services: Services, owner: int, grantees: Iterable[int]) -> None:
     """Raise TenantNotFound or UnknownGrantee for a tenant that was deleted while the write waited in its queue.
 
-    Called inside the write: the job that deletes a tenant comes later in the same queue, so nothing outlives it.
+    Called inside the write. The job that deletes a tenant looks only after every commit begun before the deletion; a
+    write that waits longer, tenants taking turns, is refused here: so nothing outlives the tenant.
     """
     if live_tenant_name(services, owner) is None:
         raise TenantNotFound("no such tenant")

@@ -162,6 +162,7 @@ class BackupFolder:
             gone = self.root / f".{name}.draft"
             remove_folder(gone)
             (self.root / name).rename(gone)
+            sync_folder(self.root)  # or a power failure might leave the name on a backup that has lost files
             remove_folder(gone)
 
     @contextmanager

@@ -19,7 +19,7 @@ from vdb.storage.env import Environment
 from vdb.storage.faults import Findings
 from vdb.storage.keyspace import Space
 from vdb.storage.meta import check_format
-from vdb.storage.migrate import upgrade
+from vdb.storage.migrate import migrate_collection, upgrade
 from vdb.storage.probe import is_readable
 from vdb.storage.repair_catalog import CatalogRepair
 from vdb.storage.repair_collection import CollectionRepair
@@ -105,8 +105,10 @@ def _repair_collection(
         return
     env = _opened(path)
     try:
-        check_format(env, document.id)
-        edits = Edits(env, f"collection {document.name}", aside)
+        place = f"collection {document.name}"
+        if migrate_collection(env, document.id, place):  # the migration of all had to leave it
+            done.migrated.append(place)
+        edits = Edits(env, place, aside)
         try:
             CollectionRepair(env, document, edits).run()
         finally:
