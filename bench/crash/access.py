@@ -8,6 +8,7 @@ import http.client
 import json
 from concurrent.futures import Future
 from typing import Any, Protocol
+from urllib.parse import urlencode
 
 import msgspec
 import numpy as np
@@ -59,6 +60,7 @@ class HttpAccess:
             headers["Vdb-Tenant"] = tenant
         try:
             content = json.dumps(body) if route.method in ("POST", "PATCH") else None
+            place += f"?{urlencode(body)}" if route.method == "GET" and body else ""
             self._connection.request(route.method, place, content, headers)
             answer = self._connection.getresponse()
             data = answer.read()

@@ -137,12 +137,16 @@ def _applied(points: Mapping[str, Stored], changes: Changes) -> dict[str, Stored
 
 
 class CatalogLedger:
-    """Collections (name → points put into each), keys (id → secret) and deleted keys' secrets, by one administrator."""
+    """What one administrator has made: collections (name → points put into each), their aliases (alias → name), tenants
+    of a while (name → points), keys (id → secret) and deleted keys' secrets."""
 
     name = "catalog"
 
     def __init__(self, note: Note | None = None) -> None:
         self.collections: dict[str, int] = {}
+        self.aliases: dict[str, str] = {}
+        self.tenants: dict[str, int] = {}
+        self.half_made: set[str] = set()
         self.keys: dict[str, str] = {}
         self.dead_secrets: list[str] = []
         self.in_flight: tuple[str, str] | None = None
@@ -150,7 +154,8 @@ class CatalogLedger:
         self._note = note
 
     def begin(self, action: str, name: str) -> None:
-        """Actions: create, fill, drop (a collection), issue, withdraw (a key)."""
+        """Actions: create, fill, drop (a collection), issue, withdraw (a key), settle, expel (a tenant), and rename (a
+        collection) and alias, whose `name` is the old name, or the alias, and the collection's name behind a blank."""
         self.in_flight = (action, name)
         self._tell({"begin": [action, name]})
 
@@ -160,7 +165,7 @@ class CatalogLedger:
         self._tell({"acknowledge": answer})
 
     def refuse(self) -> None:
-        self.in_flight = None
+        self._forget()
         self._tell({"refuse": True})
 
     def replay(self, event: dict[str, Any]) -> None:
@@ -169,29 +174,90 @@ class CatalogLedger:
         elif "acknowledge" in event:
             self._settle(event["acknowledge"])
         else:
-            self.in_flight = None
+            self._forget()
 
-    def judge(self, collections: Mapping[str, int], keys: set[str]) -> list[Fault]:
-        """Faults of the collections (name → number of points) and key ids found after a crash."""
+    def _forget(self) -> None:
+        """A refused request changed nothing, but a first write may have made its tenant."""
         action, name = self.in_flight or ("", "")
-        faults = [
-            Fault("catalog", wanted, f"collection with {n} points, found {collections.get(wanted)}")
-            for wanted, n in self.collections.items()
-            if collections.get(wanted) not in self._allowed(wanted, n)
-        ]
-        extra = set(collections) - set(self.collections) - ({name} if action == "create" else set())
-        faults += [Fault("catalog", unknown, "a deleted collection is back") for unknown in extra]
+        self.half_made |= {name} if action == "settle" else set()
+        self.in_flight = None
+
+    def judge(
+        self,
+        collections: Mapping[str, int],
+        keys: set[str],
+        aliases: Mapping[str, str] | None = None,
+        tenants: Mapping[str, int] | None = None,
+    ) -> list[Fault]:
+        """Faults of the collections (name → number of points), key ids, aliases and tenants found after a crash."""
+        faults = self._judge_names(collections, aliases or {}) + self._judge_tenants(tenants or {})
+        action, name = self.in_flight or ("", "")
         lost = set(self.keys) - keys - ({name} if action == "withdraw" else set())
         faults += [Fault("catalog", key_id, "an acknowledged key is gone") for key_id in lost]
         if len(keys - set(self.keys)) > (action == "issue"):
             faults.append(Fault("catalog", "keys", f"{len(keys - set(self.keys))} keys nobody made"))
         return faults
 
-    def adopt(self, collections: Mapping[str, int], keys: set[str]) -> None:
+    def adopt(
+        self,
+        collections: Mapping[str, int],
+        keys: set[str],
+        aliases: Mapping[str, str] | None = None,
+        tenants: Mapping[str, int] | None = None,
+    ) -> None:
         """Go on from what is there; the secret of a key whose answer never came is unknown and empty."""
-        self.collections = dict(collections)
+        self.collections, self.aliases, self.tenants = dict(collections), dict(aliases or {}), dict(tenants or {})
         self.keys = {key_id: self.keys.get(key_id, "") for key_id in keys}
+        self.half_made = set()
         self.in_flight = None
+
+    def _judge_names(self, collections: Mapping[str, int], aliases: Mapping[str, str]) -> list[Fault]:
+        """A rename or an alias under way is there wholly, aliases that lead to the renamed one among it, or not."""
+        action, name = self.in_flight or ("", "")
+        known = (self.collections, self.aliases)
+        faults = self._differences(*known, collections, aliases)
+        if faults and action in ("rename", "alias"):
+            after = _renamed(*known, name) if action == "rename" else _aliased(*known, name)
+            return self._differences(*after, collections, aliases) and faults
+        return faults
+
+    def _differences(
+        self,
+        known: Mapping[str, int],
+        known_aliases: Mapping[str, str],
+        collections: Mapping[str, int],
+        aliases: Mapping[str, str],
+    ) -> list[Fault]:
+        action, name = self.in_flight or ("", "")
+        faults = [
+            Fault("catalog", wanted, f"collection with {n} points, found {collections.get(wanted)}")
+            for wanted, n in known.items()
+            if collections.get(wanted) not in self._allowed(wanted, n)
+        ]
+        extra = set(collections) - set(known) - ({name} if action == "create" else set())
+        faults += [Fault("catalog", unknown, "a deleted collection is back") for unknown in extra]
+        is_gone = action == "drop" and name not in collections
+        wanted_aliases = {alias: to for alias, to in known_aliases.items() if not (is_gone and to == name)}
+        if dict(aliases) != wanted_aliases:
+            faults.append(Fault("catalog", "aliases", f"they were {wanted_aliases}, found {dict(aliases)}"))
+        return faults
+
+    def _judge_tenants(self, tenants: Mapping[str, int]) -> list[Fault]:
+        """A tenant that was deleted is gone with its points once its job is done; one being made may have none yet."""
+        action, name = self.in_flight or ("", "")
+        allowed: dict[str, set[int | None]] = {name: {None, 0} for name in self.half_made}
+        allowed |= {known: {n} for known, n in self.tenants.items()}
+        if action == "settle":
+            allowed[name] = {None, 0, FILL_POINTS}
+        elif action == "expel":
+            allowed[name] |= {None}
+        return [
+            Fault(
+                "catalog", f"tenant {tenant}", f"found {tenants.get(tenant)} points, not one of {allowed.get(tenant)}"
+            )
+            for tenant in allowed.keys() | tenants.keys()
+            if tenants.get(tenant) not in allowed.get(tenant, set())
+        ]
 
     def _allowed(self, name: str, n_points: int) -> set[int | None]:
         """Numbers of points that a collection may have; None: it may be gone."""
@@ -207,6 +273,14 @@ class CatalogLedger:
             self.collections[name] = FILL_POINTS if action == "fill" else 0
         elif action == "drop":
             del self.collections[name]
+            self.aliases = {alias: to for alias, to in self.aliases.items() if to != name}
+        elif action in ("rename", "alias"):
+            change = _renamed if action == "rename" else _aliased
+            self.collections, self.aliases = change(self.collections, self.aliases, name)
+        elif action == "settle":
+            self.tenants[name] = FILL_POINTS
+        elif action == "expel":
+            del self.tenants[name]
         elif action == "issue":
             self.keys[answer[0]] = answer[1]
         else:
@@ -218,3 +292,20 @@ class CatalogLedger:
     def _tell(self, event: dict[str, Any]) -> None:
         if self._note is not None:
             self._note({"ledger": self.name} | event)
+
+
+Names = tuple[dict[str, int], dict[str, str]]
+"""Collections and aliases."""
+
+
+def _renamed(collections: Mapping[str, int], aliases: Mapping[str, str], names: str) -> Names:
+    old, _, new = names.partition(" ")
+    return (
+        {new if name == old else name: n for name, n in collections.items()},
+        {alias: new if to == old else to for alias, to in aliases.items()},
+    )
+
+
+def _aliased(collections: Mapping[str, int], aliases: Mapping[str, str], names: str) -> Names:
+    alias, _, to = names.partition(" ")
+    return dict(collections), {**aliases, alias: to}

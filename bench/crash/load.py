@@ -6,6 +6,7 @@ Every request is drawn from a seeded generator and the writer's ledger, so that 
 import json
 import random
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,11 @@ IDS_PER_WRITER = 80
 MAX_POINTS = 40
 MAX_COLLECTIONS = 4
 MAX_KEYS = 6
+POLL_S = 0.01
+MAX_TENANTS = 3
+ALIASES = ("current", "previous")
 BUSY = ("queue_full", "shutting_down")
+PAST, FAR = "2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +70,10 @@ class Steps:
         draw = rng.random() if len(self._ledger.points) >= 10 else 0.0
         if draw < 0.5:
             return self._upsert()
-        if draw < 0.65:
+        if draw < 0.6:
             return self._delete(self._some())
+        if draw < 0.65:
+            return self._delete_by_filter()
         if draw < 0.8:
             return self._update(self._some())
         return self._share(self._some())
@@ -79,17 +86,29 @@ class Steps:
         rng, name = self._rng, self._ledger.name
         token = f"{name}-{self._n_steps}-{rng.getrandbits(32):08x}"
         numbers = rng.sample(range(IDS_PER_WRITER), rng.choice((1, 1, 3, 10, MAX_POINTS)))
-        points, changes = [], {}
+        points: list[Body] = []
+        changes: dict[str, Stored | None] = {}
         for number in numbers:
             point_id = f"{name}-{number}"
             payload, vector = _payload(rng, token), None if rng.random() < 0.1 else vector_of(rng)
             old = self._ledger.points.get(point_id)
             points.append({"id": point_id, "vector": vector, "payload": payload})
             changes[point_id] = Stored(stored_payload(payload), vector, old.shared if old else ())
+            if rng.random() < 0.1:  # the past: stored, seen by nobody, and removed with its grants a little later
+                is_past = rng.random() < 0.7
+                points[-1]["expires_at"] = PAST if is_past else FAR
+                changes |= {point_id: None} if is_past else {}
         return Step("upsert", "write", {"points": points}, changes)
 
     def _delete(self, ids: list[str]) -> Step:
         return Step("delete_points", "write", {"ids": ids}, dict.fromkeys(ids))
+
+    def _delete_by_filter(self) -> Step:
+        """Those that one upsert wrote and no other has since."""
+        points = {point_id: json.loads(point.payload)["token"] for point_id, point in self._ledger.points.items()}
+        token = points[self._rng.choice(sorted(points))]
+        body = {"filter": {"field": "token", "eq": token}}
+        return Step("delete_points", "write", body, {i: None for i, its in points.items() if its == token})
 
     def _update(self, ids: list[str]) -> Step:
         note = {"note": self._rng.getrandbits(32)}
@@ -140,11 +159,29 @@ class Writer(threading.Thread):
             except Lost:
                 return
             else:
-                self._ledger.acknowledge(answer["sequence"])
+                self._ledger.acknowledge(answer.get("sequence", 0))
+                if "state" in answer and not self._await_job(answer["id"]):
+                    return
+
+    def _await_job(self, job_id: str) -> bool:
+        """Until a job, which was acknowledged, is over; False where the server is gone, and its next start goes on."""
+        while True:
+            try:
+                job = self._access["write"].run("get_job", (job_id,), {})
+            except Refused as exc:
+                self.refusals.append(f"get_job: {exc}")
+                return True
+            except Lost:
+                return False
+            if job["state"] == "done":
+                return True
+            if job["state"] == "failed" or self._stop_asked.is_set():
+                return False
+            time.sleep(POLL_S)
 
 
 class Administrator(threading.Thread):
-    """Makes, fills and drops collections; issues and withdraws keys."""
+    """Makes, fills, renames and drops collections; moves aliases; issues and withdraws keys; deletes tenants."""
 
     def __init__(self, ledger: CatalogLedger, access: Access, rng: random.Random, stop: threading.Event) -> None:
         super().__init__(name="administrator", daemon=True)
@@ -155,7 +192,10 @@ class Administrator(threading.Thread):
         self.refusals: list[str] = []
 
     def run(self) -> None:
-        actions = (self._create, self._issue, self._drop, self._withdraw)
+        actions = (
+            self._create, self._create, self._drop, self._issue, self._withdraw,
+            self._rename, self._alias, self._settle_tenant, self._expel_tenant,
+        )  # fmt: skip
         while not self._stop_asked.is_set():
             try:
                 self._rng.choice(actions)()
@@ -183,6 +223,29 @@ class Administrator(threading.Thread):
         if self._ledger.collections:
             name = self._rng.choice(sorted(self._ledger.collections))
             self._do("drop", name, lambda: self._send("delete_collection", (name,), {}))
+
+    def _rename(self) -> None:
+        if self._ledger.collections:
+            old, new = self._rng.choice(sorted(self._ledger.collections)), f"named-{self._rng.getrandbits(40):010x}"
+            self._do("rename", f"{old} {new}", lambda: self._send("update_collection", (old,), {"name": new}))
+
+    def _alias(self) -> None:
+        if self._ledger.collections:
+            to, alias = self._rng.choice(sorted(self._ledger.collections)), self._rng.choice(ALIASES)
+            self._do("alias", f"{alias} {to}", lambda: self._send("set_aliases", (), {"set": {alias: to}}))
+
+    def _settle_tenant(self) -> None:
+        """A tenant that comes with its first write, to the collection of the writers."""
+        if len(self._ledger.tenants) >= MAX_TENANTS:
+            return self._expel_tenant()
+        tenant = f"guest-{self._rng.getrandbits(40):010x}"
+        points = [{"id": f"p{i}", "vector": vector_of(self._rng)} for i in range(FILL_POINTS)]
+        self._do("settle", tenant, lambda: self._send("upsert", (COLLECTION,), {"points": points}, tenant))
+
+    def _expel_tenant(self) -> None:
+        if self._ledger.tenants:
+            tenant = self._rng.choice(sorted(self._ledger.tenants))
+            self._do("expel", tenant, lambda: self._send("delete_tenant", (tenant,), {}))
 
     def _issue(self) -> None:
         if len(self._ledger.keys) >= MAX_KEYS:

@@ -6,6 +6,7 @@ scrolled. Then collections and keys.
 """
 
 import random
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from bench.crash.load import COLLECTION, DIMENSION, TENANTS, stored_payload, vec
 PAGE = 200
 QUERIES = 3
 HITS = 40
+JOBS_S = 30.0
+"""By then the jobs that a crash cut short have ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +45,33 @@ def verify(
 
     `access` is an administrator's; `accepts` tells whether a key's secret still opens the door.
     """
+    _await_jobs(access)
     found = {tenant: _found(access, tenant) for tenant in TENANTS}
     faults = [fault for tenant in TENANTS for fault in _judge_tenant(access, tenant, found, rng)]
     for tenant in TENANTS:
         faults += _judge_writers(tenant, found[tenant].own, [ledger for ledger in ledgers if ledger.tenant == tenant])
     return faults + _judge_secrets(accepts, catalog) + _judge_catalog(access, catalog)
+
+
+def _await_jobs(access: Access) -> None:
+    """What a job that was asked for removes is gone once it is done."""
+    give_up = time.monotonic() + JOBS_S
+    while any(job["state"] in ("queued", "running") for job in _pages(access, "list_jobs", "jobs")):
+        if time.monotonic() > give_up:
+            raise RuntimeError("jobs do not end")
+        time.sleep(0.02)
+
+
+def _pages(access: Access, operation: str, field: str) -> list[dict[str, Any]]:
+    """Everything of a listing."""
+    listed: list[dict[str, Any]] = []
+    body: dict[str, Any] = {}
+    while True:
+        page = access.run(operation, (), body)
+        listed += page[field]
+        if page["next_cursor"] is None:
+            return listed
+        body = {"cursor": page["next_cursor"]}
 
 
 def _found(access: Access, tenant: str) -> Found:
@@ -134,13 +159,21 @@ def _judge_secrets(accepts: Callable[[str], bool], catalog: CatalogLedger) -> li
     return faults + [Fault("catalog", "keys", "a withdrawn key is accepted")] * len(revived)
 
 
+def _failed(access: Access) -> list[dict[str, Any]]:
+    return [job for job in _pages(access, "list_jobs", "jobs") if job["state"] == "failed"]
+
+
 def _judge_catalog(access: Access, catalog: CatalogLedger) -> list[Fault]:
-    listed = access.run("list_collections", (), {})["collections"]
+    listed = _pages(access, "list_collections", "collections")
     collections = {entry["name"]: entry["n_points"] for entry in listed if entry["name"] != COLLECTION}
-    keys = {key["id"] for key in access.run("list_keys", (), {})["keys"] if key["role"] == "read"}
-    faults = catalog.judge(collections, keys)
+    aliases = {alias: entry["name"] for entry in listed for alias in entry["aliases"]}
+    keys = {key["id"] for key in _pages(access, "list_keys", "keys") if key["role"] == "read"}
+    known = _pages(access, "list_tenants", "tenants")
+    tenants = {tenant["name"]: tenant["usage"]["points"] for tenant in known if tenant["name"] not in TENANTS}
+    faults = catalog.judge(collections, keys, aliases, tenants)
+    faults += [Fault("catalog", f"job {job['id']}", job["error"]) for job in _failed(access)]
     faults += [Fault("catalog", name, f"{n} times") for name, n in Counter(e["name"] for e in listed).items() if n > 1]
     if COLLECTION not in {entry["name"] for entry in listed}:
         faults.append(Fault("catalog", COLLECTION, "an acknowledged collection is gone"))
-    catalog.adopt(collections, keys)
+    catalog.adopt(collections, keys, aliases, tenants)
     return faults

@@ -108,3 +108,40 @@ def test_a_collection_under_way_is_made_filled_or_dropped_wholly_or_not_at_all()
     assert ledger.judge({}, set()) == ledger.judge({"docs": 0}, set()) == []
     ledger.begin("create", "other")
     assert ledger.judge({"docs": 0}, set()) == ledger.judge({"docs": 0, "other": 0}, set()) == []
+
+
+def test_a_rename_under_way_is_there_wholly_or_not_at_all() -> None:
+    ledger = _catalog(("create", "docs", []), ("alias", "current docs", []))
+    ledger.begin("rename", "docs texts")
+    assert ledger.judge({"docs": 0}, set(), {"current": "docs"}) == []
+    assert ledger.judge({"texts": 0}, set(), {"current": "texts"}) == []
+    for half in ({"current": "docs"}, {}):
+        assert ledger.judge({"texts": 0}, set(), half) != []
+    assert ledger.judge({"docs": 0, "texts": 0}, set(), {"current": "docs"}) != []
+
+
+def test_an_acknowledged_alias_leads_where_it_was_told_and_goes_with_its_collection() -> None:
+    ledger = _catalog(("create", "a", []), ("create", "b", []), ("alias", "current a", []), ("alias", "current b", []))
+    assert ledger.judge({"a": 0, "b": 0}, set(), {"current": "b"}) == []
+    assert len(ledger.judge({"a": 0, "b": 0}, set(), {"current": "a"})) == 1
+    ledger.begin("drop", "b")
+    assert ledger.judge({"a": 0}, set(), {}) == ledger.judge({"a": 0, "b": 0}, set(), {"current": "b"}) == []
+    assert len(ledger.judge({"a": 0}, set(), {"current": "b"})) == len(ledger.judge({"a": 0, "b": 0}, set(), {})) == 1
+
+
+def test_a_tenant_is_deleted_with_all_its_points_or_has_them_all() -> None:
+    ledger = _catalog(("settle", "guest", []))
+    assert ledger.judge({}, set(), {}, {"guest": FILL_POINTS}) == []
+    assert len(ledger.judge({}, set(), {}, {})) == len(ledger.judge({}, set(), {}, {"guest": 1})) == 1
+    ledger.begin("expel", "guest")
+    assert ledger.judge({}, set(), {}, {}) == ledger.judge({}, set(), {}, {"guest": FILL_POINTS}) == []
+    ledger.acknowledge([])
+    assert len(ledger.judge({}, set(), {}, {"guest": FILL_POINTS})) == 1
+
+
+def test_a_refused_first_write_may_have_made_its_tenant_without_points() -> None:
+    ledger = _catalog()
+    ledger.begin("settle", "guest")
+    ledger.refuse()
+    assert ledger.judge({}, set(), {}, {"guest": 0}) == ledger.judge({}, set()) == []
+    assert len(ledger.judge({}, set(), {}, {"guest": FILL_POINTS})) == 1

@@ -1,16 +1,19 @@
 """Scheduled backups: when one is due, what is kept, and that a restart neither repeats nor forgets one."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.engine.driver import Driver, opened, wait_until
 from vdb.engine.backup import backup_folder
 from vdb.engine.backup_schedule import BackupSchedule, is_due, moment_ms_of, name_at, surplus
+from vdb.engine.engine import Engine
 from vdb.errors import Conflict, InvalidArgument
 from vdb.protocol.requests import CreateBackup
-from vdb.storage.backup import BackupFolder
+from vdb.storage.backup import BackupFolder, Draft
 from vdb.storage.check import check_directory
 from vdb.storage.restore import restore
 
@@ -135,3 +138,31 @@ def test_a_server_makes_the_backup_it_missed(tmp_path: Path) -> None:
         figures = {name: samples for name, _, _, samples in driver.engine.metrics()}
         wait_until(lambda: driver.engine._backups.n_made == 1)
         assert figures["vdb_scheduled_backup_failures_total"] == [({}, 0)]
+
+
+def test_a_stop_does_not_take_as_long_as_a_backup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    began = threading.Event()
+    copied: list[str] = []
+    add = Draft.add_environment
+
+    def slow(self: Draft, place: str, *given: Any) -> None:
+        add(self, place, *given)
+        copied.append(place)
+        if len(copied) == 2:
+            began.set()
+            wait_until(lambda: bool(engines) and engines[0].services.is_stopping.is_set())
+
+    backups = {"backup_dir": str(tmp_path / "backups"), "backup_interval_s": 86_400.0}
+    with opened(tmp_path / "data") as driver:
+        for name in ("a", "b", "c"):
+            driver.create(name)
+    with monkeypatch.context() as patched:
+        patched.setattr(Draft, "add_environment", slow)
+        engines: list[Engine] = []
+        with opened(tmp_path / "data", **backups) as driver:
+            engines.append(driver.engine)
+            assert began.wait(20)
+    assert copied == ["catalog", "collections/00000001"]
+    assert not [path for path in (tmp_path / "backups").iterdir() if path.name != ".lock"]
+    with opened(tmp_path / "data", **backups):
+        wait_until(lambda: len(BackupFolder(tmp_path / "backups").names()) == 1)

@@ -2,7 +2,8 @@
 
 So catalog and collections are of one instant, and contain every write that was answered before it. The pause lasts as
 long as the commits in hand and the beginning of the transactions. The copies are made in the request's thread; every
-collection is open until it is copied, and its map cannot grow meanwhile: a write that needs it to waits.
+collection is open until it is copied, and its map cannot grow meanwhile: a write that needs it to waits. An engine that
+closes gives a backup up once the environment in hand is copied, so that a stop does not take as long as a backup.
 """
 
 import time
@@ -17,7 +18,7 @@ from vdb.engine.listing import name_after, page_of
 from vdb.engine.services import Services
 from vdb.engine.shard import Shard, epoch_ms
 from vdb.engine.tenants import moment_of
-from vdb.errors import CollectionNotFound, DiskFull, InvalidArgument
+from vdb.errors import CollectionNotFound, DiskFull, InvalidArgument, ShuttingDown
 from vdb.protocol import answers
 from vdb.protocol.requests import CreateBackup, ListPage
 from vdb.storage import catalog as store
@@ -162,6 +163,8 @@ def _copy(services: Services, draft: Draft, instant: Instant) -> list[Collection
     instant.catalog.ending.close()
     held = []
     for document, snapshot in instant.collections:
+        if services.is_stopping.is_set():
+            raise ShuttingDown("the server is shutting down: the backup was given up", retry_after_s=1.0)
         held.append(entry_of(document, snapshot.txn))
         draft.add_environment(f"collections/{document.id:08d}", snapshot.env, snapshot.txn)
         snapshot.ending.close()

@@ -16,7 +16,7 @@ from math import inf
 from vdb.engine.backup import backup_folder, make_backup
 from vdb.engine.services import Services
 from vdb.engine.shard import epoch_ms
-from vdb.errors import Conflict, InvalidArgument, VdbError
+from vdb.errors import Conflict, InvalidArgument, ShuttingDown, VdbError
 from vdb.storage.backup import BackupFolder
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,8 @@ def surplus(names: Iterable[str], n_kept: int, now_ms: int) -> list[str]:
 class BackupSchedule:
     """Makes the scheduled backups on a thread of its own; idle where `backup_interval_s` is 0.
 
-    `start` once; `stop` waits for the backup in hand. The figures are read from any thread.
+    `start` once; `stop` waits for the environment in hand: a backup that is not finished is given up. The figures are
+    read from any thread.
     """
 
     def __init__(self, services: Services, clock_ms: Callable[[], int] = epoch_ms) -> None:
@@ -126,6 +127,8 @@ class BackupSchedule:
                 name = self.step()
             except Conflict:  # one that was asked for is being made: look again
                 continue
+            except ShuttingDown:  # the next start makes what was missed
+                return
             except Exception as exc:  # the schedule goes on after a backup that failed
                 self.n_failed += 1
                 self._retry_at = time.monotonic() + min(RETRY_S, self._interval_ms / 1000)

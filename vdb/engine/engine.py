@@ -162,6 +162,7 @@ class Engine:
         if self.is_closed:
             return
         self.is_closed = True
+        self.services.is_stopping.set()
         self._backups.stop()
         self._maintenance.stop()
         self._jobs.stop()

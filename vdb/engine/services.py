@@ -1,5 +1,6 @@
 """What the use cases share: settings, catalog, shards, ledger, jobs. Wired by `vdb.engine.engine`."""
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -51,6 +52,7 @@ class Services:
     last_finished_job: int = 0
     n_queued_refused: int = 0
     stages: Stages | None = None
+    is_stopping: threading.Event = field(default_factory=threading.Event)
     usage: UsageCounts = field(default_factory=UsageCounts)
 
     def usable(self, caller: Caller, name: str) -> CollectionDocument:
