@@ -145,7 +145,6 @@ class Service:
         query = exchange.scope["query_string"]
         listed = decode_query(operation, query) if query or operation.method == "GET" else None
         body = await exchange.body(self._limits.max_body_bytes)
-        exchange.n_body_bytes = len(body)
         if perf_counter() - exchange.started > _TRUSTED_S:
             caller = self.authenticate(exchange)  # the key may have gone while the body came in
         is_binary = exchange.is_binary(operation.name in _BINARY_OPERATIONS) if body else False

@@ -54,6 +54,7 @@ _TITLES: dict[int, str] = {
 _CHALLENGES = (401,)
 _RETRIED = (429, 503)
 _DEFAULT_RETRY_S = 1.0
+_LONGEST_RETRY_S = 86_400.0
 
 _COMMON = (400, 401, 403, 404, 413, 415, 429, 500, 503, 507)
 
@@ -109,6 +110,7 @@ def _own_headers(status: int, retry_after_s: float | None) -> tuple[tuple[bytes,
     if status in _CHALLENGES:
         return ((b"www-authenticate", b"Bearer"),)
     if status in _RETRIED:
-        wait_s = max(1, math.ceil(_DEFAULT_RETRY_S if retry_after_s is None else retry_after_s))
+        wait_s = _DEFAULT_RETRY_S if retry_after_s is None else min(retry_after_s, _LONGEST_RETRY_S)
+        wait_s = max(1, math.ceil(wait_s))  # a debt at a rate next to nothing is no number of seconds
         return ((b"retry-after", str(wait_s).encode()),)
     return ()

@@ -115,7 +115,10 @@ class Exchange:
         return 0 if declared is None else int(declared)
 
     async def body(self, max_bytes: int) -> bytes:
-        """The whole body; raises BodyTooLarge, UnsupportedMediaType, InvalidArgument when the caller goes away."""
+        """The whole body; raises BodyTooLarge, UnsupportedMediaType, InvalidArgument when the caller goes away.
+
+        `n_body_bytes` counts what came in, whatever becomes of it.
+        """
         headers = self.headers
         declared = headers.get(b"content-length")
         if declared is None and b"transfer-encoding" not in headers:
@@ -131,19 +134,19 @@ class Exchange:
 
     async def _rest(self, message: Message, max_bytes: int) -> bytes:
         parts: list[bytes] = []
-        n_bytes = 0
         while True:
             if message["type"] != "http.request":
                 raise InvalidArgument("the connection closed before the body was complete")
             parts.append(message.get("body", b""))
-            n_bytes += len(parts[-1])
-            if n_bytes > max_bytes:
+            self.n_body_bytes += len(parts[-1])
+            if self.n_body_bytes > max_bytes:
                 raise _too_large(max_bytes)
             if not message.get("more_body", False):
                 return b"".join(parts)
             message = await self.receive()
 
     def _capped(self, body: bytes, max_bytes: int) -> bytes:
+        self.n_body_bytes = len(body)
         if len(body) > max_bytes:
             raise _too_large(max_bytes)
         return body

@@ -110,6 +110,21 @@ def test_a_file_is_refused_with_its_name_and_the_key_or_line(text: str, said: st
     assert said in detail
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = " + "[" * 5_000,
+        "port = 1" + "0" * 400,
+        "purge_interval_s = 1" + "0" * 400,
+        "port = " + "1" * 5_000,
+        "[limits]\nmax_limit = 1" + "0" * 400,
+    ],
+    ids=["deep", "integer", "float", "digits", "limit"],
+)
+def test_depths_and_numbers_beyond_a_float_were_internal_errors(text: str, tmp_path: Path) -> None:
+    assert refusal(tmp_path, text).startswith(str(tmp_path / "vdb.toml"))
+
+
 def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="cannot read the settings file"):
         Settings.load(tmp_path / "absent.toml", {})
@@ -126,6 +141,7 @@ def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path: Path) -> None
         ("VDB_N_WRITERS", "0", "VDB_N_WRITERS must be 1 to 256"),
         ("VDB_LOG_REQUESTS", "maybe", "VDB_LOG_REQUESTS has a value of wrong form"),
         ("VDB_LOG_LEVEL", "INFO", "VDB_LOG_LEVEL must be one of"),
+        ("VDB_PORT", "1" + "0" * 400, "VDB_PORT has a value of wrong form"),
         ("VDB_PURGE_INTERVAL_S", "nan", "VDB_PURGE_INTERVAL_S must be"),
     ],
 )

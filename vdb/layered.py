@@ -59,7 +59,9 @@ def values_of_file(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:
         raise InvalidArgument(f"cannot read the settings file {path}: {exc.strerror}") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except RecursionError as exc:
+        raise InvalidArgument(f"{path}: nested too deep") from exc
+    except ValueError as exc:  # no TOML, no UTF-8, or a number of too many digits
         raise InvalidArgument(f"{path}: {exc}") from exc
 
 
@@ -82,6 +84,8 @@ def checked(name: str, value: object, default: object, rules: Rules, place: str)
         value = Path(value)
     if isinstance(default, tuple) and isinstance(value, list):
         value = tuple(value)
+    if type(value) is int and abs(value) > MAX_INTEGER:  # one that may not fit a float
+        raise _wrong(name, value, rules, place)
     if isinstance(default, float) and type(value) is int:
         value = float(value)
     is_of_kind = isinstance(value, type(default)) and isinstance(value, bool) == isinstance(default, bool)

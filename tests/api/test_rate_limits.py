@@ -15,6 +15,7 @@ import vdb.testing
 from tests.api.live import Live
 from tests.api.stub_engine import StubEngine, ask, exchange
 from vdb.client import Client
+from vdb.config import Limits
 from vdb.errors import QueueFull, RateLimited
 from vdb.testing import RunningServer
 
@@ -78,6 +79,35 @@ def test_the_announced_body_is_charged_at_once_and_a_chunked_one_when_it_is_ther
     assert engine.meter.noted == [
         ("admit", name, 2), ("finish", name, 1, 2, 2, 2), ("admit", name, 0), ("finish", name, 1, 2, 2, 4),
     ]  # fmt: skip
+
+
+def test_a_chunked_body_that_was_broken_off_or_too_large_was_not_charged() -> None:
+    path, headers = "/v1/collections/notes/points/count", [("transfer-encoding", "chunked")]
+    chunk = {"type": "http.request", "body": b"x" * 1000, "more_body": True}
+
+    async def broken_off() -> Any:
+        return messages.pop(0)
+
+    too_much = b"x" * Limits().max_body_bytes
+    for ending, n_last, status in (
+        ({"type": "http.disconnect"}, 0, 400),
+        (chunk | {"body": too_much}, len(too_much), 413),
+    ):
+        messages = [chunk, chunk, ending]
+        engine = StubEngine(lambda *_: {})
+        refused = asyncio.run(exchange(engine, "POST", path, headers, broken_off))
+        n_in = 2000 + n_last
+        admitted, (_, _, n_units, n_bytes_in, n_bytes_out, n_uncharged) = engine.meter.noted
+        assert (refused.status, admitted[2], n_units, n_bytes_in) == (status, 0, 0, n_in)
+        assert n_uncharged == n_in + n_bytes_out
+
+
+@pytest.mark.parametrize("rate", [1e-300, 6e-309])
+def test_a_debt_at_a_rate_next_to_nothing_gave_500(live: Live, rate: float) -> None:
+    key = limited(live, f"next-to-nothing-{str(rate)[0]}", reads_per_s=rate)
+    assert live.run("search", ("notes",), {"vectors": [[1, 0]] * 200}, key=key).status == 200
+    refused = live.run("search", ("notes",), {"vector": [1, 0]}, key=key)
+    assert (refused.status, refused.headers["retry-after"]) == (429, "86400")
 
 
 def test_reads_writes_and_bytes_are_limited_apart(live: Live) -> None:

@@ -1,5 +1,6 @@
 """Usage per tenant and month: stored, added up, kept for two years, gone with the tenant."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -134,3 +135,28 @@ def test_a_tenant_sees_its_own_usage_only(driver: Driver) -> None:
     for foreign in ("globex", "nobody"):
         with pytest.raises(TenantNotFound):
             driver.engine.run("tenant_usage", own, (foreign,), UsagePage())
+
+
+def test_usage_looked_at_while_it_is_stored_was_counted_twice(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    services = driver.engine.services
+    count(driver, 5)
+    seen: list[Any] = []
+    looking = threading.Thread(target=lambda: seen.append(asked(driver)))
+    settle = services.usage.settle
+    monkeypatch.setattr(usage, "_PATIENCE_S", 60.0)
+
+    def settle_late(stored: Any) -> None:
+        looking.start()  # the commit is on disk, and the counts are still pending
+        looking.join(0.2)
+        settle(stored)
+
+    monkeypatch.setattr(services.usage, "settle", settle_late)
+    save_usage(services)
+    looking.join()
+    assert [month.reads for month in seen[0]] == [5]
+
+
+def test_a_look_at_usage_does_not_wait_for_a_slow_commit(driver: Driver) -> None:
+    count(driver, 5)
+    with driver.engine.services.usage.consistent():
+        assert [month.reads for month in asked(driver)] == [5]

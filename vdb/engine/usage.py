@@ -24,6 +24,9 @@ from vdb.types import Caller
 STEP_TENANTS = 1_000
 """Entries of one commit."""
 
+_PATIENCE_S = 0.05
+"""How long a look at usage waits for a commit of it."""
+
 _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])\Z", re.ASCII)
 
 
@@ -51,8 +54,9 @@ def save_usage(services: Services) -> None:
     entries = iter(taken.items())  # what was not stored goes with the next call
     try:
         while step := dict(islice(entries, STEP_TENANTS)):
-            services.catalog.write(partial(_add, counted=step), frees_space=True)  # small; a stop must not fail
-            services.usage.settle(step)
+            with services.usage.consistent():
+                services.catalog.write(partial(_add, counted=step), frees_space=True)  # small; a stop must not fail
+                services.usage.settle(step)
     finally:
         services.usage.give_back()
 
@@ -82,8 +86,8 @@ def _sum(known: UsageDocument, counts: Counts) -> UsageDocument:
 
 def _months(services: Services, tenant_id: int) -> list[answers.UsageMonth]:
     """The stored months, with what was counted since."""
-    pending = services.usage.pending(tenant_id)
-    with services.catalog.env.read() as txn:
+    with services.usage.consistent(_PATIENCE_S), services.catalog.env.read() as txn:
+        pending = services.usage.pending(tenant_id)
         found = {document.month: document for document in store.usage_of_tenant(txn, tenant_id)}
     for month, counts in pending.items():
         found[month] = _sum(found.get(month, UsageDocument(tenant_id=tenant_id, month=month)), counts)

@@ -5,7 +5,8 @@ Thread-safe. What was taken to be stored stays visible until it is settled or gi
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 
 MONTHS_KEPT = 24
@@ -48,8 +49,10 @@ class UsageCounts:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._lock = threading.Lock()
+        self._storing = threading.Lock()
         self._counts: dict[Key, Counts] = {}
         self._taken: dict[Key, Counts] = {}
+        self._months: set[int] = set()
         self._month, self._month_until_s = 0, 0.0
 
     def add(self, tenant_id: int, n_reads: int, n_writes: int, n_bytes_in: int, n_bytes_out: int, refused: int) -> None:
@@ -59,6 +62,7 @@ class UsageCounts:
             counts = self._counts.get(key)
             if counts is None:
                 counts = self._counts[key] = Counts()
+                self._months.add(key[1])
             counts.requests += 1
             counts.reads += n_reads
             counts.writes += n_writes
@@ -67,12 +71,16 @@ class UsageCounts:
             counts.refused += refused
 
     def pending(self, tenant_id: int) -> dict[int, Counts]:
-        """A tenant's counts that are not stored yet, by month."""
+        """A tenant's counts that are not stored yet, by month.
+
+        Looked up by month: a walk over all tenants' counts would hold up the event loop, which waits for the lock.
+        """
         with self._lock:
             found: dict[int, Counts] = {}
-            for source in (self._taken, self._counts):
-                for (tenant, month), counts in source.items():
-                    if tenant == tenant_id:
+            for month in self._months:
+                for source in (self._taken, self._counts):
+                    counts = source.get((tenant_id, month))
+                    if counts is not None:
                         found[month] = found.get(month, Counts()).plus(counts)
             return found
 
@@ -81,6 +89,19 @@ class UsageCounts:
         with self._lock:
             self._taken, self._counts = self._counts, {}
             return dict(self._taken)
+
+    @contextmanager
+    def consistent(self, timeout_s: float = -1.0) -> Iterator[None]:
+        """Within it what is stored and what is pending do not overlap: around storing with settling, around looking.
+
+        Who looks names a `timeout_s`, and goes on without after that: a slow disk must not hold up readers.
+        """
+        is_held = self._storing.acquire(timeout=timeout_s)
+        try:
+            yield
+        finally:
+            if is_held:
+                self._storing.release()
 
     def settle(self, stored: Iterable[Key]) -> None:
         """These entries of what was taken are stored."""

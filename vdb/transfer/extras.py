@@ -12,4 +12,4 @@ def library(name: str) -> Any:
         return import_module(name)
     except ImportError as exc:
         package = name.partition(".")[0]
-        raise InvalidArgument(f"this format needs {package}: pip install 'vdb[transfer]'") from exc
+        raise InvalidArgument(f"this format needs {package}: install vdb with the extra `transfer`") from exc
