@@ -36,6 +36,10 @@ T = TypeVar("T")
 
 _POLL_S = 0.005
 _LONGEST_POLL_S = 0.1
+_TENANT_POLLED_TOGETHER = 32
+_POLLED_TOGETHER = 256
+"""Requests that wait for a sequence, of a tenant and in all, that are looked at so often; more are looked at less."""
+
 _TRUSTED_S = 1.0
 _BINARY_OPERATIONS = ("search", "upsert")
 
@@ -56,6 +60,7 @@ class Service:
         self.metrics = RequestMetrics(engine, lambda: self._pool.n_waiting)
         self._delivery = Delivery()
         self._large_bytes = Room(settings.limits.max_queued_bytes)
+        self._awaiting = Room(settings.limits.max_queued_requests)
 
     def close(self) -> None:
         """Wait for the pool's work and end its threads."""
@@ -172,18 +177,44 @@ class Service:
         request: Request,
         vectors: Vectors | None,
     ) -> bytes:
-        """Try again until the collection has reached the sequence; ever more seldom, and only while the key is good."""
+        """Try again until the collection has reached the sequence; ever more seldom, and only while the key is good.
+
+        How many may wait is bounded, and how often they are looked at: each costs a request's rate once only.
+        """
+        tenant = NO_TENANT if exchange.caller is None else exchange.caller.tenant_id or NO_TENANT
+        if not self._awaiting.has_place(tenant):
+            raise QueueFull("too many requests wait for a sequence", retry_after_s=1.0)
+        self._awaiting.enter(tenant)
+        try:
+            return await self._await_sequence(exchange, operation, path, request, vectors, tenant)
+        finally:
+            self._awaiting.leave(tenant)
+
+    async def _await_sequence(
+        self,
+        exchange: Exchange,
+        operation: Operation,
+        path: tuple[str, ...],
+        request: Request,
+        vectors: Vectors | None,
+        tenant: int,
+    ) -> bytes:
         ends = monotonic() + min(getattr(request, "timeout_s", 0.0), self._limits.max_timeout_s)
         pause_s = _POLL_S
         while True:
             remaining_s = ends - monotonic()
             await asyncio.sleep(max(0.0, min(pause_s, remaining_s)))
-            pause_s = min(2 * pause_s, _LONGEST_POLL_S)
+            pause_s = min(2 * pause_s, self._longest_poll_s(tenant))
             try:
                 return await self._run(operation, self.authenticate(exchange), path, request, vectors, True)
             except SequenceTimeout:
                 if remaining_s <= 0.0:
                     raise
+
+    def _longest_poll_s(self, tenant: int) -> float:
+        """How often a request that waits is looked at: so often that all of them cost the event loop little."""
+        of_tenant, of_all = self._awaiting.held_by(tenant) / _TENANT_POLLED_TOGETHER, self._awaiting.n_taken
+        return _LONGEST_POLL_S * max(1.0, of_tenant, of_all / _POLLED_TOGETHER)
 
     async def _run(
         self,

@@ -11,7 +11,7 @@ import pytest
 
 from vdb.engine.audit import MAX_REFUSALS_PER_MINUTE, AuditLog, entry_of
 from vdb.protocol.operations import BY_NAME
-from vdb.protocol.requests import CreateCollection, UpdateTenant
+from vdb.protocol.requests import CreateCollection, SetAliases, UpdateTenant
 from vdb.types import Caller, Metric, Role
 
 ADMIN = Caller("key-environment", Role.ADMIN, key_name="boss")
@@ -146,3 +146,11 @@ def test_of_a_request_scalars_and_short_lists_are_shown_and_of_others_their_size
     update = msgspec.convert({"quota": {"points": 5}}, UpdateTenant)
     entry = entry_of(BY_NAME["update_tenant"], ("acme",), update, ADMIN, "ok")
     assert (entry["request"], entry["target"]) == ({"quota": {"points": 5}}, {"tenant": "acme"})
+
+
+def test_a_swap_of_aliases_was_noted_without_what_was_swapped() -> None:
+    request = SetAliases(set={"current": "docs-2", "odd name": "a\nb"}, remove=["old"])
+    entry = entry_of(BY_NAME["set_aliases"], (), request, ADMIN, "ok")
+    assert entry["request"] == {"set": {"current": "docs-2", "invalid": "invalid"}, "remove": ["old"]}
+    many = SetAliases(set={f"a{i}": "docs" for i in range(21)})
+    assert entry_of(BY_NAME["set_aliases"], (), many, ADMIN, "ok")["request"] == {"set": {"n": 21}, "remove": []}

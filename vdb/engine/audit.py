@@ -27,7 +27,7 @@ from msgspec import UNSET, Struct
 from vdb.config import Settings
 from vdb.errors import Forbidden, InvalidArgument, Unauthenticated, VdbError
 from vdb.protocol.operations import Operation
-from vdb.protocol.requests import Request
+from vdb.protocol.requests import Request, SetAliases
 from vdb.storage.directory import sync_folder
 from vdb.types import NAME, Caller, Role
 
@@ -72,6 +72,8 @@ def entry_of(
     if places:
         entry["target"] = {place: _shown_name(name) for place, name in zip(places, path, strict=True)}
     if isinstance(request, Struct) and (asked := _plain(request)):
+        if isinstance(request, SetAliases) and len(request.set) <= _MAX_LISTED:  # names, and all there is to tell
+            asked["set"] = {_shown_name(alias): _shown_name(name) for alias, name in request.set.items()}
         entry["request"] = asked
     return entry
 

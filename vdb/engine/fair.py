@@ -119,6 +119,10 @@ class Room:
     def n_taken(self) -> int:
         return self._n_taken
 
+    def held_by(self, flow_id: int) -> int:
+        """Places that a flow has now."""
+        return self._held.get(flow_id, 0)
+
     def has_place(self, flow_id: int, n: int = 1) -> bool:
         """Whether the flow may take `n` places now; the first time it may have any that are free."""
         n_free = self._size - self._n_taken
