@@ -246,3 +246,17 @@ def test_a_newer_or_foreign_collection_is_refused_and_the_others_are_served(tmp_
             driver.upsert("acme", "foreign", ["a"])
         driver.upsert("acme", "good", ["a"])
         assert driver.ids("acme", "good") == ["a"]
+
+
+def test_a_look_at_what_a_tenant_owns_closed_the_collections_in_use(tmp_path: Path) -> None:
+    with opened(tmp_path / "data", max_open_environments=3) as driver:
+        for i in range(8):
+            driver.create(f"c{i}")
+            driver.upsert("acme", f"c{i}", ["a"], [[0, 0]])
+        in_use = ["c2", "c5"]
+        for name in in_use:
+            driver.found("acme", name, [0, 0])
+        for _ in range(2):
+            assert driver.run("get_tenant", "acme", ("acme",), Empty()).usage.points == 8
+            names_open = {shard.collection.name for shard in driver.engine._shards.open_shards()}
+            assert names_open >= set(in_use) and len(names_open) <= 3

@@ -63,7 +63,7 @@ class Services:
         """The shards of all collections in turn, each open while it is looked at; without those deleted meanwhile."""
         for collection in self.catalog.collections():
             try:
-                shard = self.shards.acquire(collection)
+                shard = self.shards.acquire(collection, counts_as_use=False)
             except CollectionNotFound:
                 continue
             try:

@@ -34,7 +34,8 @@ class Shards:
     def acquire(self, collection: CollectionDocument, counts_as_use: bool = True) -> Shard:
         """The collection's shard, kept open until `release`; raises CollectionNotFound once it is removed.
 
-        Upkeep does not count as use: a collection that nobody asks for stays the next to be closed.
+        Upkeep and looks at figures do not count as use: a collection that nobody asks for stays, or is when it was
+        opened for that, the next to be closed.
         """
         with self._changed:
             entry = self._entries.get(collection.id)
@@ -42,8 +43,8 @@ class Shards:
             if entry is None or entry.is_closing:
                 entry = self._wait_or_open(collection)
             entry.n_pins += 1
-            if counts_as_use:
-                self._entries.move_to_end(collection.id)
+            if counts_as_use or is_new:
+                self._entries.move_to_end(collection.id, last=counts_as_use)
         # Whoever had to wait for an opening closes others too; a caller in a hurry found its shard open.
         while is_new and len(self._entries) > self._max_open and self._close_idle():
             pass
