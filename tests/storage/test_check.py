@@ -7,7 +7,18 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from tests.storage.damage import CATALOG, NOTES, SHAPES, Damage, changing, drop, flip, golden_copy, put
+from tests.storage.damage import (
+    CATALOG,
+    NOTES,
+    SHAPES,
+    Damage,
+    changing,
+    drop,
+    flip,
+    golden_copy,
+    leave_last_pages_unwritten,
+    put,
+)
 from vdb.errors import CorruptData, DirectoryLocked, FormatTooNew, StorageFailure
 from vdb.storage import catalog as store
 from vdb.storage.check import check_directory, examine
@@ -284,9 +295,7 @@ def test_the_check_finds_a_page_overwritten(tmp_path: Path, environment: str, pa
 
 def test_pages_that_were_never_written_may_be_missing_at_the_end(tmp_path: Path) -> None:
     path = golden_copy(tmp_path / "data")
-    with changing(path / SHAPES) as txn:
-        txn.put(b"\x77", b"x" * 40_000)
-        txn.delete(b"\x77")
+    leave_last_pages_unwritten(path / SHAPES)
     assert check_directory(path) == []
 
 

@@ -140,4 +140,5 @@ class Catalog:
 
     def close(self) -> None:
         self.queue.close()
+        self.env.fill_out()
         self.env.close()

@@ -32,7 +32,7 @@ from vdb.engine.shard import Shard
 from vdb.engine.shards import Shards
 from vdb.engine.statistics import collection_stats
 from vdb.engine.upsert import upsert
-from vdb.errors import VdbError
+from vdb.errors import CorruptData, VdbError
 from vdb.protocol.columns import SearchHead, UpsertHead
 from vdb.protocol.operations import BY_NAME
 from vdb.protocol.requests import Request, Search, Upsert
@@ -42,6 +42,7 @@ from vdb.storage.directory import DataDirectory
 from vdb.storage.env import Environment
 from vdb.storage.meta import check_format
 from vdb.storage.migrate import migrate_collection, upgrade
+from vdb.storage.probe import is_cut_short
 from vdb.tenancy.access import check_access
 from vdb.tenancy.quota import Ledger
 from vdb.types import Caller, Role
@@ -186,6 +187,8 @@ class Engine:
             create_environment(path, **sizes)
         env = Environment(path, **sizes)
         try:
+            if is_cut_short(env):
+                raise CorruptData(f"{path} is cut short: restore it from a backup")
             if collection_id is None:
                 check_format(env)
             else:

@@ -276,4 +276,5 @@ class Shard:
         """Commit what is queued, drop what is in RAM, close the environment."""
         self.queue.close()
         self._start_over(self.readings.published_sequence)
+        self.env.fill_out()
         self.env.close()

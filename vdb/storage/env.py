@@ -5,6 +5,7 @@ Commits are full-sync, so a returned commit survives a power failure. `set_mapsi
 Rule for callers: a thread holds at most one transaction of an environment at a time (child transactions apart).
 """
 
+import logging
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,8 @@ from typing import Any
 import lmdb
 
 from vdb.errors import CorruptData, DiskFull, StorageFailure
+
+logger = logging.getLogger(__name__)
 
 Transaction = Any
 """An lmdb.Transaction; lmdb ships no types."""
@@ -243,6 +246,19 @@ class Environment:
             return int(self._env.info()["last_pgno"] + 1) * PAGE_BYTES
         finally:
             self._gate.leave()
+
+    def fill_out(self) -> None:
+        """Make the file of a sound environment as long as its pages: LMDB leaves out last ones that it never wrote.
+
+        A file that is shorter was then cut, or written to until a crash: `vdb.storage.probe` tells which. Never raises.
+        """
+        file = self.path / "data.mdb"
+        try:
+            n_bytes = self.used_bytes
+            if file.stat().st_size < n_bytes:
+                os.truncate(file, n_bytes)
+        except (OSError, lmdb.Error) as exc:  # the next one to open it has to try whether it can be read
+            logger.warning("a file is not as long as its pages", exc_info=exc, extra={"environment": self.path.name})
 
     def free_disk_bytes(self) -> int:
         """What the file system lets us still write."""

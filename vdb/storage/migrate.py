@@ -23,7 +23,7 @@ from vdb.storage.env import Environment, MapFull, Transaction
 from vdb.storage.from_format_1 import break_usages_down
 from vdb.storage.keyspace import META_UPGRADING, Space
 from vdb.storage.meta import check_format, read_number, write_format, write_number
-from vdb.storage.probe import is_readable
+from vdb.storage.probe import is_cut_short, is_readable
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +56,8 @@ def upgrade(directory: DataDirectory, *, map_bytes: int, max_map_bytes: int) -> 
 
     catalog = opened(directory.catalog_path)
     try:
+        if is_cut_short(catalog):
+            raise CorruptData(f"{directory.catalog_path} is cut short: restore it from a backup")
         if not _is_unfinished(catalog):
             return []
         with catalog.read() as txn:

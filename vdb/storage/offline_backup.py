@@ -4,18 +4,18 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from vdb.errors import InvalidArgument, StorageFailure
+from vdb.errors import CorruptData, InvalidArgument, StorageFailure
 from vdb.storage.backup import BackupFolder, CollectionEntry, Draft, Manifest, entry_of
 from vdb.storage.catalog import ACTIVE, CollectionDocument, iterate_documents
 from vdb.storage.directory import DataDirectory
 from vdb.storage.env import Environment, Transaction
 from vdb.storage.keyspace import Space
 from vdb.storage.meta import check_format
-from vdb.storage.probe import MAP_BYTES
+from vdb.storage.probe import MAP_BYTES, is_readable
 
 
 def back_up(data_dir: Path, backup_dir: str, name: str) -> Manifest:
-    """Make the backup `name` below `backup_dir`; raises DirectoryLocked and what `BackupFolder.draft` raises."""
+    """Make the backup `name` below `backup_dir`; raises DirectoryLocked, CorruptData, and what `draft` raises."""
     if not backup_dir:
         raise InvalidArgument("name the folder of the backups: --backup-dir or VDB_BACKUP_DIR")
     if Path(backup_dir).resolve().is_relative_to(data_dir.resolve()):
@@ -58,5 +58,7 @@ def _opened(path: Path, collection_id: int | None, stack: ExitStack) -> tuple[En
     """An environment that nobody else uses, and a snapshot of it; `stack` ends both."""
     env = Environment(path, map_bytes=MAP_BYTES, max_map_bytes=MAP_BYTES, read_only=True)
     stack.callback(env.close)
+    if not is_readable(env):
+        raise CorruptData(f"{path} is cut short: it cannot be backed up")
     check_format(env, collection_id)
     return env, stack.enter_context(env.read())
