@@ -5,15 +5,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.engine.driver import opened
+from tests.engine.driver import opened, wait_until
 from tests.storage import test_check
-from tests.storage.damage import CATALOG, NOTES, Damage, drop, entries, flip, golden_copy, hurt, put
+from tests.storage.damage import CATALOG, NOTES, Damage, changing, drop, entries, flip, golden_copy, hurt, put
 from tests.storage.test_check import A1, ACME, GLOBEX, rewrite
-from vdb.errors import CorruptData, DiskFull
+from vdb.errors import CorruptData, DiskFull, InvalidArgument
 from vdb.storage import edits
+from vdb.storage.catalog import JobDocument, put_job
 from vdb.storage.check import check_directory
 from vdb.storage.codec import encode_u64
-from vdb.storage.keyspace import Space, grant_key, name_key, number_key, vector_key
+from vdb.storage.keyspace import Space, grant_key, name_key, number_key, record_key, vector_key
 from vdb.storage.repair import Repaired, repair
 
 
@@ -125,3 +126,30 @@ def test_what_is_set_aside_is_in_the_file_before_it_is_gone(path: Path, monkeypa
     (file,) = path.with_name("data.damaged").iterdir()
     assert len(file.read_bytes().splitlines()) == 2
     assert repair(path, drop_damaged=True).findings.faults == []
+
+
+@pytest.mark.parametrize("state", ["running", "failed"])
+def test_a_damaged_tenant_that_was_being_deleted_does_not_come_back(path: Path, state: str) -> None:
+    job = JobDocument(
+        id=9,
+        kind="delete_tenant",
+        state=state,
+        collection_id=None,
+        tenant_id=GLOBEX,
+        created_at_ms=1,
+        finished_at_ms=1 if state == "failed" else 0,
+    )
+    hurt(path, CATALOG, flip(number_key(Space.TENANT, GLOBEX), 9))
+    with changing(path / CATALOG) as txn:
+        put_job(txn, job)
+    repair(path, drop_damaged=True)
+    with opened(path) as driver:
+        wait_until(lambda: driver.engine.services.catalog.tenant("globex") is None)
+    assert [fault.where for fault in check_directory(path) if "globex" in fault.where] == []
+
+
+def test_what_is_set_aside_does_not_go_into_the_directory_itself(path: Path) -> None:
+    hurt(path, NOTES, flip(record_key(ACME, 0), 20))
+    with pytest.raises(InvalidArgument):
+        repair(path, drop_damaged=True, aside_dir=path / "aside")
+    assert repair(path, drop_damaged=True, aside_dir=path.with_name("aside")).n_aside

@@ -10,7 +10,7 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vdb.errors import CorruptData, DiskFull, FormatTooNew, StorageFailure
+from vdb.errors import CorruptData, DiskFull, FormatTooNew, InvalidArgument, StorageFailure
 from vdb.storage.catalog import ACTIVE, CollectionDocument, iterate_readable
 from vdb.storage.check import examine_locked
 from vdb.storage.directory import DataDirectory
@@ -55,15 +55,18 @@ def repair(path: Path, *, drop_damaged: bool = False, aside_dir: Path | None = N
     """Repair the directory at `path`, migrated first where it is of an older format.
 
     What `drop_damaged` sets aside goes to `aside_dir`, by default the folder `<path>.damaged`. Raises DirectoryLocked,
-    FormatTooNew, DiskFull, StorageFailure (no directory, or the catalog cannot be read); then it may be run again.
+    FormatTooNew, InvalidArgument (the folder lies inside the directory), DiskFull, StorageFailure (no directory, or the
+    catalog cannot be read); then it may be run again.
     """
     if not (path / "catalog" / "data.mdb").exists():
         raise StorageFailure(f"there is no data directory at {path}")
+    folder = aside_dir or path.absolute().with_name(f"{path.absolute().name}.damaged")
+    if folder.resolve().is_relative_to(path.resolve()):
+        raise InvalidArgument("the folder of what is set aside lies inside the data directory")
     directory = DataDirectory(path)
     try:
         _opened(directory.catalog_path).close()  # a file that is cut short is not read: that would end the process
         done = Repaired(migrated=upgrade(directory, map_bytes=MAP_BYTES, max_map_bytes=MAX_MAP_BYTES))
-        folder = aside_dir or path.absolute().with_name(f"{path.absolute().name}.damaged")
         aside = Aside(folder) if drop_damaged else None
         for document in _repair_catalog(directory, done, aside):
             try:

@@ -3,7 +3,7 @@
 Aliases follow from nothing: one that leads nowhere goes, one that is gone cannot be rebuilt. An entry that leads to a
 damaged document stays. A damaged document is set aside, if that is asked for, where the server can do without it: keys,
 jobs, months of usage. A tenant gets one of the same id and name instead, active and without a quota, so that its points
-are reached again. A collection's stays: nobody can guess its metric.
+are reached again, unless it was being deleted. A collection's stays: nobody can guess its metric.
 """
 
 import time
@@ -20,6 +20,7 @@ from vdb.storage.catalog import (
     KeyDocument,
     TenantDocument,
     UsageDocument,
+    iterate_readable,
 )
 from vdb.storage.check_catalog import META_KEYS, SPACES
 from vdb.storage.codec import decode_document, decode_u32, decode_u64, encode_document, encode_u32, encode_u64
@@ -89,7 +90,7 @@ class CatalogRepair:
             self._edits.set_aside(key, value, f"a damaged document of the space {Space(key[0]).name.lower()}")
 
     def _replace_tenant(self, txn: Transaction, key: bytes, value: bytes) -> None:
-        """A damaged tenant, found by its name."""
+        """A damaged tenant, found by its name. One that was being deleted does not come back to life."""
         place = number_key(Space.TENANT, decode_u32(value)) if len(value) == 4 else b""
         stored = txn.get(place) if place else None
         if stored is None or _document(stored, TenantDocument) is not None:
@@ -97,7 +98,7 @@ class CatalogRepair:
         document = TenantDocument(
             id=decode_u32(value),
             name=key[1:].decode(),
-            state=ACTIVE,
+            state=DELETING if _is_being_deleted(txn, decode_u32(value)) else ACTIVE,
             max_points=None,
             max_bytes=None,
             created_at_ms=time.time_ns() // 1_000_000,
@@ -212,6 +213,12 @@ class CatalogRepair:
                 if _number_of(txn, key) < self._last[space]:
                     self._edits.put(key, encode_u64(self._last[space]), f"counter {key[1:].decode()} mended")
         self._edits.commit()
+
+
+def _is_being_deleted(txn: Transaction, tenant_id: int) -> bool:
+    """Whether a job is to delete the tenant, or has failed to."""
+    jobs = iterate_readable(txn, Space.JOB, JobDocument)
+    return any(job.kind == "delete_tenant" and job.tenant_id == tenant_id and job.state != "done" for job in jobs)
 
 
 def _number_of(txn: Transaction, key: bytes) -> int:
