@@ -81,3 +81,18 @@ def test_what_is_damaged_is_set_aside_only_when_that_is_asked_for(
     answer = json.loads(capsys.readouterr().out)
     assert (answer["is_sound"], answer["n_aside"], answer["findings"]["n_points"]) == (True, 2, 14)
     assert Path(answer["aside"]).parent == tmp_path / "aside" and Path(answer["aside"]).exists()
+
+
+def test_the_root_of_a_volume_was_a_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = golden_copy(tmp_path / "data")
+    (path / "lost+found").mkdir(mode=0o000)
+    assert main(["check", "--data-dir", str(path)]) == 0 and ": ok" in capsys.readouterr().out
+
+
+def test_a_check_of_a_folder_of_somebody_else_left_a_lock_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "letters").write_text("dear sir")
+    assert main(["check", "--data-dir", str(tmp_path)]) == 1
+    assert "there is no data directory at" in capsys.readouterr().err
+    assert [entry.name for entry in tmp_path.iterdir()] == ["letters"]

@@ -18,6 +18,8 @@ from vdb.storage.keyspace import Space, number_key
 from vdb.storage.probe import MAP_BYTES, is_readable
 
 KNOWN_FILES = frozenset({"LOCK", "secret", "secret.draft", "catalog", "catalog.draft", "collections"})
+OF_THE_FILE_SYSTEM = frozenset({"lost+found"})
+"""What stands at the root of a volume of its own, whoever uses it."""
 
 
 def check_directory(path: Path) -> list[Fault]:
@@ -29,6 +31,9 @@ def examine(path: Path) -> Findings:
     """Check a directory that no server uses; raises DirectoryLocked, FormatTooNew, StorageFailure (no directory)."""
     if not path.is_dir():
         raise StorageFailure(f"there is no data directory at {path}")
+    names = {entry.name for entry in path.iterdir()} - OF_THE_FILE_SYSTEM
+    if names and not names & KNOWN_FILES:  # somebody else's folder: not even a lock is left there
+        raise StorageFailure(f"there is no data directory at {path}: nothing in it is of vdb")
     directory = DataDirectory(path)
     try:
         return examine_locked(directory)
@@ -45,7 +50,7 @@ def examine_locked(directory: DataDirectory) -> Findings:
 
 def _examine(directory: DataDirectory, findings: Findings) -> None:
     for entry in sorted(directory.root.iterdir()):
-        findings.expect(entry.name in KNOWN_FILES, entry.name, "nothing of ours has this name")
+        findings.expect(entry.name in KNOWN_FILES | OF_THE_FILE_SYSTEM, entry.name, "nothing of ours has this name")
     if not (directory.catalog_path / "data.mdb").exists():
         # A first start that ended early leaves no more than this.
         findings.expect(not _folders(directory), "catalog", "it is missing, though there are collections")
