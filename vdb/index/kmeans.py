@@ -1,9 +1,9 @@
 """Balanced clustering: a binary tree by bisection, its leaves refined together.
 
 Bisection gives the tree and its order: leaves that are near in the tree are near in space. Each cut is a 2-means whose
-smaller side is at least a quarter, so depth is logarithmic whatever the data. Then the leaves' centroids move by Lloyd's
-iterations over all leaves at once, which brings their cells close to those of a flat k-means. A cut is moved so that it
-does not fall between identical rows; a leaf of nothing else may exceed the limit.
+smaller side is at least a quarter, so depth is logarithmic whatever the data. Then the leaves' centroids move by
+iterations of Lloyd's over all leaves at once, which brings their cells close to those of a flat k-means. A cut is moved
+so that it does not fall between identical rows; a leaf of nothing else may exceed the limit.
 
 Distances are squared L2 (rows of a cosine collection come normalised). Everything follows from the rows and the seed;
 ties go to the lower number. Shapes: n rows of d, float32 in C order, finite. Memory: blocks of `BLOCK_BYTES`.
@@ -73,7 +73,10 @@ def nearest(rows: Float32s, centroids: Float32s) -> tuple[Int32s, Float32s]:
 
 
 def bisect(rows: Float32s, max_rows: int, seed: int = 0) -> Tree:
-    """A tree whose leaves hold at most `max_rows` rows each, identical ones apart; raises InvalidArgument for no rows."""
+    """A tree whose leaves hold at most `max_rows` rows each, identical ones apart.
+
+    Raises InvalidArgument without rows and for a limit below 1.
+    """
     if rows.ndim != 2 or len(rows) == 0 or max_rows < 1:
         raise InvalidArgument("a clustering needs rows, and leaves of one row at least")
     rng = np.random.default_rng(seed)

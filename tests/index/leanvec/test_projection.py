@@ -1,5 +1,7 @@
 """Projections: how much of the inner products they keep, against PCA and the paper's own optimiser."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,8 @@ def rows_like_text(rng: np.random.Generator, n: int, dimension: int = D, turn: i
     """Unit rows with a decaying spectrum and a mean that is not zero; another `turn`, other leading directions."""
     spectrum = np.roll((1 + np.arange(dimension)) ** -0.5, turn)
     drawn = rng.standard_normal((n, dimension)) * spectrum + 0.1
-    return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    unit: Float32s = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    return unit
 
 
 def frank_wolfe(rows: Float32s, queries: Float32s, kept: int, n_steps: int = 500) -> tuple[Float32s, Float32s]:
@@ -112,7 +115,7 @@ def test_leading_directions_without_all_of_them(rng: np.random.Generator, monkey
 
 def test_what_cannot_be_fitted_is_refused(rng: np.random.Generator) -> None:
     rows = rows_like_text(rng, 10)
-    for refused in (
+    attempts: list[Callable[[], object]] = [
         lambda: fit_rows(rows[:0], 3),
         lambda: fit_rows(rows, 0),
         lambda: fit_rows(rows, D + 1),
@@ -120,6 +123,7 @@ def test_what_cannot_be_fitted_is_refused(rng: np.random.Generator) -> None:
         lambda: fit_queries(rows, rows[:, :3], 3),
         lambda: fit_rows(rows, 3).cut(4),
         lambda: fit_rows(rows, 3).cut(0),
-    ):
+    ]
+    for attempt in attempts:
         with pytest.raises(InvalidArgument):
-            refused()
+            attempt()

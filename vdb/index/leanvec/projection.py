@@ -68,12 +68,13 @@ class Projection:
 
     def project_rows(self, rows: Float32s) -> Float32s:
         """(n, D) → (n, d)."""
-        projected: Float32s = (rows - self.mean) @ self.of_rows.T
+        centred: Float32s = rows - self.mean
+        projected: Float32s = np.matmul(centred, self.of_rows.T)
         return projected
 
     def project_queries(self, queries: Float32s) -> Float32s:
         """(m, D) → (m, d)."""
-        projected: Float32s = queries @ self.of_queries.T
+        projected: Float32s = np.matmul(queries, self.of_queries.T)
         return projected
 
 
@@ -92,8 +93,8 @@ def fit_rows(rows: Float32s, dimension: int) -> Projection:
 def fit_queries(rows: Float32s, queries: Float32s, dimension: int) -> Projection:
     """For queries unlike the rows: the best A, B of `dimension` for sampled `queries`, in closed form.
 
-    With G = 0.8 E[q qᵀ] + 0.2 E[x xᵀ] and any W with WᵀW = G the error of the inner products is that of a PCA of W x, so
-    A = Uᵀ W⁻ᵀ and B = Uᵀ W with U the leading directions of W x. Raises InvalidArgument without rows or queries.
+    With G = 0.8 E[q qᵀ] + 0.2 E[x xᵀ] and any W with WᵀW = G the error of the inner products is that of a PCA of W x,
+    so A = Uᵀ W⁻ᵀ and B = Uᵀ W with U the leading directions of W x. Raises InvalidArgument without rows or queries.
     """
     sample = _sample_of(rows, dimension)
     if len(queries) == 0 or queries.shape[1] != rows.shape[1]:
@@ -143,7 +144,7 @@ def _trace(rows: Float32s, mean: Float64s) -> float:
 def _roots(metric: Float64s) -> tuple[Float64s, Float64s]:
     """The symmetric root of a metric and its inverse, eigenvalues floored."""
     values, vectors = np.linalg.eigh(metric)
-    largest = max(float(values[-1]), np.finfo(np.float32).tiny)
+    largest = max(float(values[-1]), float(np.finfo(np.float32).tiny))
     roots = np.sqrt(np.maximum(values, FLOOR * largest))
     return (vectors * roots) @ vectors.T, (vectors / roots) @ vectors.T
 
