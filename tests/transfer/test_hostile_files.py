@@ -78,7 +78,7 @@ BAD_NPY = {
 @pytest.mark.parametrize("name", BAD_NPY)
 def test_a_bad_npy_is_refused(name: str, importing: Importing) -> None:
     data, reason = BAD_NPY[name]
-    _refused(importing, importing.write("a.npy", data), reason)
+    _check_refused(importing, importing.write("a.npy", data), reason)
 
 
 BAD_NPZ = {
@@ -108,7 +108,7 @@ BAD_NPZ = {
 @pytest.mark.parametrize("name", BAD_NPZ)
 def test_a_bad_npz_is_refused(name: str, importing: Importing) -> None:
     data, reason = BAD_NPZ[name]
-    _refused(importing, importing.write("a.npz", data), reason)
+    _check_refused(importing, importing.write("a.npz", data), reason)
 
 
 def test_path_names_in_an_npz_are_read_and_never_written(importing: Importing) -> None:
@@ -119,7 +119,7 @@ def test_path_names_in_an_npz_are_read_and_never_written(importing: Importing) -
     assert importing.run(file).n_written == 3
     assert [path.name for path in importing.folder.iterdir()] == ["a.npz"]
     assert not importing.folder.parent.joinpath("escaped.npy").exists()
-    _refused(importing, file, "cannot be read", Fields(vector="../../escaped"))
+    _check_refused(importing, file, "cannot be read", Fields(vector="../../escaped"))
 
 
 def _external_link(file: h5py.File, folder: Path) -> None:
@@ -195,15 +195,15 @@ def test_a_bad_hdf5_is_refused(name: str, importing: Importing) -> None:
     make, reason = BAD_HDF5[name]
     with h5py.File(importing.folder / "a.hdf5", "w") as file:
         make(file, importing.folder)
-    _refused(importing, importing.folder / "a.hdf5", reason)
+    _check_refused(importing, importing.folder / "a.hdf5", reason)
 
 
 def test_an_hdf5_that_is_cut_off_is_refused(importing: Importing) -> None:
     with h5py.File(importing.folder / "b.hdf5", "w") as file:
         file["train"] = np.ones((1000, 20), np.float32)
     whole = (importing.folder / "b.hdf5").read_bytes()
-    _refused(importing, importing.write("a.hdf5", whole[: len(whole) // 2]), "cannot be read")
-    _refused(importing, importing.write("c.hdf5", b"\x89HDF\r\n\x1a\n" + b"\xff" * 3000), "cannot be read")
+    _check_refused(importing, importing.write("a.hdf5", whole[: len(whole) // 2]), "cannot be read")
+    _check_refused(importing, importing.write("c.hdf5", b"\x89HDF\r\n\x1a\n" + b"\xff" * 3000), "cannot be read")
 
 
 def _damaged_heap(importing: Importing, change: Callable[[bytearray, int], None]) -> Path:
@@ -229,7 +229,7 @@ BAD_HEAPS: dict[str, tuple[Callable[[bytearray, int], None], str]] = {
 @pytest.mark.parametrize("name", BAD_HEAPS)
 def test_text_in_a_damaged_heap_is_an_error(name: str, importing: Importing) -> None:
     change, reason = BAD_HEAPS[name]
-    _refused(importing, _damaged_heap(importing, change), reason)
+    _check_refused(importing, _damaged_heap(importing, change), reason)
 
 
 def test_text_of_absurd_length_takes_no_memory(importing: Importing) -> None:
@@ -238,7 +238,7 @@ def test_text_of_absurd_length_takes_no_memory(importing: Importing) -> None:
         place = made["ids"].id.get_offset()
     data = bytearray(file.read_bytes())
     data[place : place + 4] = b"\xff\xff\xff\xff"
-    _refused(importing, importing.write("a.hdf5", bytes(data)), "a text of 4294967295 bytes")
+    _check_refused(importing, importing.write("a.hdf5", bytes(data)), "a text of 4294967295 bytes")
 
 
 def test_a_metric_that_cannot_be_read_is_asked_for(importing: Importing, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,12 +247,12 @@ def test_a_metric_that_cannot_be_read_is_asked_for(importing: Importing, monkeyp
     file = importing.folder / "a.hdf5"
     with h5py.File(file, "w") as made:
         made["train"], made.attrs["distance"] = SMALL, "hamming"
-    _refused(importing, file, "--metric names one")
+    _check_refused(importing, file, "--metric names one")
     data = bytearray(file.read_bytes())
     heap = data.index(b"GCOL")
     data[heap + 24 : heap + 32] = bytes(8)
     importing.write("a.hdf5", bytes(data))
-    _refused(importing, file, "--metric names one")
+    _check_refused(importing, file, "--metric names one")
     assert importing.run(file, metric="l2").n_written == 3
 
 
@@ -303,7 +303,7 @@ BAD_PARQUET = {
 @pytest.mark.parametrize("name", BAD_PARQUET)
 def test_a_bad_parquet_is_refused(name: str, importing: Importing) -> None:
     data, reason = BAD_PARQUET[name]
-    _refused(importing, importing.write("a.parquet", data), reason)
+    _check_refused(importing, importing.write("a.parquet", data), reason)
 
 
 def test_a_parquet_whose_row_group_claims_absurd_rows_is_refused(importing: Importing) -> None:
@@ -333,7 +333,7 @@ PARQUET_BOMBS: dict[str, Callable[[], tuple[bytes, str]]] = {
 def test_a_parquet_bomb_is_refused(name: str, importing: Importing) -> None:
     data, reason = PARQUET_BOMBS[name]()
     assert len(data) < 10_000_000
-    _refused(importing, importing.write("a.parquet", data), reason)
+    _check_refused(importing, importing.write("a.parquet", data), reason)
 
 
 def test_a_gzip_bomb_stops_at_its_bound(importing: Importing) -> None:
@@ -348,7 +348,7 @@ def test_a_gzip_bomb_stops_at_its_bound(importing: Importing) -> None:
 
 
 def test_a_bomb_of_one_line_stops_at_its_bound(importing: Importing) -> None:
-    _refused(importing, importing.write("a.jsonl.gz", gzip.compress(b"[" * 10**8)), "expands to more than")
+    _check_refused(importing, importing.write("a.jsonl.gz", gzip.compress(b"[" * 10**8)), "expands to more than")
 
 
 def test_a_gzip_that_is_cut_off_says_what_was_imported(importing: Importing, rng: np.random.Generator) -> None:
@@ -363,19 +363,19 @@ def test_a_gzip_that_is_cut_off_says_what_was_imported(importing: Importing, rng
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.npy", "a.npz", "a.hdf5", "a.parquet"])
 def test_what_is_no_file_is_refused(name: str, importing: Importing) -> None:
-    _refused(importing, importing.folder / name, "does not exist")
+    _check_refused(importing, importing.folder / name, "does not exist")
     (importing.folder / name).mkdir()
-    _refused(importing, importing.folder / name, "is not a file")
+    _check_refused(importing, importing.folder / name, "is not a file")
 
 
 def test_a_name_that_tells_no_format_is_refused(importing: Importing) -> None:
-    _refused(importing, importing.write("a.csv", b"x"), "--format")
-    _refused(importing, importing.write("a.npy.gz", b"x"), "--format")
+    _check_refused(importing, importing.write("a.csv", b"x"), "--format")
+    _check_refused(importing, importing.write("a.npy.gz", b"x"), "--format")
     file = importing.write("rows.txt", '{"id": "a", "vector": [1]}')
     assert importing.run(file, file_format="jsonl").n_written == 1
 
 
-def _refused(importing: Importing, file: Path, reason: str, fields: Fields | None = None) -> None:
+def _check_refused(importing: Importing, file: Path, reason: str, fields: Fields | None = None) -> None:
     """The import fails with the reason, and writes nothing: no point, no collection, no file."""
     before, existed = {path.name for path in importing.folder.iterdir()}, importing.exists()
     points = importing.points() if existed else {}
