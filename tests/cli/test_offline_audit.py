@@ -7,6 +7,7 @@ import pytest
 
 from tests.storage.damage import golden_copy
 from vdb.cli import main
+from vdb.cli.offline import open_keys
 
 
 def test_keys_made_rotated_and_deleted_offline_are_lines(
@@ -41,3 +42,19 @@ def test_without_a_log_in_the_settings_none_is_written(
     monkeypatch.delenv("VDB_AUDIT_LOG", raising=False)
     assert main(["keys", "create", "--role", "admin", "--data-dir", str(tmp_path / "data")]) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_an_operation_that_a_bug_ended_is_not_called_ok(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    golden_copy(tmp_path / "data")
+    monkeypatch.setenv("VDB_AUDIT_LOG", str(tmp_path / "audit.log"))
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    with open_keys(tmp_path / "data") as keys:
+        monkeypatch.setattr(keys._engine, "run", broken)
+        with pytest.raises(RuntimeError):
+            keys.create_key(role="admin")
+    assert [json.loads(line)["outcome"] for line in (tmp_path / "audit.log").read_text().splitlines()] == [
+        "internal_error"
+    ]

@@ -15,7 +15,7 @@ from vdb.config import Settings
 from vdb.engine.audit import OK, AuditLog, entry_of, is_audited
 from vdb.engine.backup import answer_of, check_backup_name
 from vdb.engine.engine import Engine
-from vdb.errors import InvalidArgument, StorageFailure, VdbError
+from vdb.errors import InternalError, InvalidArgument, StorageFailure, VdbError
 from vdb.protocol import answers, requests
 from vdb.protocol.operations import BY_NAME, Operation
 from vdb.storage.backup import BackupFolder
@@ -70,6 +70,9 @@ class OfflineKeys:
             answer = self._engine.run(name, self._engine.local_caller(), path, request)
         except VdbError as exc:
             error = exc
+            raise
+        except BaseException:  # noted as what it is, and shown as a bug by whoever called
+            error = InternalError("the operation did not end as it should")
             raise
         finally:
             self._note(BY_NAME[name], path, request, error, getattr(answer, "id", None))
