@@ -14,6 +14,7 @@ from msgspec import Raw
 
 from vdb.config import MIB, Settings
 from vdb.engine.engine import Engine
+from vdb.engine.shard import ShardGroup
 from vdb.protocol.columns import SearchHead, UpsertHead
 from vdb.protocol.requests import (
     Count,
@@ -27,6 +28,7 @@ from vdb.protocol.requests import (
     Share,
     TenantQuota,
 )
+from vdb.storage.changes import LoggedChange, iterate_changes
 from vdb.types import Caller, Metric, Role
 
 SMALL = Settings(map_bytes=MIB, max_map_bytes=256 * MIB, compile_kernels=False, purge_interval_s=3600.0, admin_key="")
@@ -125,6 +127,22 @@ class Driver:
     def found(self, tenant: str, collection: str, vector: Any, limit: int = 10, **given: Any) -> list[str]:
         """Ids of the hits, nearest first."""
         return [hit.id for hit in self.search(tenant, collection, vector, limit, **given)]
+
+    def write(self, collection: str, apply: Callable[[ShardGroup], Any]) -> Any:
+        """Run `apply` as a queued write of its own; what it returns."""
+        shards = self.engine.services.shards
+        shard = shards.acquire(self.engine.services.usable(self.caller(None), collection))
+        return shards.submit(shard, apply).result(WAIT_S)
+
+    def keep_changes(self, collection: str) -> None:
+        """Have a collection log its changes from now on."""
+        self.write(collection, lambda group: group.keep_changes())
+
+    def logged(self, collection: str, after_sequence: int = 0) -> list[tuple[int, LoggedChange]]:
+        """The log of a collection's changes."""
+        document = self.engine.services.usable(self.caller(None), collection)
+        with self.engine.services.shards.use(document) as shard, shard.env.read() as txn:
+            return list(iterate_changes(txn, after_sequence))
 
     def finish_job(self, job: Any) -> Any:
         """Wait for a job; its last state."""

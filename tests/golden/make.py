@@ -1,9 +1,9 @@
-"""Writes tests/golden/v2: a small data directory of format 2, and what every caller must read from it.
+"""Writes tests/golden/v3: a small data directory of format 3, and what every caller must read from it.
 
     python -m tests.golden.make
 
 Clock and secrets are fixed, so that a second run makes the same documents. Run it only when a format version is new:
-the point of a golden directory is that the release which introduced the format wrote it, as it did with v1.
+the point of a golden directory is that the release which introduced the format wrote it, as it did with v1 and v2.
 """
 
 import secrets
@@ -115,6 +115,7 @@ def _fill_notes(driver: Driver) -> None:
 
 
 def _fill_shapes(driver: Driver) -> None:
+    driver.keep_changes("shapes")
     names = ["triangle", "square", "pentagon"]
     driver.upsert(
         "acme", "shapes", names, [[i, 2 * i, -i] for i in range(3)],
@@ -126,7 +127,7 @@ def _fill_shapes(driver: Driver) -> None:
 
 
 def _fill_catalog(driver: Driver) -> None:
-    """What format 1 did not have."""
+    """What format 1 did not have. The log of changes is new with format 3."""
     driver.run("set_aliases", None, (), SetAliases(set={"figures": "shapes"}))
     change = UpdateCollection(embedding=EmbeddingModel(model="eye", version="2"), metadata={"team": "geometry"})
     driver.run("update_collection", None, ("shapes",), change)

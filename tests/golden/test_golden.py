@@ -8,10 +8,12 @@ import pytest
 
 from tests.engine.driver import opened
 from tests.golden.make import ADMIN_KEY, VERSIONS, contents, expected_of
+from tests.storage.changes import plain
 from tests.storage.damage import golden_copy
 from vdb.errors import KeyExpired, Unauthenticated
 from vdb.storage.check import check_directory, examine
 from vdb.storage.codec import FORMAT_VERSION
+from vdb.storage.keyspace import EVERYONE_ID
 from vdb.types import Role
 
 
@@ -84,3 +86,15 @@ def test_a_golden_directory_takes_writes_and_stays_sound(directory: Path) -> Non
         assert driver.found("acme", "notes", [4, 3, 2, 1], limit=1) == ["new"]
         assert driver.create("more").id == 3
     assert check_directory(directory) == []
+
+
+def test_the_log_of_a_golden_directory_reads_as_it_was_written(tmp_path: Path) -> None:
+    with opened(golden_copy(tmp_path / "data", 3), admin_key=ADMIN_KEY) as driver:
+        log = [(sequence, change.owner, plain(change)) for sequence, change in driver.logged("shapes")]
+        assert driver.logged("notes") == []
+    later_ms = 4_102_444_800_000
+    assert log == [
+        (1, 1, ([0, 1, 2], [0, 0, 0], {-EVERYONE_ID: [2], -2: [0], 1: [0, 1, 2]}, {}, False)),
+        (2, 2, ([3], [later_ms], {-1: [0], 2: [0]}, {}, False)),
+        (3, 1, ([], [], {}, {1: [1]}, False)),
+    ]

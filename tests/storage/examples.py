@@ -5,11 +5,13 @@ from zlib import crc32
 import numpy as np
 
 from vdb.storage.catalog import JobDocument, UsageDocument
+from vdb.storage.changes import LoggedChange, encode_change
 from vdb.storage.codec import Record, encode_document, encode_record, encode_u32, encode_u64, encode_usage
 from vdb.storage.keyspace import (
     EVERYONE_ID,
     META_NEXT_PID,
     Space,
+    change_key,
     expiry_key,
     grant_key,
     name_key,
@@ -34,6 +36,13 @@ RECORD = Record(
     vector_checksum=crc32(VECTOR),
 )
 OWNER, PID = 2, 9
+CHANGE = LoggedChange(
+    owner=OWNER,
+    pids=np.array([8, PID], np.uint32),
+    expires_at_ms=np.array([0, RECORD.expires_at_ms], np.int64),
+    puts={OWNER: None, -3: [1], -EVERYONE_ID: [1]},
+    kills={-4: [8]},
+)
 JOB = JobDocument(
     id=4, kind="delete_tenant", state="queued", collection_id=None, tenant_id=3, created_at_ms=1_767_225_600_000
 )
@@ -47,6 +56,7 @@ ENTRIES: dict[str, tuple[bytes, bytes]] = {
     "GRANT": (grant_key(3, PID), encode_u32(OWNER)),
     "EXPIRY": (expiry_key(RECORD.expires_at_ms, PID), encode_u32(OWNER)),
     "USAGE": (usage_key(OWNER), encode_usage(RECORD.usage)),
+    "CHANGE": (change_key(RECORD.vector_version), encode_change(CHANGE)),
     "COLLECTION_NAME": (name_key(Space.COLLECTION_NAME, "notes"), encode_u32(1)),
     "TENANT_NAME": (name_key(Space.TENANT_NAME, "acme"), encode_u32(OWNER)),
     "KEY_HASH": (name_key(Space.KEY_HASH, "5f3a"), b"key-01"),

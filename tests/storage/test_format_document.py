@@ -6,7 +6,9 @@ from pathlib import Path
 
 import vdb.storage.keyspace as keyspace
 from tests.storage import examples
+from tests.storage.changes import plain
 from vdb.storage import catalog as store
+from vdb.storage.changes import decode_change
 from vdb.storage.codec import FORMAT_VERSION, HEAD_BYTES, decode_document, decode_record
 from vdb.storage.keyspace import Space
 
@@ -20,7 +22,7 @@ def test_the_document_names_every_space_with_its_byte() -> None:
 
 def test_the_document_names_every_number_an_environment_keeps() -> None:
     names = [value[1:].decode() for name, value in vars(keyspace).items() if name.startswith("META_")]
-    assert len(names) == 10 and [name for name in names if f"| `{name}` | " not in DOCUMENT] == []
+    assert len(names) == 11 and [name for name in names if f"| `{name}` | " not in DOCUMENT] == []
 
 
 def test_the_document_names_every_field_of_the_documents() -> None:
@@ -47,9 +49,16 @@ def test_the_worked_example_reads_back() -> None:
 
 
 def test_the_record_taken_apart_in_the_document_is_the_record() -> None:
-    text = DOCUMENT[DOCUMENT.index("The record, taken apart") : DOCUMENT.index("## Sizes")]
+    text = DOCUMENT[DOCUMENT.index("The record, taken apart") : DOCUMENT.index("The change, taken apart")]
     apart = "".join(re.findall(r"`([0-9a-f]{2,16})`", text))
     assert examples.ENTRIES["RECORD"][1].hex() == apart + examples.RECORD.payload.hex()
+
+
+def test_the_change_taken_apart_in_the_document_is_the_change() -> None:
+    text = DOCUMENT[DOCUMENT.index("The change, taken apart") : DOCUMENT.index("## The log of changes")]
+    apart = "".join(re.findall(r"`([0-9a-f]{2,})`", text))
+    assert examples.ENTRIES["CHANGE"][1].hex() == apart
+    assert plain(decode_change(examples.ENTRIES["CHANGE"][1])) == plain(examples.CHANGE)
 
 
 def test_format_version_and_record_head_are_as_documented() -> None:

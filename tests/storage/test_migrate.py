@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.engine.driver import opened
-from tests.storage.damage import CATALOG, NOTES, SHAPES, changing, flip, golden_copy
+from tests.storage.damage import CATALOG, NOTES, SHAPES, changing, entries, flip, golden_copy
 from vdb.config import MIB
 from vdb.errors import CorruptData, DiskFull, FormatTooNew
 from vdb.storage import migrate
 from vdb.storage.backup import BackupFolder
 from vdb.storage.check import check_directory, examine
-from vdb.storage.codec import FORMAT_VERSION, Record, Usage, encode_record
+from vdb.storage.codec import FORMAT_VERSION, Record, Usage, encode_record, encode_u64
 from vdb.storage.compact import compact
 from vdb.storage.directory import DataDirectory
 from vdb.storage.env import Environment, Transaction
@@ -36,6 +36,7 @@ from vdb.storage.restore import restore
 from vdb.storage.usages import count_usages
 
 PLACES = ["catalog", "collection notes", "collection shapes"]
+N_STEPS = len(PLACES) * len(COLLECTION_STEPS)
 ACME, GLOBEX, INITECH = 1, 2, 3
 
 KILLED_AT = """
@@ -104,6 +105,15 @@ def test_an_upgrade_migrates_every_environment_once(old: Path) -> None:
         assert release_name(read_number(txn, META_RELEASE)).count(".") == 2
 
 
+def test_an_upgrade_from_format_2_changes_the_number_and_nothing_else(tmp_path: Path) -> None:
+    path = golden_copy(tmp_path / "data", 2)
+    before = entries(path)
+    assert upgraded(path) == PLACES
+    for place, stored in entries(path).items():
+        assert stored.pop(META_FORMAT) == encode_u64(3) and before[place].pop(META_FORMAT) == encode_u64(2)
+        assert stored == before[place]
+
+
 def test_usages_are_broken_down_and_summed(old: Path) -> None:
     upgraded(old)
     with reading(old / NOTES) as txn:
@@ -115,17 +125,17 @@ def test_usages_are_broken_down_and_summed(old: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("last", [1, 2, 3, 4])
+@pytest.mark.parametrize("last", range(1, N_STEPS + 2))
 def test_a_migration_that_is_killed_goes_on_at_the_next_start(old: Path, last: int, moment: str) -> None:
     killed = subprocess.run([sys.executable, "-c", KILLED_AT, str(old), str(last), moment], check=False)
     assert killed.returncode == 9
     with reading(old / CATALOG) as txn:
-        is_begun = (last, moment) != (1, "before")
-        assert read_number(txn, META_FORMAT) == (FORMAT_VERSION if is_begun else 1), "an older release must refuse it"
-        assert (txn.get(META_UPGRADING) is not None) == (is_begun and (last, moment) != (4, "after"))
-    assert check_directory(old) == [], "what is there is of one format or the other"
-    n_done = last - (moment == "before")
-    assert upgraded(old) == PLACES[n_done:]
+        n_done = last - (moment == "before")
+        version = min(1 + n_done, FORMAT_VERSION)
+        assert read_number(txn, META_FORMAT) == version, "an older release must refuse it"
+        assert (txn.get(META_UPGRADING) is not None) == (0 < n_done <= N_STEPS)
+    assert check_directory(old) == [], "what is there is of one format or another"
+    assert upgraded(old) == PLACES[n_done // len(COLLECTION_STEPS) :]
     findings = examine(old)
     assert (findings.faults, findings.older) == ([], {})
     assert upgraded(old) == []
@@ -137,7 +147,7 @@ def test_a_directory_of_a_newer_format_is_refused_untouched(old: Path, environme
         write_number(txn, META_FORMAT, FORMAT_VERSION + 1)
         write_number(txn, META_RELEASE, release_number("3.14.1"))
     before = files(old)
-    with pytest.raises(FormatTooNew, match=r"has format 3; .* reads up to 2: install vdb 3\.14\.1, which made it, or"):
+    with pytest.raises(FormatTooNew, match=r"has format 4; .* reads up to 3: install vdb 3\.14\.1, which made it, or"):
         upgraded(old)
     assert files(old) == before
 
@@ -272,7 +282,7 @@ def test_a_start_says_what_it_migrates(old: Path, caplog: pytest.LogCaptureFixtu
             with opened(old):
                 pass
     assert [record.getMessage() for record in caplog.records if record.name == "vdb.storage.migrate"] == [
-        f"{place} is migrated from format 1 to 2" for place in PLACES
+        f"{place} is migrated from format {version} to {version + 1}" for place in PLACES for version in (1, 2)
     ]
 
 

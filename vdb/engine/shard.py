@@ -21,6 +21,7 @@ from vdb.engine.readings import Change, Reading, Readings
 from vdb.errors import CorruptData, InternalError
 from vdb.index.flat import FlatSegment
 from vdb.storage.catalog import CollectionDocument
+from vdb.storage.changes import LoggedChange, read_changes_from, write_change, write_changes_from
 from vdb.storage.codec import NOTHING, Usage, decode_record
 from vdb.storage.env import Environment, Transaction
 from vdb.storage.keyspace import ALL_OWNERS, EVERYONE_ID, record_key
@@ -61,6 +62,8 @@ class ShardGroup(Group):
         super().__init__(txn)
         self._shard = shard
         self.sequence, self.next_pid, self.n_points = read_counters(txn)
+        self.keeps_changes = read_changes_from(txn) is not None
+        self._part = 0
         self._usage: dict[int, Usage] = {}
         self._changes: list[Change] = []
 
@@ -99,15 +102,32 @@ class ShardGroup(Group):
         self.n_points += change.points
 
     def tell(self, change: Change) -> None:
-        """Publish `change` after the commit."""
-        if change.puts or change.kills:
-            self._changes.append(change)
+        """Publish `change` after the commit, and log it in the commit where the collection keeps the log."""
+        if not (change.puts or change.kills):
+            return
+        is_more = bool(self._changes) and self._changes[-1].sequence == change.sequence
+        self._part = self._part + 1 if is_more else 0
+        self._changes.append(change)
+        if self.keeps_changes:
+            write_change(self.txn, change.sequence, logged(change), self._part)
+
+    def keep_changes(self) -> None:
+        """Keep the log of changes from the next sequence on; where it is kept already, nothing changes.
+
+        Called by a queued write: those before it in the same commit are in the snapshot that what is derived is made
+        from, those after it are in the log.
+        """
+        if not self.keeps_changes:
+            write_changes_from(self.txn, self.sequence + 1)
+            self.keeps_changes = True
 
     def mark(self) -> Any:
-        return super().mark(), self.sequence, self.next_pid, self.n_points, dict(self._usage), len(self._changes)
+        counters = self.sequence, self.next_pid, self.n_points
+        return super().mark(), counters, dict(self._usage), len(self._changes), self.keeps_changes
 
     def restore(self, mark: Any) -> None:
-        inner, self.sequence, self.next_pid, self.n_points, self._usage, n_changes = mark
+        inner, counters, self._usage, n_changes, self.keeps_changes = mark
+        self.sequence, self.next_pid, self.n_points = counters
         del self._changes[n_changes:]
         super().restore(inner)
 
@@ -123,6 +143,11 @@ class ShardGroup(Group):
             self._shard.ledger.settle(owner, collection.id, self.sequence, *used)
         self._shard.publish(self._changes, self.sequence)
         super().publish()
+
+
+def logged(change: Change) -> LoggedChange:
+    """A change as the log has it: its vectors are in the store."""
+    return LoggedChange(change.owner, change.pids, change.expires_at_ms, change.puts, change.kills, change.inserts_only)
 
 
 def _trusted_expiry(value: bytes, vector: bytes, pid: int) -> int | None:

@@ -14,6 +14,7 @@ from vdb.config import Limits
 from vdb.errors import CorruptData, VdbError
 from vdb.protocol.strict_json import decode_payload
 from vdb.storage.catalog import CollectionDocument, iterate_prefix
+from vdb.storage.changes import fault_of_change, read_changes_from
 from vdb.storage.check_catalog import check_meta
 from vdb.storage.codec import NOTHING, Record, Usage, decode_record
 from vdb.storage.entries import INDEXES, entries_of, is_known, leads
@@ -23,6 +24,7 @@ from vdb.storage.from_format_1 import read_old_usage
 from vdb.storage.keyspace import (
     ALL_OWNERS,
     EVERYONE_ID,
+    META_CHANGES_FROM,
     META_COLLECTION,
     META_FORMAT,
     META_N_POINTS,
@@ -36,7 +38,9 @@ from vdb.storage.keyspace import (
 from vdb.storage.meta import read_counters, read_number
 from vdb.storage.points import LAST_PID, has_any, read_totals, read_usage
 
-META_KEYS = frozenset({META_FORMAT, META_RELEASE, META_SEQUENCE, META_NEXT_PID, META_COLLECTION, META_N_POINTS})
+META_KEYS = frozenset(
+    {META_FORMAT, META_RELEASE, META_SEQUENCE, META_NEXT_PID, META_COLLECTION, META_N_POINTS, META_CHANGES_FROM}
+)
 COUNTED = (Space.VECTOR, *INDEXES)
 """Spaces of which the records say how many keys there are."""
 LIMITS = Limits()
@@ -91,6 +95,10 @@ class _Check:
             if self.n_entries[space] != self.n_expected[space]:
                 self._name_strays(space)
         self._check_usages()
+        changes_from = read_changes_from(self.txn) or 0
+        self._expect(
+            changes_from <= self.sequence + 1, "", f"its log begins at sequence {changes_from}, never given out"
+        )
 
     def _expect(self, is_right: bool, place: str, what: str) -> None:
         if not is_right:
@@ -105,6 +113,9 @@ class _Check:
                     self._expect(False, "", f"key {key.hex()} is of no known space")
                 elif space == Space.RECORD:
                     self._check_record(*pair_of(key), value)
+                elif space == Space.CHANGE:
+                    fault = fault_of_change(key, value, self.sequence, self.next_pid)
+                    self._expect(not fault, "", fault)
                 elif space in self.n_entries:
                     self.n_entries[Space(space)] += 1
 

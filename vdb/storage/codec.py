@@ -1,4 +1,6 @@
-"""Every value layout of format 2. Integers in values are little-endian; checksums are CRC-32 (zlib's).
+"""Every value layout of format 3 but that of changes (`changes.py`).
+
+Integers in values are little-endian; checksums are CRC-32 (zlib's).
 
 Record of a point (38 bytes, then grants, id, payload):
 
@@ -24,7 +26,7 @@ import msgspec
 
 from vdb.errors import CorruptData
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 RECORD_LAYOUT = 1
 HAS_VECTOR = 1
 

@@ -4,6 +4,7 @@ LOCK                       held (flock) by the process that uses the directory; 
 secret                     32 random bytes, mode 0600: the key of the API keys' hashes
 catalog/                   environment of collections, tenants, keys, jobs
 collections/00000001/      environment of the collection with id 1
+collections/00000001/index/    files derived from that environment; may be missing, or be removed while nobody uses them
 """
 
 import fcntl
@@ -15,6 +16,8 @@ from pathlib import Path
 from vdb.errors import DirectoryLocked, StorageFailure
 
 SECRET_BYTES = 32
+
+INDEX_FOLDER = "index"
 
 
 class DataDirectory:
@@ -53,6 +56,10 @@ class DataDirectory:
 
     def collection_path(self, collection_id: int) -> Path:
         return self.collections_path / f"{collection_id:08d}"
+
+    def index_path(self, collection_id: int) -> Path:
+        """Folder of the files that are derived from a collection's environment; made by who writes the first."""
+        return self.collection_path(collection_id) / INDEX_FOLDER
 
     def secret(self) -> bytes:
         """The key of the API keys' hashes, made with the directory; raises StorageFailure when it was lost since."""

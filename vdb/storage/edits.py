@@ -58,6 +58,11 @@ class Edits:
         self._pending: dict[bytes, bytes | None] = {}
         self._noted: list[str] = []
         self._set_aside: list[tuple[bytes, bytes, str]] = []
+        self._outdated: list[bytes] = []
+
+    def outdates(self, key: bytes) -> None:
+        """The first commit removes this key too, if there is one: what it stands for cannot outlive a change."""
+        self._outdated.append(key)
 
     def put(self, key: bytes, value: bytes, what: str) -> None:
         """Store a value; of two for one key in the same portion the first counts."""
@@ -104,11 +109,14 @@ class Edits:
             if not (self._env.grow() or self._env.grow(ROOM_BYTES)):
                 raise DiskFull(f"{self.place} has no room to be repaired: its map is full")
         self.done.update(self._noted)
+        self._outdated = []
         self._pending, self._noted, self._set_aside = {}, [], []
 
     def _try(self) -> bool:
         try:
             with self._env.write() as txn:
+                for key in self._outdated:
+                    txn.delete(key)
                 for key, value in self._pending.items():
                     if value is None:
                         txn.delete(key)

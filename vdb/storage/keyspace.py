@@ -1,4 +1,4 @@
-"""Every key layout of format 2. Integers in keys are big-endian, so that byte order is number order.
+"""Every key layout of format 3. Integers in keys are big-endian, so that byte order is number order.
 
 A key begins with one byte, its space. Collection environments and the catalog have one unnamed database each.
 """
@@ -25,6 +25,7 @@ class Space(IntEnum):
     GRANT = 0x40
     EXPIRY = 0x50
     USAGE = 0x60
+    CHANGE = 0x70
     COLLECTION = 0x80
     COLLECTION_NAME = 0x81
     TENANT = 0x82
@@ -44,6 +45,7 @@ META_SEQUENCE = b"\x01sequence"
 META_NEXT_PID = b"\x01next_pid"
 META_COLLECTION = b"\x01collection"
 META_N_POINTS = b"\x01n_points"
+META_CHANGES_FROM = b"\x01changes_from"
 META_NEXT_COLLECTION = b"\x01next_collection"
 META_NEXT_TENANT = b"\x01next_tenant"
 META_NEXT_JOB = b"\x01next_job"
@@ -51,6 +53,7 @@ META_NEXT_JOB = b"\x01next_job"
 _OWNER = struct.Struct(">BI")
 _PAIR = struct.Struct(">BII")
 _EXPIRY = struct.Struct(">BQI")
+_CHANGE = struct.Struct(">BQI")
 
 
 def point_id_prefix(owner: int) -> bytes:
@@ -98,6 +101,17 @@ def expiry_of(key: bytes) -> tuple[int, int]:
     """(expires_at_ms, pid) of an expiry key."""
     _, expires_at_ms, pid = _EXPIRY.unpack(key)
     return expires_at_ms, pid
+
+
+def change_key(sequence: int, part: int = 0) -> bytes:
+    """(sequence of a write, 0 for the first change of that write, 1 for its second, …) → the change."""
+    return _CHANGE.pack(Space.CHANGE, sequence, part)
+
+
+def change_of(key: bytes) -> tuple[int, int]:
+    """(sequence, part) of a change's key."""
+    _, sequence, part = _CHANGE.unpack(key)
+    return sequence, part
 
 
 def number_key(space: Space, number: int) -> bytes:

@@ -13,7 +13,7 @@ from pathlib import Path
 from vdb.errors import CorruptData, DiskFull, FormatTooNew, InvalidArgument, StorageFailure
 from vdb.storage.catalog import ACTIVE, CollectionDocument, iterate_readable
 from vdb.storage.check import examine_locked
-from vdb.storage.directory import DataDirectory
+from vdb.storage.directory import INDEX_FOLDER, DataDirectory, remove_folder
 from vdb.storage.edits import Aside, Edits
 from vdb.storage.env import Environment
 from vdb.storage.faults import Findings
@@ -116,6 +116,9 @@ def _repair_collection(
             CollectionRepair(env, document, edits).run()
         finally:
             _note(done, edits)
+        if edits.done and (path / INDEX_FOLDER).exists():
+            remove_folder(path / INDEX_FOLDER)
+            done.changes.append(Change(place, "the index's files removed: they are made anew", 1))
     finally:
         env.close()
 

@@ -3,6 +3,9 @@
 Order: what is damaged is set aside, if that is asked for; entries that lead to no point that has them go; entries that
 records lack are added; usages, totals and counters are counted anew. An entry that leads to a damaged record stays, and
 so do two points that lay claim to one entry: nobody knows which is right.
+
+The log of changes is dropped as a whole where an entry of it is damaged, and wherever anything else is changed: what
+was brought up to date by it (an index on disk) may be wrong, and is made anew.
 """
 
 from itertools import islice
@@ -11,7 +14,8 @@ from zlib import crc32
 from msgspec.structs import replace
 
 from vdb.errors import CorruptData
-from vdb.storage.catalog import CollectionDocument
+from vdb.storage.catalog import CollectionDocument, iterate_prefix
+from vdb.storage.changes import fault_of_change
 from vdb.storage.check_collection import META_KEYS
 from vdb.storage.codec import (
     NOTHING,
@@ -29,6 +33,7 @@ from vdb.storage.entries import INDEXES, entries_of, is_known, leads
 from vdb.storage.env import Environment, Transaction
 from vdb.storage.keyspace import (
     ALL_OWNERS,
+    META_CHANGES_FROM,
     META_N_POINTS,
     META_NEXT_PID,
     META_SEQUENCE,
@@ -39,6 +44,8 @@ from vdb.storage.keyspace import (
 )
 from vdb.storage.points import LAST_PID, has_any
 from vdb.storage.usages import count_usages
+
+LOG_DROPPED = "the log of changes dropped"
 
 SEQUENCE_LEAP = 1 << 32
 """More writes than a collection takes between two looks: a sequence that was lost goes on beyond those it gave out."""
@@ -60,6 +67,7 @@ class CollectionRepair:
 
     def run(self) -> None:
         """Raises DiskFull, StorageFailure; what was committed until then is right, and another run goes on."""
+        self._edits.outdates(META_CHANGES_FROM)
         if self._edits.drops_damaged:
             self._edits.visit(b"", self._set_aside)
         for space in INDEXES:
@@ -68,10 +76,13 @@ class CollectionRepair:
         self._edits.visit(bytes((Space.USAGE,)), self._drop_usage)
         self._count_usages()
         self._mend_counters()
+        self._mend_log()
 
     # What cannot be rebuilt
 
     def _set_aside(self, txn: Transaction, key: bytes, value: bytes) -> None:
+        if key[0] == Space.CHANGE:
+            return
         if not is_known(key) or (key[0] == Space.META and key not in META_KEYS):
             self._edits.set_aside(key, value, "a key of no known space")
         elif key[0] == Space.RECORD:
@@ -188,6 +199,28 @@ class CollectionRepair:
                 leap = encode_u64(self._last_version + SEQUENCE_LEAP)
                 self._edits.put(META_SEQUENCE, leap, "sequence moved forward")
         self._edits.commit()
+
+    # The log of changes
+
+    def _mend_log(self) -> None:
+        """Drop the log if it is damaged, or no longer tells all that has changed."""
+        with self._env.read() as txn:
+            is_kept = txn.get(META_CHANGES_FROM) is not None
+            is_damaged = _is_log_damaged(txn)
+        if is_damaged and is_kept:
+            self._edits.drop(META_CHANGES_FROM, LOG_DROPPED)
+            self._edits.commit()
+        if is_damaged or self._edits.done:
+            self._edits.visit(bytes((Space.CHANGE,)), lambda _, key, __: self._edits.drop(key, LOG_DROPPED))
+
+
+def _is_log_damaged(txn: Transaction) -> bool:
+    sequence, next_pid = _number_of(txn, META_SEQUENCE) or 0, _number_of(txn, META_NEXT_PID) or 0
+    changes_from = _number_of(txn, META_CHANGES_FROM)
+    if changes_from is None or changes_from > sequence + 1:
+        return True
+    entries = iterate_prefix(txn, bytes((Space.CHANGE,)))
+    return any(fault_of_change(key, value, sequence, next_pid) for key, value in entries)
 
 
 def _usage_of(stored: bytes | None) -> Usage | None:
