@@ -25,7 +25,7 @@ class Contender(ABC):
     @property
     @abstractmethod
     def settings(self) -> Sequence[str]:
-        """The search parameters to sweep; known before `build`."""
+        """The search parameters to sweep; read after `build`."""
 
     @abstractmethod
     def build(self, workload: Workload) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.tenants.code_scan import scan_codes
+from bench.tenants.code_scan import ALIGNED, PRODUCT, scan_codes
 from bench.tenants.contender import Contender, LeftOut
 from bench.tenants.limits import Limits
 from bench.tenants.workload import Float32s, Int64s, K, Workload
@@ -88,12 +88,12 @@ class ExactCodes(Contender):
                 np.einsum("ij,ij->i", copy, copy, out=halves)
                 halves /= 2
             coded = encode(copy)
-            self._copies[tenant] = coded.codes, coded.step, coded.bias, halves, rows
+            self._copies[tenant] = _padded(coded.codes), coded.step, coded.bias, halves, rows
 
     def use(self, setting: str) -> None:
         m, d = int(setting.split()[1]), self._vectors.shape[1]
         self._scratch = (
-            np.empty(d, np.int8),
+            np.zeros(-(-d // ALIGNED) * ALIGNED, np.int8),
             np.empty(m, np.float32),
             np.empty(m, np.int64),
             np.empty(K, np.float32),
@@ -108,12 +108,21 @@ class ExactCodes(Contender):
         return found[:n]
 
     @property
+    def facts(self) -> dict[str, float | str]:
+        return {"parameters": f"8 bits, product by {PRODUCT}"}
+
+    @property
     def tenants(self) -> frozenset[int]:
         return frozenset(self._copies)
 
     @property
     def built_share(self) -> float:
         return self._share
+
+
+def _padded(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Codes with zeros up to a width that the product takes."""
+    return np.ascontiguousarray(np.pad(codes, ((0, 0), (0, -codes.shape[1] % ALIGNED))))
 
 
 def smallest(scores: Float32s, k: int) -> Int64s:

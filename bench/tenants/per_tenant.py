@@ -47,9 +47,8 @@ class PerTenantHnsw(Contender):
 
     def build(self, workload: Workload) -> None:
         hnswlib = peer("hnswlib")
-        limits = self._limits
-        settings = f"m{M}-efc{self._ef_construction}-{limits.build_bytes / 2**30:g}gib-{limits.build_s:g}s"
-        folder = self._store.made(f"hnswlib-{workload.key}-{settings}", lambda new: self._make(new, workload))
+        key = f"hnswlib-{workload.key}-m{M}-efc{self._ef_construction}"
+        folder = self._store.made(key, lambda new: self._make(new, workload))
         for path in folder.glob("*.bin"):
             index = hnswlib.Index(_SPACES[workload.metric], workload.dimension)
             index.load_index(str(path))

@@ -20,7 +20,7 @@ from bench.tenants.workload import Float32s, K, Workload
 M = 16
 EF_CONSTRUCTION = 100
 EF = (16, 32, 64, 128, 256, 512, 1024, 2048)
-N_PROBE = (4, 8, 16, 32, 64, 128, 256, 512)
+N_PROBE = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _CHUNK = 10_000
 _TRAIN_ROWS_PER_CELL = 64
 _FILE = "index.faiss"

@@ -14,6 +14,9 @@ from bench.tenants.protocol import Measured, Sweep
 from bench.tenants.workload import CLASS_NAMES, Workload
 
 TARGETS = (0.95, 0.99)
+COLUMNS = ("queries", "recall", "recall p1", "mean us", "p50 us", "p99 us", "qps")
+"""What `figures` gives. By tenant size they stand in one text, in this order, so that a row stays short."""
+
 Mask = NDArray[np.bool_]
 
 
@@ -62,6 +65,7 @@ def row(workload: Workload, runs: Sequence[Measured], left_out: dict[str, str], 
         "workload": {"name": workload.name, "metric": workload.metric, "dimension": workload.dimension}
         | workload.about
         | {"raw bytes": workload.raw_bytes},
+        "columns by tenant size": ", ".join(COLUMNS),
         "clock us": round(clock_us, 3),
         "contenders": {run.name: _contender(workload, run) for run in runs},
         "left out": left_out,
@@ -111,7 +115,8 @@ def _at(run: Measured, everyone: Mask, masks: dict[str, Any], target: float) -> 
 
 
 def _setting(sweep: Sweep, everyone: Mask, masks: dict[str, Any]) -> dict[str, Any]:
-    by_class = {name: figures(sweep, mask) for name, mask in masks.items()}
+    found = {name: figures(sweep, mask) for name, mask in masks.items()}
+    by_class = {name: " ".join(f"{value:g}" for value in one.values()) for name, one in found.items()}
     wrong = {"foreign hits": sweep.n_foreign, "hits twice": sweep.n_twice}
     runs = {"runs mean us": [_rounded(run) for run in sweep.runs_us]}
     return {"setting": sweep.setting} | figures(sweep, everyone) | wrong | runs | {"by tenant size": by_class}

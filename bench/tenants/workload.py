@@ -91,7 +91,9 @@ class Truth:
 class Workload:
     """What contenders build and are asked. `askers` int32 (q,) is the tenant of each query.
 
-    `key` names all of it in the store, `vectors_key` the vectors alone, which several workloads share.
+    `recorded` float32 (r, d) are queries of the same kind that are never asked, for who learns from such: only where
+    queries are unlike the points, else r is 0. `key` names all of it in the store, `vectors_key` the vectors alone,
+    which several workloads share.
     """
 
     name: str
@@ -103,6 +105,7 @@ class Workload:
     truth: Truth
     key: str
     vectors_key: str
+    recorded: Float32s
     about: dict[str, object] = field(default_factory=dict)
 
     @property

@@ -74,6 +74,7 @@ class _Parts:
     access: Access
     queries: Float32s
     askers: Int32s
+    recorded: Float32s | None = None
 
 
 class Worlds:
@@ -103,27 +104,43 @@ class Worlds:
         def write(folder: Path) -> None:
             made = parts()
             truth = exact(made.metric, vectors, made.access, made.queries, made.askers)
-            save(folder, {"queries": made.queries, "askers": made.askers, "truth": truth.ids})
-            save(folder, {"truth_distances": truth.distances, "owners": made.access.owners})
-            save(folder, {"offsets": made.access.offsets, "grantees": made.access.grantees})
+            recorded = made.recorded if made.recorded is not None else made.queries[:0]
+            save(folder, {"queries": made.queries, "askers": made.askers, "recorded": recorded})
+            save(folder, {"truth": truth.ids, "truth_distances": truth.distances})
+            save(folder, {"owners": made.access.owners, "offsets": made.access.offsets})
+            save(folder, {"grantees": made.access.grantees})
             save(folder, {"n_tenants": np.array(made.access.n_tenants), "metric": np.array(made.metric)})
 
         kept = self._store.arrays(key, write)
         access = Access(int(kept["n_tenants"]), kept["owners"], kept["offsets"], kept["grantees"])
         truth = Truth(kept["truth"], kept["truth_distances"])
-        metric, queries, askers = str(kept["metric"]), kept["queries"], kept["askers"]
-        about = self._about(access, askers)
-        return Workload(name, metric, vectors, access, queries, askers, truth, key, vectors_key, about)
+        return Workload(
+            name,
+            str(kept["metric"]),
+            vectors,
+            access,
+            kept["queries"],
+            kept["askers"],
+            truth,
+            key,
+            vectors_key,
+            kept.get("recorded", kept["queries"][:0]),
+            self._about(access, kept["askers"]),
+        )
 
-    def _shared(self, size: str, queries: Float32s | None = None) -> tuple[Float32s, str, Callable[[], _Parts]]:
+    def _shared(self, size: str) -> tuple[Float32s, str, Callable[[], _Parts]]:
+        return self._asked_by(size, self._base().queries[: self._sizes.n_queries], None)
+
+    def _asked_by(
+        self, size: str, queries: Float32s, recorded: Float32s | None
+    ) -> tuple[Float32s, str, Callable[[], _Parts]]:
+        """Points shared by labels; random tenants ask `queries`."""
         vectors, parents, key = self._grown(size)
-        source = self._base()
 
         def parts() -> _Parts:
             rng = np.random.default_rng([self._seed, 10])
-            access = from_labels(source, parents, self._sizes.n_tenants, self._sizes.degree, rng)
-            asked = source.queries[: self._sizes.n_queries] if queries is None else queries
-            return _Parts("cosine", access, asked, _random_askers(access, len(asked), rng))
+            access = from_labels(self._base(), parents, self._sizes.n_tenants, self._sizes.degree, rng)
+            return _Parts("cosine", access, queries, _random_askers(access, len(queries), rng), recorded)
 
         return vectors, key, parts
 
@@ -152,10 +169,9 @@ class Worlds:
         return made["vectors"], key, parts
 
     def _ood(self, which: str) -> tuple[Float32s, str, Callable[[], _Parts]]:
-        rng = np.random.default_rng([self._seed, 13])
-        found = self._questions(which)
-        chosen = np.sort(rng.choice(len(found), min(self._sizes.n_queries, len(found)), replace=False))
-        return self._shared("120k", found[chosen])
+        found, n = self._questions(which), self._sizes.n_queries
+        chosen = np.random.default_rng([self._seed, 13]).permutation(len(found))
+        return self._asked_by("120k", found[chosen[:n]], found[chosen[n : 2 * n]])
 
     def _ip(self, sigma: str) -> tuple[Float32s, str, Callable[[], _Parts]]:
         vectors, key, parts = self._shared("120k")

@@ -61,7 +61,7 @@ def _line(n_visible: int) -> Workload:
     access = Access(2, owners, np.zeros(31, np.int64), np.empty(0, np.int32))
     queries, askers = np.zeros((1, 1), np.float32), np.zeros(1, np.int32)
     truth = exact("l2", vectors, access, queries, askers)
-    return Workload("line", "l2", vectors, access, queries, askers, truth, "line", "line")
+    return Workload("line", "l2", vectors, access, queries, askers, truth, "line", "line", queries[:0])
 
 
 def _answer(*ids: int) -> Int64s:

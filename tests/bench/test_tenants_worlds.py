@@ -75,6 +75,13 @@ def test_queries_held_out_are_in_no_set(folder: Path) -> None:
     assert (made.queries @ made.vectors.T).max() < 1 - 1e-6
 
 
+def test_recorded_queries_are_never_asked(folder: Path) -> None:
+    made = _made(folder, "ood-squad")
+    assert made.recorded.shape == made.queries.shape
+    assert (made.recorded @ made.queries.T).max() < 1 - 1e-6
+    assert len(_made(folder, "shared-19k").recorded) == 0
+
+
 def test_a_point_is_granted_to_the_tenants_who_were_given_one_of_its_labels() -> None:
     source = _source()
     parents = np.arange(600, dtype=np.int32) % 300
