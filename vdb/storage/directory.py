@@ -7,13 +7,14 @@ collections/00000001/      environment of the collection with id 1
 collections/00000001/index/    files derived from that environment; may be missing, or be removed while nobody uses them
 """
 
+import errno
 import fcntl
 import os
 import secrets
 import shutil
 from pathlib import Path
 
-from vdb.errors import DirectoryLocked, StorageFailure
+from vdb.errors import DirectoryLocked, DiskFull, StorageFailure
 
 SECRET_BYTES = 32
 
@@ -72,6 +73,12 @@ class DataDirectory:
         if len(data) != SECRET_BYTES:
             raise StorageFailure(f"{path} does not hold {SECRET_BYTES} bytes; restore it from a backup")
         return data
+
+
+def storage_error(exc: OSError, what: str) -> StorageFailure:
+    """A failure of the system as an error of ours: DiskFull where no space is left, else StorageFailure."""
+    kind = DiskFull if exc.errno in (errno.ENOSPC, errno.EDQUOT) else StorageFailure
+    return kind(f"{what}: {exc.strerror}")
 
 
 def make_folder(path: Path) -> None:
