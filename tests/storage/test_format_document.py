@@ -7,6 +7,7 @@ from pathlib import Path
 import vdb.storage.keyspace as keyspace
 from tests.storage import examples
 from tests.storage.changes import plain
+from vdb.storage import arrays, vectors_file
 from vdb.storage import catalog as store
 from vdb.storage.changes import decode_change
 from vdb.storage.codec import FORMAT_VERSION, HEAD_BYTES, decode_document, decode_record
@@ -59,6 +60,13 @@ def test_the_change_taken_apart_in_the_document_is_the_change() -> None:
     apart = "".join(re.findall(r"`([0-9a-f]{2,})`", text))
     assert examples.ENTRIES["CHANGE"][1].hex() == apart
     assert plain(decode_change(examples.ENTRIES["CHANGE"][1])) == plain(examples.CHANGE)
+
+
+def test_the_document_names_the_files_of_arrays_and_of_vectors_with_their_layouts() -> None:
+    for module in (arrays, vectors_file):
+        assert f"| 0 | 8 bytes | `{module.MAGIC.decode()}` |\n| 8 | u32 | layout, {module.LAYOUT} |" in DOCUMENT
+    listed = re.search(r"`dtype` is as in NumPy, one of `([^`]*)`", DOCUMENT)
+    assert listed is not None and set(listed[1].split()) == arrays.DTYPES
 
 
 def test_format_version_and_record_head_are_as_documented() -> None:
