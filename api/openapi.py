@@ -42,7 +42,7 @@ _PATHS: dict[str, Schema] = {
 }
 
 _EXAMPLES: dict[str, Any] = {
-    "create_collection": {"name": "notes", "dimension": 3, "metric": "cosine"},
+    "create_collection": {"name": "notes", "dimension": 3, "fields": {"lang": "string"}, "indexes": ["lang"]},
     "update_collection": {"tenants": ["acme", "globex"], "metadata": {"owner": "search-team"}},
     "set_aliases": {"set": {"docs": "docs-v2"}, "remove": ["docs-old"]},
     "upsert": {"points": [{"id": "a", "vector": [1, 0, 0], "payload": {"lang": "en"}}]},

@@ -43,6 +43,7 @@ class Limits:
     max_queries_per_request: int = 256
     max_grantees_per_point: int = 1_000
     max_fields_per_collection: int = 256
+    max_indexes_per_collection: int = 16
     max_tenants_per_collection: int = 10_000
     max_metadata_entries: int = 64
     max_metadata_value_bytes: int = 1 * KIB

@@ -46,6 +46,14 @@ class FieldType(StrEnum):
     LIST = "list"
 
 
+class IndexState(StrEnum):
+    """State of a payload index: filters use it once it is ready."""
+
+    BUILDING = "building"
+    READY = "ready"
+    DROPPING = "dropping"
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks: the key's role, id and name, and the tenant the request acts for.

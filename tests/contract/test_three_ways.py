@@ -28,7 +28,7 @@ def _ids(found: Any) -> list[str]:
 
 def _described(name: str, **changed: Any) -> dict[str, Any]:
     shape = {"name": name, "dimension": 3, "metric": "cosine", "sharing": "managed", "fields": {}, "n_points": 0}
-    return shape | {"tenants": None, "aliases": [], "embedding": None, "metadata": {}} | changed
+    return shape | {"indexes": {}, "tenants": None, "aliases": [], "embedding": None, "metadata": {}} | changed
 
 
 def test_backups(world: World) -> None:
@@ -51,9 +51,14 @@ def test_collections(world: World) -> None:
     admin, name = world.admin, world.name("docs")
     assert world.plain(admin.create_collection(name, 3)) == _described("docs")
     assert world.code(admin.create_collection, name, 3) == "already_exists"
-    typed = admin.create_collection(world.name("typed"), 2, "ip", fields={"year": "integer"}, sharing="tenants")
+    typed = admin.create_collection(
+        world.name("typed"), 2, "ip", fields={"year": "integer"}, sharing="tenants", indexes=["year"]
+    )
     wanted = {"dimension": 2, "metric": "ip", "fields": {"year": "integer"}, "sharing": "tenants"}
-    assert world.plain(typed) == _described("typed", **wanted)
+    assert world.plain(typed) == _described("typed", **wanted, indexes={"year": "ready"})
+    dropped = admin.update_collection(world.name("typed"), indexes=[])
+    assert world.plain(dropped) == _described("typed", **wanted)
+    assert world.code(admin.update_collection, world.name("typed"), indexes=["lang"]) == "invalid_argument"
     assert world.plain(admin.get_collection(name)) == _described("docs")
     listed = [found["name"] for found in world.plain(admin.collections())]
     assert {"docs", "typed"} <= set(listed)

@@ -3,10 +3,12 @@
 from zlib import crc32
 
 import numpy as np
+from pyroaring import BitMap
 
 from vdb.storage.catalog import JobDocument, UsageDocument
 from vdb.storage.changes import LoggedChange, encode_change
 from vdb.storage.codec import Record, encode_document, encode_record, encode_u32, encode_u64, encode_usage
+from vdb.storage.field_values import Tag, encode_string
 from vdb.storage.keyspace import (
     EVERYONE_ID,
     META_NEXT_PID,
@@ -14,6 +16,7 @@ from vdb.storage.keyspace import (
     change_key,
     expiry_key,
     grant_key,
+    index_prefix,
     name_key,
     number_key,
     point_id_prefix,
@@ -23,6 +26,7 @@ from vdb.storage.keyspace import (
     usage_key,
     vector_key,
 )
+from vdb.storage.payload_index import LOW_BITS, encode_pids
 
 VECTOR = np.array([1.0, -0.5], "<f4").tobytes()
 RECORD = Record(
@@ -57,6 +61,10 @@ ENTRIES: dict[str, tuple[bytes, bytes]] = {
     "EXPIRY": (expiry_key(RECORD.expires_at_ms, PID), encode_u32(OWNER)),
     "USAGE": (usage_key(OWNER), encode_usage(RECORD.usage)),
     "CHANGE": (change_key(RECORD.vector_version), encode_change(CHANGE)),
+    "PAYLOAD_INDEX": (
+        index_prefix(1) + bytes((Tag.STRING,)) + encode_string("en")[0] + (PID >> LOW_BITS).to_bytes(2, "big"),
+        encode_pids(BitMap([PID, 300])),
+    ),
     "COLLECTION_NAME": (name_key(Space.COLLECTION_NAME, "notes"), encode_u32(1)),
     "TENANT_NAME": (name_key(Space.TENANT_NAME, "acme"), encode_u32(OWNER)),
     "KEY_HASH": (name_key(Space.KEY_HASH, "5f3a"), b"key-01"),

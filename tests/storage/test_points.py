@@ -11,10 +11,12 @@ from vdb.config import MIB
 from vdb.storage import points
 from vdb.storage.codec import Record, Usage, encode_record
 from vdb.storage.env import Environment, Transaction
+from vdb.storage.index_changes import IndexChanges
 from vdb.storage.keyspace import ALL_OWNERS, EVERYONE_ID, Space, vector_key
 
 VECTOR = b"\0\0\x80\x3f"
 ACME, GLOBEX = 1, 2
+NO_INDEX = IndexChanges(())
 
 
 @pytest.fixture
@@ -37,33 +39,33 @@ def keys(txn: Transaction) -> set[int]:
 
 def test_a_point_put_is_in_every_index_and_a_point_removed_in_none(txn: Transaction) -> None:
     full = record("a", expires_at_ms=9, shared=(GLOBEX, EVERYONE_ID))
-    points.put_point(txn, ACME, 5, None, full, VECTOR)
+    points.put_point(txn, NO_INDEX, ACME, 5, None, full, VECTOR)
     assert points.find_pids(txn, ACME, [b"a", b"b"]) == {b"a": 5}
     assert (points.read_record(txn, ACME, 5), points.read_vector(txn, ACME, 5)) == (full, VECTOR)
     assert list(points.iterate_grants(txn, GLOBEX)) == list(points.iterate_grants(txn, EVERYONE_ID)) == [(5, ACME)]
     assert list(points.iterate_expiries(txn, 9)) == [(5, ACME)] and list(points.iterate_expiries(txn, 8)) == []
-    points.remove_point(txn, ACME, 5, full)
+    points.remove_point(txn, NO_INDEX, ACME, 5, full)
     assert keys(txn) == set()
 
 
 def test_replacing_a_point_moves_its_expiry_grants_and_vector(txn: Transaction) -> None:
     old = record("a", expires_at_ms=9, shared=(GLOBEX,))
-    points.put_point(txn, ACME, 5, None, old, VECTOR)
+    points.put_point(txn, NO_INDEX, ACME, 5, None, old, VECTOR)
     new = record("a", expires_at_ms=11, shared=(EVERYONE_ID,), has_vector=False)
-    points.put_point(txn, ACME, 5, old, new, None)
+    points.put_point(txn, NO_INDEX, ACME, 5, old, new, None)
     assert list(points.iterate_expiries(txn, 99)) == [(5, ACME)] and list(points.iterate_expiries(txn, 10)) == []
     assert (list(points.iterate_grants(txn, GLOBEX)), points.read_vector(txn, ACME, 5)) == ([], None)
 
 
 def test_a_record_changed_without_a_vector_keeps_the_stored_one(txn: Transaction) -> None:
-    points.put_point(txn, ACME, 5, None, record("a"), VECTOR)
-    points.put_point(txn, ACME, 5, record("a"), record("a", payload=b"{}"), None)
+    points.put_point(txn, NO_INDEX, ACME, 5, None, record("a"), VECTOR)
+    points.put_point(txn, NO_INDEX, ACME, 5, record("a"), record("a", payload=b"{}"), None)
     assert points.read_vector(txn, ACME, 5) == VECTOR
 
 
 def test_reads_of_an_owner_are_in_insertion_order_and_stop_at_the_next_owner(txn: Transaction) -> None:
     for owner, pid in ((ACME, 300), (GLOBEX, 2), (ACME, 1), (ACME, 4_000_000_000)):
-        points.put_point(txn, owner, pid, None, record(f"p{pid}"), VECTOR)
+        points.put_point(txn, NO_INDEX, owner, pid, None, record(f"p{pid}"), VECTOR)
     assert [pid for pid, _ in points.iterate_records(txn, ACME)] == [1, 300, 4_000_000_000]
     assert [pid for pid, _ in points.iterate_records(txn, ACME, 300)] == [300, 4_000_000_000]
 
@@ -71,7 +73,9 @@ def test_reads_of_an_owner_are_in_insertion_order_and_stop_at_the_next_owner(txn
 def test_points_with_vectors_come_with_their_records(txn: Transaction) -> None:
     for pid in range(6):
         has_vector = pid in (1, 2, 5)
-        points.put_point(txn, ACME, pid, None, record(f"p{pid}", has_vector=has_vector), VECTOR if has_vector else None)
+        points.put_point(
+            txn, NO_INDEX, ACME, pid, None, record(f"p{pid}", has_vector=has_vector), VECTOR if has_vector else None
+        )
     txn.put(vector_key(ACME, 9), VECTOR)  # leads nowhere
     found = list(points.iterate_vectored(txn, ACME))
     assert [pid for pid, _, _ in found] == [1, 2, 5]
@@ -81,7 +85,7 @@ def test_points_with_vectors_come_with_their_records(txn: Transaction) -> None:
 def test_many_plain_points_are_inserted_like_one_by_one(txn: Transaction) -> None:
     ids = [b"z", b"a", b"m"]
     records = [encode_record(record(point_id.decode(), has_vector=i != 1)) for i, point_id in enumerate(ids)]
-    points.insert_plain(txn, ACME, 10, records, [VECTOR, None, VECTOR], ids)
+    points.insert_plain(txn, NO_INDEX, ACME, 10, records, [VECTOR, None, VECTOR], ids, [b""] * 3)
     assert points.find_pids(txn, ACME, ids) == {b"z": 10, b"a": 11, b"m": 12}
     assert [pid for pid, _, _ in points.iterate_vectored(txn, ACME)] == [10, 12]
 

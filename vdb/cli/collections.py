@@ -63,6 +63,7 @@ def _add_create(group: Commands) -> None:
         examples=(
             "vdb collections create docs --dimension 384",
             "vdb collections create docs --dimension 384 --metric l2 --tenants acme,globex --field year=integer",
+            "vdb collections create docs --dimension 384 --field lang=string --index lang",
         ),
     )
     create.add_argument("name", metavar="NAME", help="[a-z0-9][a-z0-9_-]{0,63}")
@@ -76,6 +77,9 @@ def _add_create(group: Commands) -> None:
         action="append",
         metavar="FIELD=TYPE",
         help="declare the type of a payload field: number, integer, string, boolean, datetime or list; may be repeated",
+    )
+    create.add_argument(
+        "--index", action="append", metavar="FIELD", help="make filters on a declared field fast; may be repeated"
     )
     _add_properties(create)
     add_server(create)
@@ -94,6 +98,10 @@ def _add_update(group: Commands) -> None:
     update.add_argument("--all-tenants", action="store_true", help="let every tenant use it")
     update.add_argument("--add-tenants", type=names, metavar="NAMES", help="let these use it too")
     update.add_argument("--remove-tenants", type=names, metavar="NAMES", help="let these not use it any more")
+    update.add_argument(
+        "--index", action="append", metavar="FIELD", help="index these declared fields and no others; may be repeated"
+    )
+    update.add_argument("--no-indexes", action="store_true", help="drop all indexes")
     update.add_argument("--no-embedding", action="store_true", help="forget the embedding model")
     update.add_argument("--no-metadata", action="store_true", help="forget all metadata")
     add_server(update)
@@ -149,6 +157,7 @@ def _create(given: argparse.Namespace, output: Output) -> int:
             dict(given.field) if given.field else None,
             _embedding(given),
             dict(given.metadata) if given.metadata else None,
+            given.index,
         )
     output.record(made)
     return ExitCode.OK
@@ -179,7 +188,8 @@ def _changes(given: argparse.Namespace) -> dict[str, Any]:
     """What an update names; raises WrongUsage for options that exclude each other."""
     if given.all_tenants + (given.tenants is not None) + bool(given.add_tenants or given.remove_tenants) > 1:
         raise WrongUsage("--tenants, --all-tenants, and --add-tenants or --remove-tenants exclude each other")
-    if (given.no_embedding and given.embedding) or (given.no_metadata and given.metadata):
+    forms = (given.no_embedding, given.embedding), (given.no_metadata, given.metadata), (given.no_indexes, given.index)
+    if any(is_off and value for is_off, value in forms):
         raise WrongUsage("an option and its --no- form exclude each other")
     changes: dict[str, Any] = {
         "tenants": given.tenants,
@@ -188,6 +198,7 @@ def _changes(given: argparse.Namespace) -> dict[str, Any]:
         "sharing": given.sharing,
         "embedding": _embedding(given),
         "metadata": dict(given.metadata) if given.metadata else None,
+        "indexes": [] if given.no_indexes else given.index,
     }
     changes = {name: value for name, value in changes.items() if value is not None}
     cleared = {"tenants": given.all_tenants, "embedding": given.no_embedding, "metadata": given.no_metadata}

@@ -41,10 +41,12 @@ def create_collection(
     fields: Mapping[str, str] | None,
     embedding: Mapping[str, str] | None,
     metadata: Mapping[str, str] | None,
+    indexes: Sequence[str] | None,
 ) -> Call[answers.Collection]:
     shape = {"name": name, "dimension": dimension, "metric": metric, "sharing": sharing}
     shape |= {"tenants": tenants, "fields": UNSET if fields is None else fields}
     shape |= {"embedding": embedding, "metadata": UNSET if metadata is None else metadata}
+    shape |= {"indexes": UNSET if indexes is None else indexes}
     return call("create_collection", fields=shape, repeat=Repeat.IF_REFUSED)
 
 

@@ -12,6 +12,8 @@ from msgspec.structs import replace
 
 from vdb.engine.aliases import refuse_alias
 from vdb.engine.commit import Group
+from vdb.engine.indexes import checked_indexes, states_of
+from vdb.engine.jobs import start_indexing
 from vdb.engine.labels import checked_embedding, checked_metadata, embedding_answer
 from vdb.engine.listing import name_after, page_of
 from vdb.engine.members import member_change, member_ids
@@ -51,6 +53,7 @@ def create_collection(
         raise InvalidArgument.at("/fields", f"a field's name has 1 to {MAX_FIELD_NAME} characters")
     members = None if request.tenants is None else member_ids(services, request.tenants, "/tenants")
     embedding, metadata = checked_embedding(request.embedding, limits), checked_metadata(request.metadata, limits)
+    indexes = checked_indexes(request.indexes, request.fields, limits)
 
     def reserve(group: Group) -> CollectionDocument:
         _check_free(group.txn, name)
@@ -68,6 +71,7 @@ def create_collection(
             created_at_ms=epoch_ms(),
             embedding=embedding,
             metadata=metadata,
+            indexes=indexes,
         )
         services.catalog.put_collection(group, document)
         return document
@@ -114,6 +118,7 @@ def update_collection(
     """Rename, change members, sharing, embedding or metadata: what is given, in one commit.
 
     Raises InvalidArgument, TooLarge, CollectionNotFound, AlreadyExists (the name), Conflict (members of an open one).
+    Indexes that are new are built by a job of that commit.
     """
     members = member_change(services, request)
     changed = _changed_fields(services, request)
@@ -123,6 +128,11 @@ def update_collection(
         document = replace(known, tenants=members.apply(known.tenants), **changed)
         if document.name != known.name:
             _check_free(group.txn, document.name)
+        if not isinstance(request.indexes, UnsetType):
+            indexes = checked_indexes(request.indexes, known.fields, services.settings.limits)
+            document = replace(document, indexes=indexes)
+            if set(indexes) != set(known.indexes):
+                start_indexing(group, known.id)
         services.catalog.put_collection(group, document, known)
         return document
 
@@ -213,6 +223,7 @@ def _make_environment(services: Services, document: CollectionDocument) -> None:
         map_bytes=settings.map_bytes,
         max_map_bytes=settings.max_map_bytes,
         collection_id=document.id,
+        indexes=document.indexed_fields,
     )
 
 
@@ -221,6 +232,7 @@ def answer_of(services: Services, caller: Caller, document: CollectionDocument) 
     is_whole = caller.role is Role.ADMIN and caller.tenant is None
     with services.shards.use(document) as shard, shard.env.read() as txn:
         sequence = read_sequence(txn)
+        indexes = states_of(txn, document)
         n_points = read_number(txn, META_N_POINTS) if is_whole else read_usage(txn, caller.tenant_id or 0).points
     answer = answers.Collection(
         name=document.name,
@@ -229,6 +241,7 @@ def answer_of(services: Services, caller: Caller, document: CollectionDocument) 
         metric=document.metric,
         sharing=document.sharing,
         fields=document.fields,
+        indexes=indexes,
         created_at=moment_of(document.created_at_ms),
         sequence=sequence,
         n_points=n_points,

@@ -8,6 +8,7 @@ from vdb.engine.edit import asks_for_ids, delete_ids
 from vdb.engine.jobs import start_delete_by_filter
 from vdb.engine.matching import filter_of, matches_of
 from vdb.engine.read import visible
+from vdb.engine.row_sets import row_set_of
 from vdb.engine.services import Services
 from vdb.errors import InvalidArgument, NotOwner
 from vdb.protocol.requests import DeletePoints
@@ -31,8 +32,10 @@ def delete_points(services: Services, caller: Caller, path: tuple[str, ...], req
 def _check_all_own(services: Services, caller: Caller, collection: CollectionDocument, request: DeletePoints) -> None:
     """Deleting all that is visible needs all of it to be the tenant's own: a recipient cannot write."""
     tenant_id = check_tenant_exists(caller)
-    matches = matches_of(filter_of(request.filter, collection))
+    parsed = filter_of(request.filter, collection)
+    matches = matches_of(parsed)
     with services.shards.use(collection) as shard, shard.snapshot() as snapshot:
-        for _, owner, record in visible(snapshot, tenant_id, "visible", 0):
+        rows = row_set_of(services, collection, snapshot, parsed)
+        for _, owner, record in visible(snapshot, tenant_id, "visible", 0, rows):
             if owner != tenant_id and (matches is None or matches(record.payload)):
                 raise NotOwner("some of the points belong to another tenant")

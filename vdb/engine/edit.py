@@ -38,8 +38,8 @@ class Removal:
     kills: dict[int, list[int]] = field(default_factory=dict)
     removed: Usage = NOTHING
 
-    def remove(self, txn: Transaction, pid: int, record: Record) -> None:
-        remove_point(txn, self.owner, pid, record)
+    def remove(self, group: ShardGroup, pid: int, record: Record) -> None:
+        remove_point(group.txn, group.index_changes, self.owner, pid, record)
         self.removed = self.removed.plus(record.usage)
         if record.has_vector:
             for audience in (self.owner, *(-grantee for grantee in record.shared)):
@@ -93,7 +93,7 @@ def delete_ids(
             if if_version is not None and (record is None or not is_there or record.version != if_version):
                 raise _conflict("/if_version")
             if record is not None:
-                removal.remove(group.txn, pid, record)
+                removal.remove(group, pid, record)
                 n_deleted += is_there
         removal.finish(group, sequence)
         return Deleted(sequence=sequence, deleted=n_deleted)
@@ -130,7 +130,9 @@ def update_payload(
             if version is not None and live.version != version:
                 raise _conflict(f"/points/{i}/if_version")
             payload = given if request.mode == "replace" else _merged(live, given, collection, limits, i)
-            put_point(group.txn, owner, pid, live, replace(live, version=sequence, payload=payload), None)
+            put_point(
+                group.txn, group.index_changes, owner, pid, live, replace(live, version=sequence, payload=payload), None
+            )
             n_bytes += len(payload) - len(live.payload)
         group.count(owner, Usage(payload_bytes=n_bytes))
         return Written(sequence=sequence)
@@ -186,14 +188,14 @@ class _Sharing:
                 if self.is_grant:
                     _live(None, f"/ids/{i}")
                 continue
-            n_grants += self._change(group.txn, pid, stored, limits, i, rows, puts, kills)
+            n_grants += self._change(group, pid, stored, limits, i, rows, puts, kills)
         group.count(self.owner, Usage(grants=n_grants))
         group.tell(change_of(sequence, self.owner, self.dimension, rows, puts, kills))
         return Written(sequence=sequence)
 
     def _change(
         self,
-        txn: Transaction,
+        group: ShardGroup,
         pid: int,
         old: Record,
         limits: Limits,
@@ -206,7 +208,8 @@ class _Sharing:
         shared = self.grantees.union(old.shared) if self.is_grant else set(old.shared) - self.grantees
         if len(shared) > limits.max_grantees_per_point:
             raise TooLarge.at(f"/ids/{i}", f"up to {limits.max_grantees_per_point} grantees per point")
-        put_point(txn, self.owner, pid, old, replace(old, shared=tuple(sorted(shared))), None)
+        new = replace(old, shared=tuple(sorted(shared)))
+        put_point(group.txn, group.index_changes, self.owner, pid, old, new, None)
         n_more = len(shared) - len(old.shared)
         if not old.has_vector:
             return n_more
@@ -214,7 +217,7 @@ class _Sharing:
             kills.setdefault(-grantee, []).append(pid)
         added = shared.difference(old.shared)
         if added:
-            rows.append((pid, read_vector(txn, self.owner, pid) or b"", old.expires_at_ms))
+            rows.append((pid, read_vector(group.txn, self.owner, pid) or b"", old.expires_at_ms))
         for grantee in added:
             places = puts.setdefault(-grantee, [])
             if places is not None:

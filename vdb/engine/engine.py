@@ -55,6 +55,8 @@ INLINE_S = 300e-6
 INLINE_POINTS = 64
 """Upserts of more points are checked on a thread of the pool."""
 
+MAKES_JOBS = frozenset(("delete_points", "delete_tenant", "update_collection"))
+
 Handler = Callable[[Services, Caller, tuple[str, ...], Any], Any]
 
 HANDLERS: dict[str, Handler] = {
@@ -126,7 +128,7 @@ class Engine:
         collections.finish_interrupted(self.services)
         self.first_admin_key: str | None = None
         self._jobs = jobs.JobRunner(self.services)
-        self._maintenance = Maintenance(self.services)
+        self._maintenance = Maintenance(self.services, self._jobs.wake)
         self._backups = BackupSchedule(self.services)
 
     @classmethod
@@ -235,7 +237,7 @@ class Engine:
         if name == "upsert":
             return upsert(self.services, caller, path, request, vectors)  # type: ignore[arg-type]
         answer = HANDLERS[name](self.services, caller, path, request)
-        if name in ("delete_points", "delete_tenant") and not isinstance(answer, Future):
+        if name in MAKES_JOBS and not isinstance(answer, Future):
             self._jobs.wake()
         return answer
 

@@ -1,4 +1,4 @@
-"""Background work that survives a restart: delete by filter, delete a tenant.
+"""Background work that survives a restart: delete by filter, delete a tenant, build payload indexes.
 
 A job is a catalog document with a position. Each step is one write of at most 1,000 points and then the new position;
 a step done twice removes nothing twice, so a crash between the two costs nothing.
@@ -7,15 +7,18 @@ a step done twice removes nothing twice, so a crash between the two costs nothin
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from msgspec import json
 from msgspec.structs import replace
 
 from vdb.engine.commit import Group
 from vdb.engine.edit import Removal, change_of
+from vdb.engine.indexes import advance_indexes
 from vdb.engine.listing import page_of, start_after
-from vdb.engine.matching import filter_of, matches_of
+from vdb.engine.matching import Matches, filter_of, matches_of
+from vdb.engine.read import own_records
+from vdb.engine.row_sets import row_set_in
 from vdb.engine.services import Services
 from vdb.engine.shard import Shard, ShardGroup, epoch_ms
 from vdb.engine.tenants import moment_of
@@ -33,10 +36,10 @@ from vdb.protocol import answers
 from vdb.protocol.requests import DeletePoints, ListPage
 from vdb.storage import catalog as store
 from vdb.storage.catalog import ACTIVE, DELETING, CollectionDocument, JobDocument
-from vdb.storage.codec import Usage, decode_record
+from vdb.storage.codec import Record, Usage
 from vdb.storage.keyspace import META_NEXT_JOB, META_NEXT_PID, Space, number_key
 from vdb.storage.meta import read_number, take_number
-from vdb.storage.points import has_any, iterate_grants, iterate_records, put_point, read_record
+from vdb.storage.points import has_any, iterate_grants, put_point, read_record
 from vdb.tenancy.access import check_tenant_exists
 from vdb.types import Caller, Role
 
@@ -44,9 +47,10 @@ logger = logging.getLogger(__name__)
 
 STEP_POINTS = 1_000
 QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"
-DELETE_BY_FILTER, DELETE_TENANT = "delete_by_filter", "delete_tenant"
+DELETE_BY_FILTER, DELETE_TENANT, INDEX_FIELDS = "delete_by_filter", "delete_tenant", "index_fields"
 KEPT_FINISHED_MS = 7 * 86_400_000
 RETRY_S = 1.0
+EVERYTHING: Matches = lambda payload: True  # noqa: E731 - a test like those of filters
 
 
 class JobRunner:
@@ -155,6 +159,21 @@ def delete_tenant(services: Services, caller: Caller, path: tuple[str, ...], req
     return _answer(services, services.catalog.write(apply, frees_space=True))
 
 
+def start_indexing(group: Group, collection_id: int) -> None:
+    """Make the job that brings a collection's payload indexes to what its document, in this commit or later, wants."""
+    document = JobDocument(
+        id=0, kind=INDEX_FIELDS, state=QUEUED, collection_id=collection_id, tenant_id=None, created_at_ms=epoch_ms()
+    )
+    _add(group, document)
+
+
+def resume_indexing(services: Services, collection: CollectionDocument) -> None:
+    """Make such a job, for indexes that were found damaged, unless there is one."""
+    jobs = _unfinished(services)
+    if not any(job.kind == INDEX_FIELDS and job.collection_id == collection.id for job in jobs):
+        services.catalog.write(lambda group: start_indexing(group, collection.id))
+
+
 def get_job(services: Services, caller: Caller, path: tuple[str, ...], request: object) -> answers.Job:
     """A job; a tenant sees its own deletes only."""
     number = path[0].removeprefix("job-")
@@ -228,13 +247,13 @@ def _step_delete_by_filter(services: Services, job: JobDocument) -> JobDocument:
     collection = services.catalog.collection_by_id(job.collection_id or 0)
     if collection is None:
         raise CollectionNotFound("the collection was deleted")
-    matches = matches_of(filter_of(json.decode(job.filter), collection))
+    parsed = filter_of(json.decode(job.filter), collection)
+    matches = matches_of(parsed) or EVERYTHING
     owner = job.tenant_id or 0
 
     def apply(group: ShardGroup, shard: Shard) -> tuple[int, int]:
-        return _remove_run(
-            group, shard, owner, job.position, job.until, lambda value: matches is None or matches(value)
-        )
+        points = own_records(group.txn, owner, job.position, row_set_in(services, group.txn, collection, parsed))
+        return _remove_run(group, shard, owner, points, job.until, matches)
 
     n_removed, position = _write(services, collection, apply)
     job = replace(job, state=RUNNING, position=position, n_done=job.n_done + n_removed)
@@ -252,7 +271,7 @@ def _step_delete_tenant(services: Services, job: JobDocument) -> JobDocument:
     tenant_id = job.tenant_id or 0
 
     def apply(group: ShardGroup, shard: Shard) -> tuple[int, int]:
-        n_removed, _ = _remove_run(group, shard, tenant_id, 0, 1 << 32, lambda _: True)
+        n_removed, _ = _remove_run(group, shard, tenant_id, own_records(group.txn, tenant_id, 0), 1 << 32, EVERYTHING)
         return n_removed, _revoke_run(group, shard, tenant_id)
 
     for collection in sorted(services.catalog.collections(), key=lambda collection: collection.id):
@@ -271,9 +290,19 @@ def _step_delete_tenant(services: Services, job: JobDocument) -> JobDocument:
     return _finished(job)
 
 
+def _step_index_fields(services: Services, job: JobDocument) -> JobDocument:
+    collection = services.catalog.collection_by_id(job.collection_id or 0)
+    if collection is None:
+        raise CollectionNotFound("the collection was deleted")
+    n_done, is_done = advance_indexes(services, collection, STEP_POINTS)
+    job = replace(job, state=RUNNING, n_done=job.n_done + n_done)
+    return _finished(job) if is_done else job
+
+
 _STEPS: dict[str, Callable[[Services, JobDocument], JobDocument]] = {
     DELETE_BY_FILTER: _step_delete_by_filter,
     DELETE_TENANT: _step_delete_tenant,
+    INDEX_FIELDS: _step_index_fields,
 }
 
 
@@ -296,23 +325,22 @@ def _write(
 
 
 def _remove_run(
-    group: ShardGroup, shard: Shard, owner: int, first_pid: int, until_pid: int, matches: Callable[[bytes], bool]
+    group: ShardGroup, shard: Shard, owner: int, points: Iterator[tuple[int, Record]], until_pid: int, matches: Matches
 ) -> tuple[int, int]:
-    """Look at up to a step's points from `first_pid` on, remove those that match: (number removed, next pid)."""
+    """Look at up to a step's points, ascending, and remove those that match: (number removed, next pid)."""
     removal = Removal(owner, shard.collection.dimension)
     chosen = []
     position = until_pid
-    for n_seen, (pid, value) in enumerate(iterate_records(group.txn, owner, first_pid)):
+    for n_seen, (pid, record) in enumerate(points):
         if n_seen == STEP_POINTS or pid >= until_pid:
             position = min(pid, until_pid)
             break
-        record = decode_record(value)
         if matches(record.payload):
             chosen.append((pid, record))
     if chosen:
         sequence = group.next_sequence()
         for pid, record in chosen:
-            removal.remove(group.txn, pid, record)
+            removal.remove(group, pid, record)
         removal.finish(group, sequence)
     return len(chosen), position
 
@@ -332,7 +360,7 @@ def _revoke_run(group: ShardGroup, shard: Shard, grantee: int) -> int:
         old = read_record(group.txn, owner, pid)
         if old is not None:
             shared = tuple(tenant for tenant in old.shared if tenant != grantee)
-            put_point(group.txn, owner, pid, old, replace(old, shared=shared), None)
+            put_point(group.txn, group.index_changes, owner, pid, old, replace(old, shared=shared), None)
             n_revoked[owner] += len(old.shared) - len(shared)
     for owner, n in n_revoked.items():
         group.count(owner, Usage(grants=-n))

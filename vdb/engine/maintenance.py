@@ -1,12 +1,14 @@
-"""What a server does on its own: purge expired points, store last uses of keys and tenants' usage, forget old jobs."""
+"""What a server does on its own: purge what has expired, mend payload indexes, store uses and usage, forget jobs."""
 
 import logging
 import threading
 from collections import defaultdict
+from collections.abc import Callable
 from itertools import islice
 
 from vdb.engine.edit import Removal
-from vdb.engine.jobs import forget_finished
+from vdb.engine.indexes import are_whole, drop_damaged
+from vdb.engine.jobs import forget_finished, resume_indexing
 from vdb.engine.keys import save_last_used
 from vdb.engine.services import Services
 from vdb.engine.shard import ShardGroup, epoch_ms
@@ -25,8 +27,9 @@ FORGET_JOBS_EVERY = 360
 class Maintenance:
     """One thread that wakes every `purge_interval_s`. `stop` waits for the step in hand."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, wake_jobs: Callable[[], None]) -> None:
         self._services = services
+        self._wake_jobs = wake_jobs
         self._is_stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="vdb-maintenance", daemon=True)
         self.n_purged = 0
@@ -54,6 +57,7 @@ class Maintenance:
             if self._is_stopping.is_set():
                 return
             self._purge(collection)
+            self._mend_indexes(collection)
         if n_rounds % SAVE_USES_EVERY == 0:
             save_last_used(self._services)
             save_usage(self._services)
@@ -69,6 +73,18 @@ class Maintenance:
             self.n_purged += n_removed
             if n_removed < STEP_POINTS:
                 return
+
+    def _mend_indexes(self, collection: CollectionDocument) -> None:
+        """Have indexes of an open collection built that are not whole: one that turned out to be damaged."""
+        if self._services.shards.peek(collection.id) is None:
+            return
+        if collection.id in self._services.damaged_indexes:
+            drop_damaged(self._services, collection)
+        with self._services.shards.use(collection, counts_as_use=False) as shard, shard.env.read() as txn:
+            is_whole = are_whole(txn, collection)
+        if not is_whole:
+            resume_indexing(self._services, collection)
+            self._wake_jobs()
 
 
 def purge_step(services: Services, collection: CollectionDocument) -> int:
@@ -96,7 +112,7 @@ def _remove_expired(group: ShardGroup, collection: CollectionDocument) -> int:
             continue
         removals[owner].owner = owner
         if record is not None:
-            removals[owner].remove(group.txn, pid, record)
+            removals[owner].remove(group, pid, record)
     for removal in removals.values():
         removal.finish(group, sequence)
     return sum(removal.removed.points for removal in removals.values())

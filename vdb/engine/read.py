@@ -5,6 +5,7 @@ Scope `own` is what the tenant owns; `visible` adds what was granted to it and w
 
 import heapq
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 from zlib import crc32
 
@@ -16,8 +17,10 @@ from vdb.config import Limits
 from vdb.engine.answer_size import AnswerSize
 from vdb.engine.batch import check_ids
 from vdb.engine.cursor import decode_cursor, encode_cursor
+from vdb.engine.filters import RowSet
 from vdb.engine.matching import Matches, filter_of, matches_of
 from vdb.engine.owners import is_visible, live_tenant_name, named_owner
+from vdb.engine.row_sets import row_set_of
 from vdb.engine.services import Services
 from vdb.engine.shard import Snapshot
 from vdb.engine.tenants import moment_of
@@ -27,13 +30,17 @@ from vdb.protocol.answers import Counted, Point, Points, ScrollPage
 from vdb.protocol.requests import Count, GetPoints, Scroll
 from vdb.storage.catalog import CollectionDocument
 from vdb.storage.codec import Record, decode_record
+from vdb.storage.env import Transaction
 from vdb.storage.keyspace import EVERYONE_ID
 from vdb.storage.points import (
+    count_grants,
+    find_granted,
     find_pids,
     iterate_expiries,
     iterate_grants,
     iterate_records,
     read_record,
+    read_records,
     read_usage,
     read_vector,
 )
@@ -41,6 +48,10 @@ from vdb.tenancy.access import check_tenant_exists
 from vdb.types import Caller
 
 EMPTY_PAYLOAD = Raw(b"{}")
+LOOK_UPS = 256
+"""Points of a row set that are looked up at a time."""
+LOOK_UPS_PER_RECORD = 2
+"""So many look-ups cost what it costs to read a record and test it."""
 
 Visible = Iterator[tuple[int, int, Record]]
 """(pid, owner, record) in insertion order."""
@@ -80,7 +91,8 @@ def scroll(services: Services, caller: Caller, path: tuple[str, ...], request: S
     points: list[Point] = []
     size = AnswerSize(request, collection.dimension, services.settings.limits)
     with services.shard_for_read(collection, request) as shard, shard.snapshot() as snapshot:
-        for pid, owner, record in visible(snapshot, tenant_id, request.scope, first_pid):
+        rows = row_set_of(services, collection, snapshot, parsed)
+        for pid, owner, record in visible(snapshot, tenant_id, request.scope, first_pid, rows):
             if matches is not None and not matches(record.payload):
                 continue
             is_full = not size.takes(record)
@@ -95,26 +107,65 @@ def count(services: Services, caller: Caller, path: tuple[str, ...], request: Co
     """How many points match."""
     collection = services.usable(caller, path[0])
     tenant_id = check_tenant_exists(caller)
-    matches = matches_of(filter_of(request.filter, collection))
+    parsed = filter_of(request.filter, collection)
+    matches = matches_of(parsed)
     with services.shard_for_read(collection, request) as shard, shard.snapshot() as snapshot:
-        return Counted(count=_count(snapshot, tenant_id, request.scope, matches), sequence=snapshot.sequence)
+        rows = row_set_of(services, collection, snapshot, parsed)
+        n_points = _count(snapshot, tenant_id, request.scope, matches, rows)
+        return Counted(count=n_points, sequence=snapshot.sequence)
 
 
-def _count(snapshot: Snapshot, tenant_id: int, scope: str, matches: Matches | None) -> int:
+def _count(snapshot: Snapshot, tenant_id: int, scope: str, matches: Matches | None, rows: RowSet | None) -> int:
     if matches is None and scope == "own":
         n_expired = sum(owner == tenant_id for _, owner in iterate_expiries(snapshot.txn, snapshot.now_ms))
         return read_usage(snapshot.txn, tenant_id).points - n_expired
-    points = visible(snapshot, tenant_id, scope, 0)
+    points = visible(snapshot, tenant_id, scope, 0, rows)
     return sum(matches is None or matches(record.payload) for _, _, record in points)
 
 
-def visible(snapshot: Snapshot, tenant_id: int, scope: str, first_pid: int) -> Visible:
-    """The tenant's points that have not expired, from `first_pid` on, each once."""
-    own: Visible = (
-        (pid, tenant_id, decode_record(value)) for pid, value in iterate_records(snapshot.txn, tenant_id, first_pid)
-    )
+def visible(snapshot: Snapshot, tenant_id: int, scope: str, first_pid: int, rows: RowSet | None = None) -> Visible:
+    """The tenant's points that have not expired, from `first_pid` on, each once.
+
+    `rows`: only points in it are wanted; where it is small, only they are looked up.
+    """
+    if rows is not None and _is_small(snapshot.txn, tenant_id, scope, len(rows.pids)):
+        among = _visible_among(snapshot.txn, tenant_id, scope, rows.pids.iter_equal_or_larger(first_pid))
+        return (entry for entry in among if not entry[2].is_expired(snapshot.now_ms))
+    own: Visible = ((pid, tenant_id, record) for pid, record in own_records(snapshot.txn, tenant_id, first_pid))
     found = own if scope == "own" else _merged(snapshot, tenant_id, own, first_pid)
     return (entry for entry in found if not entry[2].is_expired(snapshot.now_ms))
+
+
+def own_records(
+    txn: Transaction, owner: int, first_pid: int, rows: RowSet | None = None
+) -> Iterator[tuple[int, Record]]:
+    """(pid, record) of an owner's points from `first_pid` on; of `rows`, where it is small, only those in it."""
+    if rows is not None and _is_small(txn, owner, "own", len(rows.pids)):
+        among = _visible_among(txn, owner, "own", rows.pids.iter_equal_or_larger(first_pid))
+        return ((pid, record) for pid, _, record in among)
+    return ((pid, decode_record(value)) for pid, value in iterate_records(txn, owner, first_pid))
+
+
+def _is_small(txn: Transaction, tenant_id: int, scope: str, n_pids: int) -> bool:
+    """Whether to look up so many pids, of all tenants, costs less than to go through what this one may see."""
+    enough = n_pids // LOOK_UPS_PER_RECORD
+    n_own = read_usage(txn, tenant_id).points
+    if n_own >= enough or scope == "own":
+        return n_own >= enough
+    grantees = (tenant_id, EVERYONE_ID)
+    return n_own + sum(count_grants(txn, grantee, enough) for grantee in grantees) >= enough
+
+
+def _visible_among(txn: Transaction, tenant_id: int, scope: str, pids: Iterator[int]) -> Visible:
+    """Those of `pids`, ascending, that the tenant may see, expired ones too."""
+    while chunk := list(islice(pids, LOOK_UPS)):
+        owners: dict[int, int] = {}
+        for grantee in (EVERYONE_ID, tenant_id) if scope != "own" else ():
+            owners |= find_granted(txn, grantee, chunk)
+        places = [(owners.get(pid, tenant_id), pid) for pid in chunk]
+        for (owner, pid), record in zip(places, read_records(txn, places), strict=True):
+            if record is not None:
+                yield pid, owner, record
 
 
 def _merged(snapshot: Snapshot, tenant_id: int, own: Visible, first_pid: int) -> Visible:

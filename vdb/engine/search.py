@@ -1,11 +1,13 @@
 """Exact search: the tenant's own points, those granted to it, and those of everyone, in one snapshot.
 
 Order of a search: take the readings, then a transaction (so that it is never older than they are), scan, read every
-hit's record in that transaction and check it again, fill in payloads. With a filter the nearest candidates are tested
-in growing rounds until enough match, or all were tested: a filter never returns fewer than min(limit, matches).
+hit's record in that transaction and check it again, fill in payloads. With a filter the nearest candidates, of those
+that the payload indexes leave, are tested in growing rounds until enough match, or all were tested: a filter never
+returns fewer than min(limit, matches).
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +21,7 @@ from vdb.engine.matching import Matches, filter_of, matches_of
 from vdb.engine.owners import is_visible
 from vdb.engine.read import payload_of, vector_of
 from vdb.engine.readings import Reading
+from vdb.engine.row_sets import Mask, Masks, filter_explained, masks_of
 from vdb.engine.services import Services
 from vdb.engine.shard import Shard, Snapshot
 from vdb.engine.vectors import matrix_of, reshape
@@ -61,7 +64,8 @@ def search(
     tenant_id = check_tenant_exists(caller)
     queries, is_many = queries_of(request, vectors, collection, services.settings.limits)
     _check(request, services.settings.limits)
-    matches = matches_of(filter_of(request.filter, collection))
+    parsed = filter_of(request.filter, collection)
+    matches = matches_of(parsed)
     with services.shard_for_read(collection, request) as shard:
         for _ in range(MAX_ATTEMPTS):
             own, public = shard.reading(tenant_id), shard.reading(EVERYONE_ID)
@@ -71,7 +75,8 @@ def search(
                     if services.stages is not None:
                         services.stages.note("plan", began, time.perf_counter() - began)
                     size = AnswerSize(request, collection.dimension, services.settings.limits)
-                    run = _Run(services, shard, tenant_id, request, matches, snapshot, segments, size)
+                    masks = masks_of(services, collection, snapshot, parsed, [state for _, state in segments])
+                    run = _Run(services, shard, tenant_id, request, matches, snapshot, segments, size, masks)
                     return run.answer(queries, is_many)
     raise InternalError("the tenant's vectors do not stay in memory: raise memory_bytes")
 
@@ -145,6 +150,7 @@ class _Run:
     snapshot: Snapshot
     segments: Segments
     size: AnswerSize
+    masks: Masks | None = None
     records: dict[tuple[int, int], Record | None] = field(default_factory=dict)
     n_tested: int = 0
     scan_us: float = 0.0
@@ -172,8 +178,9 @@ class _Run:
 
     def _filtered(self, query: NDArray[np.float32]) -> list[Hit]:
         """Test the nearest candidates in growing rounds; what was tested once is remembered."""
-        n_rows = sum(state.n_rows for _, state in self.segments)
-        k = max(FIRST_ROUND, WIDENING * self.request.limit)
+        n_rows = self.masks.n_allowed if self.masks is not None else sum(state.n_rows for _, state in self.segments)
+        is_exact = self.masks is not None and self.masks.is_exact
+        k = self.request.limit if is_exact else max(FIRST_ROUND, WIDENING * self.request.limit)
         n_bytes = self.size.n_bytes
         while True:
             self.size.n_bytes = n_bytes  # the hits of an earlier round are not answered
@@ -186,9 +193,10 @@ class _Run:
         """Per query the k nearest (distance, pid, owner) over all segments, each pid once."""
         began = time.perf_counter()
         snapshot = self.snapshot
+        masks: Sequence[Mask | None] = self.masks.masks if self.masks is not None else [None] * len(self.segments)
         found = [
-            (state, segment.search(state, queries, k, snapshot.sequence, snapshot.now_ms))
-            for segment, state in self.segments
+            (state, segment.search(state, queries, k, snapshot.sequence, snapshot.now_ms, mask))
+            for (segment, state), mask in zip(self.segments, masks, strict=True)
             if state.n_rows
         ]
         self.scan_us += (time.perf_counter() - began) * 1e6
@@ -248,6 +256,7 @@ class _Run:
     def _explain(self, n_queries: int, total_us: float) -> dict[str, Any]:
         return {
             "path": "exact",
+            **filter_explained(self.matches is not None, self.masks),
             "rows": sum(state.n_rows for _, state in self.segments),
             "queries": n_queries,
             "candidates_tested": self.n_tested,

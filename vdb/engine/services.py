@@ -10,6 +10,7 @@ from typing import Protocol
 from vdb.config import Settings
 from vdb.engine.catalog import Catalog
 from vdb.engine.memory import MemoryCap
+from vdb.engine.row_sets import RowSetCache
 from vdb.engine.shard import Shard
 from vdb.engine.shards import Shards
 from vdb.errors import CollectionNotFound, InvalidArgument, SequenceTimeout
@@ -54,6 +55,9 @@ class Services:
     stages: Stages | None = None
     is_stopping: threading.Event = field(default_factory=threading.Event)
     usage: UsageCounts = field(default_factory=UsageCounts)
+    row_sets: RowSetCache = field(default_factory=RowSetCache)
+    damaged_indexes: set[int] = field(default_factory=set)
+    """Ids of collections whose payload indexes could not be read: they are to be built anew."""
 
     def usable(self, caller: Caller, name: str) -> CollectionDocument:
         """The collection, or CollectionNotFound if it is absent or not for this caller's tenant."""

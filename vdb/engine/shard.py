@@ -24,8 +24,10 @@ from vdb.storage.catalog import CollectionDocument
 from vdb.storage.changes import LoggedChange, read_changes_from, write_change, write_changes_from
 from vdb.storage.codec import NOTHING, Usage, decode_record
 from vdb.storage.env import Environment, Transaction
+from vdb.storage.index_changes import IndexChanges
 from vdb.storage.keyspace import ALL_OWNERS, EVERYONE_ID, record_key
 from vdb.storage.meta import read_counters, read_sequence, write_counters
+from vdb.storage.payload_index import read_indexes
 from vdb.storage.points import (
     iterate_grants,
     iterate_vectored,
@@ -64,6 +66,7 @@ class ShardGroup(Group):
         self.sequence, self.next_pid, self.n_points = read_counters(txn)
         self.keeps_changes = read_changes_from(txn) is not None
         self._part = 0
+        self.index_changes = IndexChanges(read_indexes(txn))
         self._usage: dict[int, Usage] = {}
         self._changes: list[Change] = []
 
@@ -123,18 +126,21 @@ class ShardGroup(Group):
 
     def mark(self) -> Any:
         counters = self.sequence, self.next_pid, self.n_points
-        return super().mark(), counters, dict(self._usage), len(self._changes), self.keeps_changes
+        marks = len(self._changes), self.index_changes.mark()
+        return super().mark(), counters, dict(self._usage), marks, self.keeps_changes
 
     def restore(self, mark: Any) -> None:
-        inner, counters, self._usage, n_changes, self.keeps_changes = mark
+        inner, counters, self._usage, (n_changes, n_noted), self.keeps_changes = mark
         self.sequence, self.next_pid, self.n_points = counters
         del self._changes[n_changes:]
+        self.index_changes.restore(n_noted)
         super().restore(inner)
 
     def close(self) -> None:
         write_counters(self.txn, self.sequence, self.next_pid, self.n_points)
         for owner, usage in self._usage.items():
             write_usage(self.txn, owner, usage)
+        self.index_changes.flush(self.txn)
 
     def publish(self) -> None:
         collection = self._shard.collection

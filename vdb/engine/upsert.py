@@ -124,7 +124,7 @@ class _Write:
             encode_record(Record(ids[i], sequence, sequence, 0, (), batch.payloads[i], v is not None, crc32(v or b"")))
             for i, v in enumerate(vectors)
         ]
-        insert_plain(group.txn, self.owner, first, records, vectors, ids)
+        insert_plain(group.txn, group.index_changes, self.owner, first, records, vectors, ids, batch.payloads)
         n_id_bytes, n_payload_bytes = sum(map(len, ids)), sum(map(len, batch.payloads))
         group.count(self.owner, Usage(len(ids), len(batch.vectors), n_id_bytes, n_payload_bytes))
         pids = np.arange(first, first + len(ids), dtype=np.uint32)
@@ -171,7 +171,7 @@ class _Replacement:
         if pid is None or old is None:
             pid = self.group.take_pids(1)
         new = self._record(i, point_id, old, vector)
-        put_point(self.group.txn, self.write.owner, pid, old, new, vector)
+        put_point(self.group.txn, self.group.index_changes, self.write.owner, pid, old, new, vector)
         self.added = self.added.plus(new.usage)
         if old is not None:
             self.added = self.added.minus(old.usage)
@@ -185,7 +185,7 @@ class _Replacement:
         old = read_record(self.group.txn, owner, pid)
         if old is None or not old.is_expired(self.write.now_ms):
             return old
-        remove_point(self.group.txn, owner, pid, old)
+        remove_point(self.group.txn, self.group.index_changes, owner, pid, old)
         self.added = self.added.minus(old.usage)
         self._kill(pid, old.shared)
         return None

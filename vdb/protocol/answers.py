@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
-from vdb.types import FieldType, Metric, Role, Sharing
+from vdb.types import FieldType, IndexState, Metric, Role, Sharing
 
 
 class Answer(Struct, kw_only=True, omit_defaults=True):
@@ -93,7 +93,10 @@ class Embedding(Struct, kw_only=True):
 
 
 class Collection(Struct, kw_only=True):
-    """A collection; `aliases` lead to it like its name, `tenants` is shown to admins only."""
+    """A collection; `aliases` lead to it like its name, `tenants` is shown to admins only.
+
+    `indexes` says of each indexed field whether filters use it yet.
+    """
 
     name: str
     id: int
@@ -101,6 +104,7 @@ class Collection(Struct, kw_only=True):
     metric: Metric
     sharing: Sharing
     fields: dict[str, FieldType]
+    indexes: dict[str, IndexState]
     created_at: datetime
     sequence: int
     n_points: int

@@ -43,7 +43,10 @@ class EmbeddingModel(Request):
 
 
 class CreateCollection(Request):
-    """A collection: one dimension, one metric, many tenants. `tenants` null means every tenant may use it."""
+    """A collection: one dimension, one metric, many tenants. `tenants` null means every tenant may use it.
+
+    `indexes` names the declared fields that filters are to be fast on.
+    """
 
     name: str
     dimension: int
@@ -51,6 +54,7 @@ class CreateCollection(Request):
     tenants: list[str] | None = None
     sharing: Sharing = Sharing.MANAGED
     fields: dict[str, FieldType] = {}
+    indexes: list[str] = []
     embedding: EmbeddingModel | None = None
     metadata: dict[str, str] = {}
 
@@ -59,6 +63,7 @@ class UpdateCollection(Request):
     """Change what is given, all of it in one commit; `name` renames. `embedding` and `metadata`: null clears.
 
     `add_tenants` and `remove_tenants` change the list of a collection that has one, and exclude `tenants`.
+    `indexes` is the whole list: those new in it are built in the background, the others dropped.
     """
 
     name: str | UnsetType = UNSET
@@ -66,6 +71,7 @@ class UpdateCollection(Request):
     add_tenants: list[str] | UnsetType = UNSET
     remove_tenants: list[str] | UnsetType = UNSET
     sharing: Sharing | UnsetType = UNSET
+    indexes: list[str] | UnsetType = UNSET
     embedding: EmbeddingModel | None | UnsetType = UNSET
     metadata: dict[str, str] | None | UnsetType = UNSET
 

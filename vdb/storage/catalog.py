@@ -35,7 +35,10 @@ class EmbeddingDocument(Struct, kw_only=True, frozen=True):
 
 
 class CollectionDocument(Struct, kw_only=True, frozen=True):
-    """A collection; `tenants`, ascending, are those that may use it, null means every tenant."""
+    """A collection; `tenants`, ascending, are those that may use it, null means every tenant.
+
+    `indexes` are the fields that are to have a payload index; what there is of them the collection's environment says.
+    """
 
     id: int
     name: str
@@ -48,6 +51,12 @@ class CollectionDocument(Struct, kw_only=True, frozen=True):
     created_at_ms: int
     embedding: EmbeddingDocument | None = None
     metadata: dict[str, str] = {}
+    indexes: list[str] = []
+
+    @property
+    def indexed_fields(self) -> dict[str, FieldType]:
+        """Field → declared type of the indexes that are wanted."""
+        return {field: self.fields[field] for field in self.indexes if field in self.fields}
 
 
 class RateDocument(Struct, kw_only=True, frozen=True):

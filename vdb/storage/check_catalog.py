@@ -48,7 +48,7 @@ SPACES = frozenset(
     }
 )  # fmt: skip
 NUMBERED = frozenset({Space.COLLECTION, Space.TENANT, Space.JOB})
-JOB_KINDS = frozenset({"delete_by_filter", "delete_tenant"})
+JOB_KINDS = frozenset({"delete_by_filter", "delete_tenant", "index_fields"})
 JOB_STATES = frozenset({"queued", "running", "done", "failed"})
 
 Document = TypeVar("Document", bound=msgspec.Struct)
@@ -141,6 +141,9 @@ def _check_collection(txn: Transaction, document: CollectionDocument, findings: 
     members = document.tenants or []
     findings.expect(members == sorted(set(members)), where, "its tenants are not ascending")
     findings.expect(all(0 < tenant <= last_tenant for tenant in members), where, "it names a tenant that never was")
+    findings.expect(
+        set(document.indexes) <= document.fields.keys(), where, "it indexes a field that it does not declare"
+    )
     if document.state != DELETING:
         _check_name(txn, Space.COLLECTION_NAME, document.name, document.id, where, findings)
 

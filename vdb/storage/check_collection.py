@@ -16,6 +16,7 @@ from vdb.protocol.strict_json import decode_payload
 from vdb.storage.catalog import CollectionDocument, iterate_prefix
 from vdb.storage.changes import fault_of_change, read_changes_from
 from vdb.storage.check_catalog import check_meta
+from vdb.storage.check_indexes import IndexCheck
 from vdb.storage.codec import NOTHING, Record, Usage, decode_record
 from vdb.storage.entries import INDEXES, entries_of, is_known, leads
 from vdb.storage.env import Transaction
@@ -84,8 +85,10 @@ class _Check:
     n_expected: dict[Space, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
     known_tenants: dict[int, bool] = field(default_factory=dict)
     seen_pids: bytearray = field(default_factory=bytearray)
+    indexes: IndexCheck = field(init=False)
 
     def run(self) -> None:
+        self.indexes = IndexCheck(self.txn)
         self.seen_pids = bytearray((self.next_pid >> 3) + 1)
         self._walk()
         self._end_owner()
@@ -99,6 +102,8 @@ class _Check:
         self._expect(
             changes_from <= self.sequence + 1, "", f"its log begins at sequence {changes_from}, never given out"
         )
+        for fault in self.indexes.faults():
+            self._expect(False, "", fault)
 
     def _expect(self, is_right: bool, place: str, what: str) -> None:
         if not is_right:
@@ -129,7 +134,7 @@ class _Check:
         try:
             record = decode_record(value)
         except CorruptData as exc:
-            self.is_owner_readable = self.are_all_readable = False
+            self.is_owner_readable = self.are_all_readable = self.indexes.are_all_seen = False
             self._expect(False, place, exc.detail)
             return
         self.usage = self.usage.plus(record.usage)
@@ -137,6 +142,7 @@ class _Check:
         self._check_payload(record, place)
         self._check_vector(owner, pid, record, place)
         self._check_entries(owner, pid, record, place)
+        self._check_indexed(owner, pid, record, place)
 
     def _check_pid(self, pid: int, place: str) -> None:
         if pid >= self.next_pid:
@@ -188,6 +194,13 @@ class _Check:
             )
         for grantee in shared:
             self._expect(self._is_tenant(grantee), place, f"tenant {grantee}, to whom it is granted, is gone")
+
+    def _check_indexed(self, owner: int, pid: int, record: Record, place: str) -> None:
+        try:
+            for fault in self.indexes.see(owner, pid, record.payload):
+                self._expect(False, place, fault)
+        except CorruptData:  # a payload that is not well formed is reported already
+            self.indexes.are_all_seen = False
 
     def _is_tenant(self, tenant: int) -> bool:
         if tenant == EVERYONE_ID:

@@ -5,16 +5,31 @@ from pathlib import Path
 from vdb.storage.directory import make_folder, remove_folder, sync_folder
 from vdb.storage.env import Environment
 from vdb.storage.meta import initialise
+from vdb.storage.payload_index import make_indexes
+from vdb.types import FieldType
 
 
-def create_environment(path: Path, *, map_bytes: int, max_map_bytes: int, collection_id: int | None = None) -> None:
-    """Make the environment at `path`; after a crash or a power failure it is there and usable, or not there at all."""
+def create_environment(
+    path: Path,
+    *,
+    map_bytes: int,
+    max_map_bytes: int,
+    collection_id: int | None = None,
+    indexes: dict[str, FieldType] | None = None,
+) -> None:
+    """Make the environment at `path`; after a crash or a power failure it is there and usable, or not there at all.
+
+    `indexes`: field → type of the payload indexes of a new collection.
+    """
     draft = path.with_name(f"{path.name}.draft")
     remove_folder(draft)
     make_folder(draft)
     env = Environment(draft, map_bytes=map_bytes, max_map_bytes=max_map_bytes, create=True)
     try:
         initialise(env, collection_id)
+        if indexes:
+            with env.write() as txn:
+                make_indexes(txn, indexes)
     finally:
         env.close()
     sync_folder(draft)

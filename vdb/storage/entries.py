@@ -7,7 +7,10 @@ from vdb.storage.env import Transaction
 from vdb.storage.keyspace import Space, expiry_key, expiry_of, grant_key, pair_of, point_id_prefix, record_key
 
 KEY_BYTES = {Space.RECORD: 9, Space.VECTOR: 9, Space.GRANT: 9, Space.EXPIRY: 13, Space.USAGE: 5, Space.CHANGE: 13}
-"""Lengths of the keys that have one; an id follows in those of POINT_ID, a name in those of META."""
+"""Lengths of the keys that have one; an id follows in those of POINT_ID, a name in those of META.
+
+Those of PAYLOAD_INDEX are looked at by `check_indexes`.
+"""
 
 INDEXES = (Space.POINT_ID, Space.GRANT, Space.EXPIRY)
 
@@ -15,7 +18,7 @@ INDEXES = (Space.POINT_ID, Space.GRANT, Space.EXPIRY)
 def is_known(key: bytes) -> bool:
     """Whether a key is of a space that a collection has, and as long as its keys are."""
     space = key[0]
-    return space in (Space.META, Space.POINT_ID) or KEY_BYTES.get(space) == len(key)  # type: ignore[call-overload]
+    return space in (Space.META, Space.POINT_ID, Space.PAYLOAD_INDEX) or KEY_BYTES.get(space) == len(key)  # type: ignore[call-overload]
 
 
 def entries_of(owner: int, pid: int, record: Record) -> Iterator[tuple[bytes, bytes]]:

@@ -26,6 +26,7 @@ class Space(IntEnum):
     EXPIRY = 0x50
     USAGE = 0x60
     CHANGE = 0x70
+    PAYLOAD_INDEX = 0x78
     COLLECTION = 0x80
     COLLECTION_NAME = 0x81
     TENANT = 0x82
@@ -50,10 +51,15 @@ META_NEXT_COLLECTION = b"\x01next_collection"
 META_NEXT_TENANT = b"\x01next_tenant"
 META_NEXT_JOB = b"\x01next_job"
 
+INDEX_ENTRY_BYTES = 6
+"""The shortest key of an entry of a payload index: space, number, a tag, and the upper half of pids."""
+
 _OWNER = struct.Struct(">BI")
 _PAIR = struct.Struct(">BII")
 _EXPIRY = struct.Struct(">BQI")
 _CHANGE = struct.Struct(">BQI")
+_INDEX = struct.Struct(">BH")
+_INDEX_DOCUMENT = struct.Struct(">BHH")
 
 
 def point_id_prefix(owner: int) -> bytes:
@@ -84,6 +90,16 @@ def expiry_key(expires_at_ms: int, pid: int) -> bytes:
 def usage_key(owner: int) -> bytes:
     """owner (or `ALL_OWNERS`) → points, vectors, bytes of ids and payloads, and grants given, in this collection."""
     return _OWNER.pack(Space.USAGE, owner)
+
+
+def index_document_key(number: int) -> bytes:
+    """0, number of a payload index (1 and up) → its document."""
+    return _INDEX_DOCUMENT.pack(Space.PAYLOAD_INDEX, 0, number)
+
+
+def index_prefix(number: int) -> bytes:
+    """Prefix of a payload index's entries; the entry and the upper 16 bits of pids follow. Value: their lower 16."""
+    return _INDEX.pack(Space.PAYLOAD_INDEX, number)
 
 
 def owner_prefix(space: Space, owner: int) -> bytes:

@@ -1,11 +1,12 @@
 """Points of one collection inside a transaction: records, vectors, ids, grants, expiries, usage.
 
 Every function takes the transaction; a read sees one snapshot, a write is part of its caller's commit. `put_point` and
-`remove_point` keep the four indexes (id, grant, expiry, vector) in step with the record. Layouts: `keyspace`, `codec`.
+`remove_point` keep the four indexes (id, grant, expiry, vector) in step with the record, and note in the commit's
+`IndexChanges` what becomes of its payload. Layouts: `keyspace`, `codec`.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import takewhile
+from itertools import islice, takewhile
 
 from vdb.storage.codec import (
     NOTHING,
@@ -19,6 +20,7 @@ from vdb.storage.codec import (
     encode_usage,
 )
 from vdb.storage.env import Transaction
+from vdb.storage.index_changes import IndexChanges
 from vdb.storage.keyspace import (
     ALL_OWNERS,
     Space,
@@ -85,6 +87,23 @@ def iterate_grants(txn: Transaction, grantee: int, first_pid: int = 0) -> Iterat
         yield pid, decode_u32(value)
 
 
+def find_granted(txn: Transaction, grantee: int, pids: Sequence[int]) -> dict[int, int]:
+    """pid → owner of those of `pids` that are granted to the grantee."""
+    with txn.cursor() as cursor:
+        found = cursor.getmulti([grant_key(grantee, pid) for pid in pids])
+    return {pair_of(key)[1]: decode_u32(value) for key, value in found}
+
+
+def count_grants(txn: Transaction, grantee: int, at_most: int) -> int:
+    """How many points are granted to the grantee, counted up to `at_most`; some 100 ns each."""
+    first, last = grant_key(grantee, 0), grant_key(grantee, LAST_PID)
+    with txn.cursor() as cursor:
+        if not cursor.set_range(first):
+            return 0
+        granted = takewhile(lambda key: key <= last, cursor.iternext(values=False))
+        return sum(1 for _ in islice(granted, at_most))
+
+
 def iterate_expiries(txn: Transaction, until_ms: int) -> Iterator[tuple[int, int]]:
     """(pid, owner) of the points expired by `until_ms`, earliest first."""
     for key, value in _iterate(txn, expiry_key(0, 0), expiry_key(until_ms, LAST_PID)):
@@ -123,14 +142,17 @@ def _iterate(txn: Transaction, first: bytes, last: bytes) -> Iterator[tuple[byte
 
 def insert_plain(
     txn: Transaction,
+    changes: IndexChanges,
     owner: int,
     first_pid: int,
     records: list[bytes],
     vectors: list[bytes | None],
     ids: Sequence[bytes],
+    payloads: Sequence[bytes],
 ) -> None:
     """Insert new points without grants or expiry, pids `first_pid` and up: three sorted runs of puts."""
     pids = range(first_pid, first_pid + len(ids))
+    changes.note_new(first_pid, payloads)
     prefix = point_id_prefix(owner)
     with txn.cursor() as cursor:
         cursor.putmulti(sorted((prefix + point_id, encode_u32(pid)) for pid, point_id in zip(pids, ids, strict=True)))
@@ -140,8 +162,17 @@ def insert_plain(
         )
 
 
-def put_point(txn: Transaction, owner: int, pid: int, old: Record | None, new: Record, vector: bytes | None) -> None:
+def put_point(
+    txn: Transaction,
+    changes: IndexChanges,
+    owner: int,
+    pid: int,
+    old: Record | None,
+    new: Record,
+    vector: bytes | None,
+) -> None:
     """Insert or replace one point; `vector` None leaves the stored vector as it is when `new.has_vector`."""
+    changes.note(pid, old.payload if old else None, new.payload)
     txn.put(record_key(owner, pid), encode_record(new))
     if vector is not None:
         txn.put(vector_key(owner, pid), vector)
@@ -153,8 +184,9 @@ def put_point(txn: Transaction, owner: int, pid: int, old: Record | None, new: R
     _move_grants(txn, owner, pid, old.shared if old else (), new.shared)
 
 
-def remove_point(txn: Transaction, owner: int, pid: int, old: Record) -> None:
+def remove_point(txn: Transaction, changes: IndexChanges, owner: int, pid: int, old: Record) -> None:
     """Remove one point from every index."""
+    changes.note(pid, old.payload, None)
     txn.delete(record_key(owner, pid))
     txn.delete(point_id_prefix(owner) + old.id)
     if old.has_vector:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from vdb.engine.filters.ast import And, Condition, Filter, Kind, Node, Not, Op, Or, Scalar
-from vdb.engine.filters.instants import parse_instant
-from vdb.engine.filters.paths import ABSENT, walk
+from vdb.protocol.instants import parse_instant
+from vdb.protocol.paths import ABSENT, walk
 
 Matcher = Callable[[dict[str, Any]], bool]
 Predicate = Callable[[object], bool]

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from vdb.engine.filters.ast import Kind, Op
-from vdb.engine.filters.instants import parse_instant
-from vdb.engine.filters.paths import ABSENT, find, pointer_to
 from vdb.errors import FieldTypeMismatch
+from vdb.protocol.instants import parse_instant
+from vdb.protocol.paths import ABSENT, find, pointer_to
 from vdb.protocol.strict_json import INT64_MAX, INT64_MIN
 
 _ANY_TYPE = {Op.EXISTS, Op.IS_NULL}

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 from vdb.engine.filters.ast import And, Condition, Filter, Kind, Node, Not, Op, Or, Scalar, make_filter
 from vdb.engine.filters.declared import EXPECTED, OPERAND_KINDS, OPERATORS
-from vdb.engine.filters.instants import parse_instant
 from vdb.errors import FieldTypeMismatch, IntegerOutOfRange, InvalidFilter, UnknownField
+from vdb.protocol.instants import parse_instant
 from vdb.protocol.strict_json import INT64_MAX, INT64_MIN, child_pointer
 
 MAX_DEPTH = 16

@@ -1,0 +1,178 @@
+"""Changes of payload indexes, collected over the writes of one commit and stored at its end.
+
+So a bitmap is read and written once per commit, whatever the number of points; and a refused request's changes are
+forgotten by cutting the list off where it began.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+from pyroaring import BitMap
+
+from vdb.errors import CorruptData
+from vdb.protocol.paths import find
+from vdb.storage.catalog import iterate_prefix
+from vdb.storage.codec import decode_record
+from vdb.storage.entries import is_known
+from vdb.storage.env import Transaction
+from vdb.storage.field_values import entries_of_value
+from vdb.storage.keyspace import Space, index_prefix, pair_of, record_key
+from vdb.storage.payload_index import (
+    LOW_BITS,
+    IndexDocument,
+    decode_pids,
+    drop_entries,
+    encode_pids,
+    put_index,
+    read_indexes,
+    want_indexes,
+)
+from vdb.types import FieldType, IndexState
+
+logger = logging.getLogger(__name__)
+
+_LOW = (1 << LOW_BITS) - 1
+_NOTHING: frozenset[bytes] = frozenset()
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+Moves = dict[bytes, dict[int, bool]]
+"""Key of a bitmap → low bits of a pid → whether it is in the set from now on."""
+
+
+def entries_of_payload(payload: bytes, indexes: Iterable[IndexDocument]) -> list[frozenset[bytes]]:
+    """What stands for a payload (its JSON bytes, b"" for {}) in each of `indexes`; raises CorruptData."""
+    try:
+        document = _decode(payload) if payload else {}
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        raise CorruptData("a stored payload is not a JSON object") from exc
+    return [entries_of_value(find(document, index.field), index.type is FieldType.DATETIME) for index in indexes]
+
+
+class IndexChanges:
+    """What one commit changes in the payload indexes. Used by one thread; `flush` is its last act."""
+
+    def __init__(self, indexes: tuple[IndexDocument, ...]) -> None:
+        self.indexes = tuple(index for index in indexes if index.state != IndexState.DROPPING)
+        self._noted: list[tuple[tuple[IndexDocument, ...], int, bytes | None, bytes | None]] = []
+
+    def note(self, pid: int, old: bytes | None, new: bytes | None) -> None:
+        """A point's payload went from `old` to `new`; None: it was, or is, not there."""
+        if self.indexes and old != new:
+            self._noted.append((self.indexes, pid, old, new))
+
+    def note_new(self, first_pid: int, payloads: Iterable[bytes]) -> None:
+        """New points with these payloads have the pids from `first_pid` on."""
+        if self.indexes:
+            self._noted.extend((self.indexes, pid, None, payload) for pid, payload in enumerate(payloads, first_pid))
+
+    def fill(self, indexes: tuple[IndexDocument, ...], pid: int, record: bytes) -> None:
+        """Indexes that are being built have come to a point. What a damaged record held nobody knows."""
+        try:
+            payload = decode_record(record).payload
+        except CorruptData:
+            payload = None
+        self._noted.append((indexes, pid, None, payload))
+
+    def mark(self) -> int:
+        """What `restore` needs to forget what is noted after this moment."""
+        return len(self._noted)
+
+    def restore(self, mark: int) -> None:
+        del self._noted[mark:]
+
+    def flush(self, txn: Transaction) -> None:
+        """Store what was noted. An index that turns out to be damaged is dropped, to be built anew."""
+        moves = self._moves()
+        damaged: set[int] = set()
+        for key in sorted(moves):
+            number = int.from_bytes(key[1:3], "big")
+            try:
+                _store(txn, key, moves[key])
+            except CorruptData as exc:
+                logger.error("a payload index is damaged", exc_info=exc, extra={"number": number})
+                txn.delete(key)
+                _store(txn, key, moves[key])
+                damaged.add(number)
+        for index in self.indexes:
+            if index.number in damaged:
+                put_index(txn, replace(index, state=IndexState.DROPPING))
+
+    def _moves(self) -> Moves:
+        moves: Moves = defaultdict(dict)
+        for indexes, pid, old, new in self._noted:
+            before, after = _entries(old, indexes), _entries(new, indexes)
+            upper, low = (pid >> LOW_BITS).to_bytes(2, "big"), pid & _LOW
+            for index, gone, there in zip(indexes, before, after, strict=True):
+                prefix = index_prefix(index.number)
+                for entry in gone - there:
+                    moves[prefix + entry + upper][low] = False
+                for entry in there - gone:
+                    moves[prefix + entry + upper][low] = True
+        return moves
+
+
+def _entries(payload: bytes | None, indexes: tuple[IndexDocument, ...]) -> list[frozenset[bytes]]:
+    if payload is not None:
+        try:
+            return entries_of_payload(payload, indexes)
+        except CorruptData as exc:
+            logger.error("a payload is in no index", exc_info=exc)
+    return [_NOTHING] * len(indexes)
+
+
+def _store(txn: Transaction, key: bytes, moved: dict[int, bool]) -> None:
+    stored = txn.get(key)
+    low_bits = BitMap() if stored is None else decode_pids(stored)
+    for low, is_in in moved.items():
+        if is_in:
+            low_bits.add(low)
+        else:
+            low_bits.discard(low)
+    if low_bits:
+        txn.put(key, encode_pids(low_bits))
+    elif stored is not None:
+        txn.delete(key)
+
+
+def index_step(txn: Transaction, changes: IndexChanges, wanted: dict[str, FieldType], n_most: int) -> tuple[int, bool]:
+    """Bring the indexes a step nearer to what is wanted: (points or entries done, whether nothing is left to do).
+
+    Each step is a commit of its own. Points written meanwhile are entered by their own writes, whether the building has
+    come to them or not; so it does not matter how often it begins anew.
+    """
+    indexes = read_indexes(txn)
+    kept = {index.field for index in indexes if index.state != IndexState.DROPPING}
+    dropping = [index for index in indexes if index.state == IndexState.DROPPING]
+    if kept != wanted.keys():
+        want_indexes(txn, wanted)
+        return 0, False
+    if dropping:
+        return drop_entries(txn, dropping[0], n_most), False
+    building = [index for index in indexes if index.state == IndexState.BUILDING]
+    return (_fill(txn, changes, building, n_most), False) if building else (0, True)
+
+
+def _fill(txn: Transaction, changes: IndexChanges, building: list[IndexDocument], n_most: int) -> int:
+    """Enter the next points into the indexes that are least far."""
+    position = min(index.position for index in building)
+    going = tuple(index for index in building if index.position == position)
+    after = record_key(position >> 32, position & 0xFFFF_FFFF)[1:]
+    n_seen = 0
+    for key, value in iterate_prefix(txn, bytes((Space.RECORD,)), after):
+        if n_seen == n_most:
+            break
+        n_seen += 1
+        if not is_known(key):
+            continue
+        owner, pid = pair_of(key)
+        position = owner << 32 | pid
+        changes.fill(going, pid, value)
+    for index in going:
+        put_index(
+            txn, replace(index, state=IndexState.BUILDING if n_seen == n_most else IndexState.READY, position=position)
+        )
+    return n_seen
