@@ -57,10 +57,13 @@ def machine() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Releases of Python and of the packages that the figures depend on."""
-    return {"python": platform.python_version(), "vdb": vdb.__version__} | {name: _version(name) for name in _PACKAGES}
+    return {"python": platform.python_version(), "vdb": vdb.__version__} | {
+        name: version_of(name) for name in _PACKAGES
+    }
 
 
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
+    """The release of an installed package, or `not installed`."""
     try:
         return version(package)
     except PackageNotFoundError:

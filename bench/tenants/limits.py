@@ -14,9 +14,9 @@ from bench.tenants.contender import LeftOut
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """For a contender's build: memory in bytes, wall time in seconds, threads."""
+    """For a contender's build: memory in bytes, wall time in seconds, threads. All are held at once, in 24 GB."""
 
-    build_bytes: float = 8 * 2**30
+    build_bytes: float = 5 * 2**30
     build_s: float = 600.0
     n_threads: int = field(default_factory=lambda: os.cpu_count() or 1)
 

@@ -1,8 +1,9 @@
 """How contenders are measured: one Python call per query, CPU time of the thread, repetitions taken in turn.
 
 Every contender is built once, its memory taken before and after. A first pass of each (contender, setting) over all
-queries gives the answers that are judged. Then each repetition runs every (contender, setting) once, so
-that what the machine does meanwhile falls on all alike. A query's time is the median of its repetitions.
+queries gives the answers that are judged. Then each repetition runs every (contender, setting) once, so that what the
+machine does meanwhile falls on all alike; a contender's settings stand together, fastest first, after an untimed pass
+of the fastest. A query's time is the median of its repetitions.
 """
 
 import time
@@ -22,7 +23,7 @@ NOT_ASKED = -2
 """In the answers of a query whose tenant the contender does not answer for."""
 
 _N_WARM = 100
-"""Queries asked untimed before each pass: the contender before has filled the caches with its own."""
+"""Queries asked untimed before each pass. After another contender, which filled the caches with its own, it is all."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,11 +80,7 @@ def measure(
         judged.append(judge(workload, _ask(contender, workload)[0]))
     repetitions = []
     for _ in range(n_repetitions):
-        times = []
-        for contender, setting in plan:
-            contender.use(setting)
-            times.append(_ask(contender, workload)[1])
-        repetitions.append(times)
+        repetitions.append(_repetition(plan, workload))
     sweeps: dict[str, list[Sweep]] = {}
     for i, (contender, setting) in enumerate(plan):
         runs = np.stack([times[i] for times in repetitions])
@@ -115,6 +112,17 @@ def _build(contenders: Iterable[Contender], workload: Workload) -> tuple[list[_B
     return built, left_out
 
 
+def _repetition(plan: Sequence[tuple[Contender, str]], workload: Workload) -> list[Float64s]:
+    """Every setting once: CPU µs of each query."""
+    times = []
+    before: Contender | None = None
+    for contender, setting in plan:
+        contender.use(setting)
+        times.append(_ask(contender, workload, _N_WARM if contender is before else len(workload.queries))[1])
+        before = contender
+    return times
+
+
 def _touch(workload: Workload) -> None:
     """Read all vectors and compute what the workload computes once, so that no contender's memory includes either."""
     for first in range(0, len(workload.vectors), 65_536):
@@ -123,14 +131,17 @@ def _touch(workload: Workload) -> None:
         workload.access.rows_of(tenant)
 
 
-def _ask(contender: Contender, workload: Workload) -> tuple[Int64s, Float64s]:
-    """Ask every query its tenant is answered for: ids int64 (q, k), CPU µs float64 (q,), nan where not asked."""
+def _ask(contender: Contender, workload: Workload, n_warm: int = 0) -> tuple[Int64s, Float64s]:
+    """Ask every query its tenant is answered for: ids int64 (q, k), CPU µs float64 (q,), nan where not asked.
+
+    The first `n_warm` queries are asked before, untimed.
+    """
     answers = np.full((len(workload.queries), K), -1, np.int64)
     times = np.full(len(workload.queries), np.nan)
     covered = contender.tenants
     search, now = contender.search, time.thread_time_ns
     pairs = list(zip(workload.askers.tolist(), list(workload.queries), strict=True))
-    for tenant, query in pairs[:_N_WARM]:
+    for tenant, query in pairs[:n_warm]:
         if covered is None or tenant in covered:
             search(tenant, query)
     for i, (tenant, query) in enumerate(pairs):

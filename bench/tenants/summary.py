@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.record import version_of
 from bench.tenants.protocol import Measured, Sweep
 from bench.tenants.workload import CLASS_NAMES, Workload
 
@@ -66,6 +67,7 @@ def row(workload: Workload, runs: Sequence[Measured], left_out: dict[str, str], 
         | workload.about
         | {"raw bytes": workload.raw_bytes},
         "columns by tenant size": ", ".join(COLUMNS),
+        "peers": {name: version_of(name) for name in ("hnswlib", "faiss-cpu")},
         "clock us": round(clock_us, 3),
         "contenders": {run.name: _contender(workload, run) for run in runs},
         "left out": left_out,
