@@ -72,13 +72,19 @@ def judge(workload: Workload, answers: Int64s) -> Judged:
                 continue
             named = answers[query][answers[query] >= 0]
             hits = np.unique(named)
-            seen = hits[np.isin(hits, rows, assume_unique=True)]
+            seen = _also_in(rows, hits)
             n_twice += len(named) - len(hits)
             n_foreign += len(hits) - len(seen)
             near = distances(workload.metric, workload.queries[query], workload.vectors[seen]) <= limits[query]
             expected = int(n_expected[query])
             recalls[query] = min(int(near.sum()), expected) / expected if expected else 1.0
     return Judged(recalls, n_foreign, n_twice)
+
+
+def _also_in(rows: Int64s, hits: Int64s) -> Int64s:
+    """The hits that are among `rows`, which ascend."""
+    found: Int64s = hits[np.append(rows, -1)[np.searchsorted(rows, hits)] == hits]
+    return found
 
 
 def _limits(truth: Truth) -> Float64s:
