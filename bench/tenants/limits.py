@@ -11,7 +11,6 @@ from types import ModuleType
 
 from bench.tenants.contender import LeftOut
 
-
 _TELLING_SHARE = 0.05
 """Of a build, from which the rest is foreseen."""
 
