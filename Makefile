@@ -27,7 +27,9 @@ env: $(INSTALLED)
 serve: $(INSTALLED)
 	@exec $(BIN)/vdb serve $(SERVE_ARGS)
 
+# Kernels are compiled once, before the workers start, not by each of them.
 test: $(INSTALLED)
+	@$(BIN)/python -c 'from vdb.kernels import warm; warm(background=False)'
 	$(BIN)/python -m pytest -q -n $(WORKERS) $(TEST_ARGS)
 
 check: $(INSTALLED)

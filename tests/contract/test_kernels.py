@@ -243,11 +243,6 @@ def test_row_scales_are_the_inverse_norms_and_zero_for_zero_rows() -> None:
     np.testing.assert_allclose(row_scales(vectors), [0.2, 0, 2e-31, 2e29], rtol=1e-6)
 
 
-def test_metric_numbers_of_compiled_kernels_are_those_of_the_twins() -> None:
-    assert METRIC_NUMBER[Metric.COSINE] == scan.COSINE
-    assert METRIC_NUMBER[Metric.L2] == scan.L2
-
-
 def test_importing_kernels_does_not_import_numba() -> None:
     program = "import sys, vdb.kernels, vdb.index.flat; sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from vdb.kernels import reference
+from vdb.kernels import reference, reference_cells, reference_layout
 from vdb.kernels.reference import COSINE, IP, L2, Float32s, Int64s, UInt8s, UInt32s
+from vdb.kernels.reference_layout import Int32s, UInt64s
 from vdb.types import Metric
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,64 @@ ScanMany = Callable[
     ],
     None,
 ]
+SearchCells = Callable[..., None]
+"""37 arguments, in the order of `reference_cells.search_cells`; callers keep those that do not change as tuples."""
+NearestCells = Callable[
+    [
+        Float32s,  # kept (n, d)
+        UInt8s,  # cell_codes (c, W)
+        Float32s,  # cell_constants
+        Float32s,  # cell_offset
+        UInt32s,  # cell (n,)
+    ],
+    None,
+]
+SharingKeys = Callable[
+    [
+        Int64s,  # starts (t + 1,)
+        UInt32s,  # rows (p,)
+        UInt64s,  # key (n,)
+    ],
+    None,
+]
+ListRows = Callable[
+    [
+        Int64s,  # starts (t + 1,)
+        UInt32s,  # rows (p,)
+        UInt32s,  # place (n,)
+        UInt32s,  # cells (n,)
+        UInt32s,  # listed (p,)
+    ],
+    None,
+]
+CutEntries = Callable[
+    [
+        Int64s,  # spans (t, 9)
+        UInt32s,  # listed
+        UInt32s,  # cells
+        Int32s,  # children (v, 2)
+        UInt32s,  # low (v,)
+        UInt32s,  # high
+        int,  # limit
+        int,  # own_least
+        int,  # list_least
+        UInt32s,  # entries (e, 3)
+    ],
+    int,
+]
+Fold = Callable[
+    [
+        UInt32s,  # listed
+        int,  # first
+        int,  # stop
+        UInt32s,  # tail
+        UInt32s,  # cells
+        UInt32s,  # dead_at
+        int,  # sequence
+        UInt32s,  # merged
+    ],
+    int,
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +128,45 @@ class Kernels:
     name: str
     scan_rows: ScanRows
     scan_many: ScanMany
+    search_cells: SearchCells
+    nearest_cells: NearestCells
+    sharing_keys: SharingKeys
+    list_rows: ListRows
+    cut_entries: CutEntries
+    fold: Fold
 
 
 def reference_kernels() -> Kernels:
     """The NumPy twins."""
-    return Kernels("numpy", reference.scan_rows, reference.scan_many)
+    return Kernels(
+        "numpy",
+        reference.scan_rows,
+        reference.scan_many,
+        reference_cells.search_cells,
+        reference_layout.nearest_cells,
+        reference_layout.sharing_keys,
+        reference_layout.list_rows,
+        reference_layout.cut_entries,
+        reference_layout.fold,
+    )
 
 
 def cpu_kernels() -> Kernels:
     """The compiled kernels: imports numba and compiles or loads them (seconds). Raises whatever numba raises."""
     scan = importlib.import_module("vdb.kernels.cpu.scan")
-    return Kernels("cpu", scan.scan_rows, scan.scan_many)
+    cells = importlib.import_module("vdb.kernels.cpu.cells")
+    layout = importlib.import_module("vdb.kernels.cpu.layout")
+    return Kernels(
+        "cpu",
+        scan.scan_rows,
+        scan.scan_many,
+        cells.search_cells,
+        layout.nearest_cells,
+        layout.sharing_keys,
+        layout.list_rows,
+        layout.cut_entries,
+        layout.fold,
+    )
 
 
 class Loader:

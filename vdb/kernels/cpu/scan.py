@@ -5,25 +5,14 @@ Dtypes: vectors, scales and distances float32; pids uint32; sequences, times and
 Distances: l2 squared, ip −dot, cosine 1 − dot·scale (the query comes normalised), never below 0. All are finite: what
 overflows float32 saturates at its largest value, so +inf marks an empty slot and nothing else.
 Order: (distance, pid), so ties go to the point inserted first. An empty slot is row −1 at +inf and sorts last.
-Twins: `vdb/kernels/reference.py`. numba's cache misses edits in other files, so only names of types are imported.
+Twins: `vdb/kernels/reference.py`.
 """
 
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar, cast
-
 import numpy as np
-from numba import njit, types
+from numba import types
 
-from vdb.kernels.reference import Float32s, Int64s, UInt8s, UInt32s
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
-"""Without `nnan` and `ninf`: comparisons with +inf and nan must stay true to IEEE 754."""
-
-COSINE, L2 = 0, 1
-"""As in `reference.py`; what is neither is ip."""
+from vdb.kernels.cpu.compiling import compiled, inlined, input_array
+from vdb.kernels.reference import COSINE, L2, Float32s, Int64s, UInt8s, UInt32s
 
 LARGEST = np.float32(np.finfo(np.float32).max)
 EMPTY_PID = 1 << 32
@@ -33,47 +22,26 @@ TILE_BYTES = 256 * 1024
 """Vectors that all queries read before the next tile: with the heaps it fits the L2 cache of any recent CPU."""
 
 
-def _input(dtype: types.Type, n_dimensions: int = 1) -> types.Array:
-    """A read-only array: numba passes writable ones to it too, so one signature serves both."""
-    return types.Array(dtype, n_dimensions, "C", readonly=True)
-
-
 _ROWS = (
-    _input(types.float32, 2),  # vectors
-    _input(types.float32),  # scales
-    _input(types.uint32),  # pids
-    _input(types.int64),  # added_at
-    _input(types.int64),  # dead_at
-    _input(types.int64),  # expires_at
-    _input(types.uint8),  # mask
+    input_array(types.float32, 2),  # vectors
+    input_array(types.float32),  # scales
+    input_array(types.uint32),  # pids
+    input_array(types.int64),  # added_at
+    input_array(types.int64),  # dead_at
+    input_array(types.int64),  # expires_at
+    input_array(types.uint8),  # mask
     types.int64,  # n_rows
     types.int64,  # sequence
     types.int64,  # now_ms
     types.int64,  # metric
 )
-SCAN_ROWS = types.int64(_input(types.float32), *_ROWS, types.float32[::1], types.int64[::1])
-SCAN_MANY = types.void(_input(types.float32, 2), *_ROWS, types.float32[:, ::1], types.int64[:, ::1], types.int64[::1])
+SCAN_ROWS = types.int64(input_array(types.float32), *_ROWS, types.float32[::1], types.int64[::1])
+SCAN_MANY = types.void(
+    input_array(types.float32, 2), *_ROWS, types.float32[:, ::1], types.int64[:, ::1], types.int64[::1]
+)
 
 
-def _inlined(function: Callable[P, R]) -> Callable[P, R]:
-    """A part of a kernel, compiled into it. Forced: left to LLVM, the distance loops stay calls and cost 4 ns a row."""
-    return cast(Callable[P, R], njit(nogil=True, fastmath=FASTMATH, forceinline=True)(function))
-
-
-def _compiled(signature: object) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Compile for `signature` alone, from numba's disk cache where there is a place for one."""
-
-    def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        try:
-            kernel = njit(signature, cache=True, nogil=True, fastmath=FASTMATH)(function)
-        except (RuntimeError, OSError):  # no writable place for the cache, or its disk is full
-            kernel = njit(signature, nogil=True, fastmath=FASTMATH)(function)
-        return cast(Callable[P, R], kernel)
-
-    return decorate
-
-
-@_inlined
+@inlined
 def _squared_distance(query: Float32s, vector: Float32s) -> np.float32:
     total = np.float32(0)
     for i in range(query.shape[0]):
@@ -82,7 +50,7 @@ def _squared_distance(query: Float32s, vector: Float32s) -> np.float32:
     return total
 
 
-@_inlined
+@inlined
 def _dot(query: Float32s, vector: Float32s) -> np.float32:
     total = np.float32(0)
     for i in range(query.shape[0]):
@@ -90,7 +58,7 @@ def _dot(query: Float32s, vector: Float32s) -> np.float32:
     return total
 
 
-@_inlined
+@inlined
 def _raw_distance(query: Float32s, vectors: Float32s, scales: Float32s, row: int, metric: int) -> np.float32:
     if metric == L2:
         return _squared_distance(query, vectors[row])
@@ -98,7 +66,7 @@ def _raw_distance(query: Float32s, vectors: Float32s, scales: Float32s, row: int
     return np.float32(1) - dot * scales[row] if metric == COSINE else -dot
 
 
-@_inlined
+@inlined
 def _settled(distance: np.float32, metric: int) -> np.float32:
     """Cosine not below 0, overflow and nan at the largest float32."""
     if metric == COSINE and distance < 0:
@@ -108,12 +76,12 @@ def _settled(distance: np.float32, metric: int) -> np.float32:
     return max(distance, -LARGEST)
 
 
-@_inlined
+@inlined
 def _pid_of(pids: UInt32s, row: int) -> np.int64:
     return np.int64(pids[row]) if row >= 0 else np.int64(EMPTY_PID)
 
 
-@_inlined
+@inlined
 def _sift_down(
     heap_distance: Float32s, heap_row: Int64s, pids: UInt32s, size: int, distance: np.float32, row: int
 ) -> None:
@@ -140,14 +108,14 @@ def _sift_down(
     heap_row[slot] = row
 
 
-@_inlined
+@inlined
 def _clear(heap_distance: Float32s, heap_row: Int64s) -> None:
     for slot in range(heap_row.shape[0]):
         heap_distance[slot] = np.inf
         heap_row[slot] = -1
 
 
-@_inlined
+@inlined
 def _sort(heap_distance: Float32s, heap_row: Int64s, pids: UInt32s) -> int:
     """Heap-sort ascending by (distance, pid); returns how many slots are filled."""
     for size in range(heap_row.shape[0] - 1, 0, -1):
@@ -161,7 +129,7 @@ def _sort(heap_distance: Float32s, heap_row: Int64s, pids: UInt32s) -> int:
     return n_found
 
 
-@_inlined
+@inlined
 def _scan_range(
     query: Float32s,
     vectors: Float32s,
@@ -199,7 +167,7 @@ def _scan_range(
         worst = heap_distance[0]
 
 
-@_compiled(SCAN_ROWS)
+@compiled(SCAN_ROWS)
 def scan_rows(
     query: Float32s,
     vectors: Float32s,
@@ -227,7 +195,7 @@ def scan_rows(
     return _sort(heap_distance, heap_row, pids)
 
 
-@_compiled(SCAN_MANY)
+@compiled(SCAN_MANY)
 def scan_many(
     queries: Float32s,
     vectors: Float32s,

@@ -1,0 +1,136 @@
+"""Parts of `search_cells`: which rows are scored, which of them are kept, and the heap that keeps them."""
+
+import numpy as np
+
+from vdb.kernels.cpu.compiling import inlined
+from vdb.kernels.reference import Float32s, Int64s, UInt8s, UInt32s
+
+EMPTY = np.uint32(0xFFFFFFFF)
+"""The row of a slot of a heap that holds none; its score is +inf."""
+
+
+@inlined
+def gather(
+    rows_from: UInt32s, is_run: bool, start: int, n: int, pids: UInt32s, mask: UInt8s, capacity: int,
+    rows: UInt32s, place: int,
+) -> int:  # fmt: skip
+    """Append to `rows` what of [start, start + n) of a run or list is not revoked and is allowed; returns the end."""
+    end = place
+    if is_run:
+        for i in range(n):
+            rows[np.uint64(place + i)] = np.uint32(start + i)
+        end += n
+    else:
+        for i in range(n):
+            row = rows_from[np.uint64(start + i)]
+            rows[np.uint64(end)] = row
+            end += row < capacity  # else revoked, or newer than this state
+    if mask.shape[0] == 0:
+        return end
+    n_allowed = place
+    for i in range(place, end):
+        pid = np.uint64(pids[np.uint64(rows[i])])
+        byte = pid >> np.uint64(3)
+        rows[n_allowed] = rows[i]
+        if byte < np.uint64(mask.shape[0]) and (mask[byte] >> np.uint8(pid & np.uint64(7))) & np.uint8(1):
+            n_allowed += 1
+    return n_allowed
+
+
+@inlined
+def threshold(entry_score: Float32s, n_entry_rows: Int64s, above: np.float32, wanted: int) -> np.float32:
+    """The least score such that the entries up to it, beyond `above`, hold `wanted` rows; +inf where none does.
+
+    A weighted quickselect: a heap of entries costs more than the scan of their rows.
+    """
+    n = 0
+    score = np.empty(entry_score.shape[0], np.float32)
+    weight = np.empty(entry_score.shape[0], np.int64)
+    for i in range(entry_score.shape[0]):
+        score[n] = entry_score[i]
+        weight[n] = n_entry_rows[i]
+        n += entry_score[i] > above
+    first, stop = 0, n
+    while stop - first > 1:
+        x, y, z = score[first], score[(first + stop) // 2], score[stop - 1]
+        pivot = max(min(x, y), min(max(x, y), z))
+        n_below, rows_below = first, 0
+        for i in range(first, stop):
+            moved_score, moved_weight = score[i], weight[i]
+            is_below = moved_score < pivot
+            score[i], weight[i] = score[n_below], weight[n_below]
+            score[n_below], weight[n_below] = moved_score, moved_weight
+            n_below += is_below
+            rows_below += moved_weight if is_below else 0
+        if rows_below >= wanted:
+            stop = n_below
+            continue
+        wanted -= rows_below
+        n_equal, rows_equal = n_below, 0
+        for i in range(n_below, stop):
+            moved_score, moved_weight = score[i], weight[i]
+            is_equal = moved_score == pivot
+            score[i], weight[i] = score[n_equal], weight[n_equal]
+            score[n_equal], weight[n_equal] = moved_score, moved_weight
+            n_equal += is_equal
+            rows_equal += moved_weight if is_equal else 0
+        if rows_equal >= wanted:
+            return np.float32(pivot)
+        wanted -= rows_equal
+        first = n_equal
+    if stop > first and weight[first] >= wanted:
+        return np.float32(score[first])
+    return np.float32(np.inf)
+
+
+@inlined
+def is_visible(
+    row: int, dead_at: UInt32s, added_at: UInt32s, expires_at: UInt32s, n_laid: int, sequence: int, now_s: int
+) -> bool:
+    """Whether the row is there at `sequence` and `now_s`."""
+    if np.int64(dead_at[row]) <= sequence:
+        return False
+    if row >= n_laid and np.int64(added_at[row - n_laid]) > sequence:
+        return False
+    return bool(expires_at.shape[0] == 0 or expires_at[row] == 0 or np.int64(expires_at[row]) > now_s)
+
+
+@inlined
+def holds(heap_row: UInt32s, row: np.uint32) -> bool:
+    """Whether the row is among the candidates."""
+    found = False
+    for slot in range(heap_row.shape[0]):
+        found |= heap_row[slot] == row
+    return found
+
+
+@inlined
+def sift_down(heap_score: Float32s, heap_row: UInt32s, size: int, score: np.float32, row: np.uint32) -> None:
+    """Put (score, row) in place of the root of a max-heap."""
+    slot = 0
+    while True:
+        child = 2 * slot + 1
+        if child >= size:
+            break
+        if child + 1 < size and heap_score[child + 1] > heap_score[child]:
+            child += 1
+        if heap_score[child] <= score:
+            break
+        heap_score[slot] = heap_score[child]
+        heap_row[slot] = heap_row[child]
+        slot = child
+    heap_score[slot] = score
+    heap_row[slot] = row
+
+
+@inlined
+def sort(heap_score: Float32s, heap_row: UInt32s) -> int:
+    """Heap-sort ascending by score; returns how many slots are filled."""
+    for size in range(heap_row.shape[0] - 1, 0, -1):
+        score, row = heap_score[size], heap_row[size]
+        heap_score[size], heap_row[size] = heap_score[0], heap_row[0]
+        sift_down(heap_score, heap_row, size, score, row)
+    n = 0
+    while n < heap_row.shape[0] and heap_row[n] != EMPTY:
+        n += 1
+    return n

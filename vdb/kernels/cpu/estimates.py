@@ -1,0 +1,158 @@
+"""Parts of `search_cells`: the query projected and quantized, and estimated distances of tree nodes and coded rows.
+
+Shapes and dtypes as in `cells.py`. Estimates are finite: what overflows is settled at the largest float32, nan as well.
+"""
+
+import numpy as np
+
+from vdb.kernels.cpu.compiling import inlined
+from vdb.kernels.cpu.dots import dot_bytes, dot_nibbles, half_at, prefetch
+from vdb.kernels.reference import COSINE, IP, Float32s, Int64s, UInt8s, UInt32s
+from vdb.kernels.reference_cells import FLOAT32, LVQ4, LVQ8, Int8s
+
+AHEAD = 12
+"""Rows whose codes are asked for before they are scored."""
+LARGEST = np.float32(np.finfo(np.float32).max)
+LEAST_STEP = np.float32(np.finfo(np.float32).tiny)
+STEP_SHARE = np.float32(1 / 127)
+"""Of the largest component. A factor: what `arcp` makes of a division would not be the integers of the twin."""
+RADIUS_WEIGHT = np.float32(0.2)
+"""Of the rms radius in the score of a cell for inner product: found by measurement (DESIGN §2)."""
+
+
+@inlined
+def settled(score: np.float32) -> np.float32:
+    """What overflowed stays comparable, nan sorts last."""
+    return max(score, -LARGEST) if score <= LARGEST else LARGEST
+
+
+@inlined
+def limited(component: np.float32) -> np.float32:
+    """Of a projected query: what overflowed can be quantized."""
+    return max(min(component, LARGEST), -LARGEST) if component == component else np.float32(0)
+
+
+@inlined
+def prepare(query: Float32s, of_queries: Float32s, metric: int, full: Float32s, kept: Float32s) -> np.float32:
+    """The query as it is compared (normalised for cosine) in `full`, projected in `kept`; returns its norm."""
+    total = 0.0
+    for i in range(query.shape[0]):
+        total += np.float64(query[i]) * np.float64(query[i])
+    norm = np.sqrt(total)
+    scale = np.float32(1)
+    if metric == COSINE:
+        scale = np.float32(min(1.0 / norm, np.float64(LARGEST))) if norm > 0 else np.float32(0)
+    for i in range(query.shape[0]):
+        full[i] = query[i] * scale
+    if of_queries.shape[0] == 0:
+        kept[:] = full
+    else:
+        for j in range(of_queries.shape[0]):
+            dot = np.float32(0)
+            direction = of_queries[j]
+            for i in range(query.shape[0]):
+                dot += direction[i] * full[i]
+            kept[j] = dot
+    for j in range(kept.shape[0]):
+        kept[j] = limited(kept[j])
+    return np.float32(1) if metric == COSINE else np.float32(min(norm, np.float64(LARGEST)))
+
+
+@inlined
+def quantize(kept: Float32s, coded: Int8s) -> tuple[np.float32, np.float32]:
+    """`kept` as int8 in `coded`, whose rest is zero; returns what one step is worth, and the sum of `kept`."""
+    largest = np.float32(0)
+    total = np.float32(0)
+    for i in range(kept.shape[0]):
+        largest = max(largest, abs(kept[i]))
+        total += kept[i]
+    step = max(largest * STEP_SHARE, LEAST_STEP)
+    inverse = np.float32(1) / step
+    for i in range(kept.shape[0]):
+        coded[i] = np.int8(np.rint(max(np.float32(-127), min(np.float32(127), kept[i] * inverse))))
+    for i in range(kept.shape[0], coded.shape[0]):
+        coded[i] = np.int8(0)
+    return step, total
+
+
+@inlined
+def split(coded: Int8s, n_kept: int, high: Int8s) -> None:
+    """Move the second half of the components, those of the high halves of bytes, from `coded` to `high`."""
+    half = (n_kept + 1) // 2
+    for i in range(high.shape[0]):
+        high[i] = np.int8(0)
+    for i in range(half, n_kept):
+        high[i - half] = coded[i]
+        coded[i] = np.int8(0)
+
+
+@inlined
+def score_nodes(
+    entries: UInt32s, first: int, node_codes: UInt8s, node_constants: Float32s, node_offset: Float32s, coded: Int8s,
+    step: np.float32, total: np.float32, metric: int, norm: np.float32, score: Float32s, weight: Int64s,
+) -> None:  # fmt: skip
+    """Scores (smaller is nearer) and rows of the entries from `first` on."""
+    width = np.uint64(node_codes.shape[1] - 8)
+    at = width // np.uint64(4)
+    for i in range(score.shape[0]):
+        entry = entries[np.uint64(first + i)]
+        node = np.uint64(entry[0])
+        weight[i] = np.int64(entry[2])
+        levels = np.float32(dot_bytes(node_codes, node, coded, width))
+        dot = node_constants[node, at] * step * levels + node_constants[node, at + np.uint64(1)] * total
+        if metric == IP:
+            score[i] = settled(-dot - RADIUS_WEIGHT * norm * node_offset[node])
+        else:
+            score[i] = settled(node_offset[node] - np.float32(2) * dot)
+
+
+@inlined
+def _ask(codes: UInt8s, rows: UInt32s, i: int) -> None:
+    """Prefetch the row `AHEAD` of the i-th, unless it follows the one before it, which the hardware sees itself."""
+    ahead = np.uint64(i + AHEAD)
+    if ahead < np.uint64(rows.shape[0]) and rows[ahead] != rows[ahead - np.uint64(1)] + np.uint32(1):
+        for line in range(0, codes.shape[1], 64):
+            prefetch(codes, np.uint64(rows[ahead]), np.uint64(line))
+
+
+@inlined
+def score_rows(
+    codes: UInt8s, constants: Float32s, offsets: Float32s, rows: UInt32s, first: int, encoding: int, width: int,
+    coded: Int8s, high: Int8s, full: Float32s, step: np.float32, total: np.float32, score: Float32s,
+) -> None:  # fmt: skip
+    """Estimates of the rows from `first` on: |x|² − 2 <q, x> where there are offsets, else −<q, x>; both less a
+    constant of the query."""
+    at = np.uint64(width // 4)
+    if encoding == LVQ8:
+        for i in range(score.shape[0]):
+            _ask(codes, rows, first + i)
+            row = np.uint64(rows[np.uint64(first + i)])
+            levels = np.float32(dot_bytes(codes, row, coded, np.uint64(width)))
+            score[i] = -(constants[row, at] * step * levels + constants[row, at + np.uint64(1)] * total)
+    elif encoding == LVQ4:
+        for i in range(score.shape[0]):
+            _ask(codes, rows, first + i)
+            row = np.uint64(rows[np.uint64(first + i)])
+            levels = np.float32(dot_nibbles(codes, row, coded, high, np.uint64(width)))
+            score[i] = -(constants[row, at] * step * levels + constants[row, at + np.uint64(1)] * total)
+    elif encoding == FLOAT32:
+        for i in range(score.shape[0]):
+            _ask(codes, rows, first + i)
+            wide = constants[np.uint64(rows[np.uint64(first + i)])]
+            dot = np.float32(0)
+            for j in range(full.shape[0]):
+                dot += wide[j] * full[j]
+            score[i] = -dot
+    else:
+        for i in range(score.shape[0]):
+            _ask(codes, rows, first + i)
+            halves = codes[np.uint64(rows[np.uint64(first + i)])].view(np.uint16)
+            dot = np.float32(0)
+            for j in range(full.shape[0]):
+                dot += half_at(halves, np.uint64(j)) * full[j]
+            score[i] = -dot
+    if offsets.shape[0] > 0:
+        for i in range(score.shape[0]):
+            score[i] = offsets[np.uint64(rows[np.uint64(first + i)])] + np.float32(2) * score[i]
+    for i in range(score.shape[0]):
+        score[i] = settled(score[i])
