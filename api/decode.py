@@ -153,10 +153,13 @@ def _judge_search(text: bytes, request: _Search | _SearchHead) -> None:
         _judge(text)
     _check_integer(request.limit, "/limit")
     _check_integer(request.min_sequence, "/min_sequence")
+    if isinstance(request.params, requests.SearchParams):
+        _check_integer(request.params.budget, "/params/budget")
+        _check_integer(request.params.rerank, "/params/rerank")
 
 
 def _keys_differ(text: bytes) -> bool:
-    """Whether the keys of a flat JSON object are proved to be different.
+    """Whether all keys of a JSON object, those of objects in it included, are proved to be different.
 
     Every key ends before a colon; a colon inside a string only adds an entry that is no key. Without escapes, equal
     keys are equal bytes.

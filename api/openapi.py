@@ -11,7 +11,7 @@ import msgspec
 from vdb.config import Limits
 from vdb.protocol import answers, columns
 from vdb.protocol.operations import OPERATIONS, Operation
-from vdb.protocol.requests import TenantRate
+from vdb.protocol.requests import LEAST_RECALL, MAX_BUDGET, TenantRate
 from vdb.protocol.strict_json import INT64_MAX
 
 from .errors import OK, declared_statuses, success_of
@@ -52,7 +52,13 @@ _EXAMPLES: dict[str, Any] = {
     "count": {"filter": {"field": "lang", "eq": "en"}},
     "update_payload": {"points": [{"id": "a", "payload": {"lang": "de"}}], "mode": "merge"},
     "share": {"action": "grant", "ids": ["a"], "to": ["globex"]},
-    "search": {"vector": [1, 0, 0], "limit": 5, "filter": {"field": "lang", "eq": "en"}},
+    "search": {
+        "vector": [1, 0, 0],
+        "limit": 5,
+        "filter": {"field": "lang", "eq": "en"},
+        "params": {"recall": 0.95},
+        "explain": True,
+    },
     "create_tenant": {"name": "acme", "quota": {"points": 1000000}, "rate": {"reads_per_s": 100}},
     "update_tenant": {"quota": {"points": 2000000, "bytes": None}, "rate": None},
     "create_key": {"role": "write", "tenant": "acme", "name": "application"},
@@ -168,7 +174,7 @@ def _schemas(limits: Limits) -> dict[str, Schema]:
     for operation in OPERATIONS:  # one by one: msgspec has no union of untagged shapes
         for shape in typing.get_args(operation.answer) or (operation.answer,):
             told.update(msgspec.json.schema_components([shape], ref_template=_REF)[1])
-    _refine(told, {"payload": {"type": "object"}, "vector": _VECTOR, "explain": {"type": "object"}})
+    _refine(told, {"payload": {"type": "object"}, "vector": _VECTOR})
     told[answers.Point.__name__]["properties"]["vector"] = {"anyOf": [*_VECTOR["anyOf"], {"type": "null"}]}
     return {**asked, **told, "Problem": _problem_schema()}
 
@@ -205,6 +211,9 @@ def _request_refinements(limits: Limits) -> dict[str, Schema]:
         "filter": _FILTER,
         "dimension": {"minimum": 1, "maximum": limits.max_dimension},
         "limit": {"minimum": 1, "maximum": limits.max_limit},
+        "recall": {"minimum": LEAST_RECALL, "exclusiveMaximum": 1},
+        "budget": {"minimum": 1, "maximum": MAX_BUDGET},
+        "rerank": {"minimum": 1, "maximum": limits.max_rerank},
         "n_queries": {"minimum": 1, "maximum": limits.max_queries_per_request},
         "owner": {"pattern": _NAME_PATTERN},
         "tenant": {"pattern": _NAME_PATTERN},

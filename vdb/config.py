@@ -39,6 +39,7 @@ class Limits:
     max_payload_depth: int = 32
     max_id_bytes: int = 256
     max_limit: int = 1_000
+    max_rerank: int = 10_000
     max_scroll_limit: int = 1_000
     max_queries_per_request: int = 256
     max_grantees_per_point: int = 1_000

@@ -159,8 +159,12 @@ def test_a_deep_payload_does_not_hide_a_second_one() -> None:
     assert refusal("upsert", body).code in ("duplicate_key", "nested_too_deep")
 
 
-KEYS = st.sampled_from(['"limit"', '"li\\u006dit"', '"vector"', '"filter"', '"explain"', '"max_distance"', '"zz"'])
-VALUES = st.sampled_from(["1", "10", "null", "[1,2]", '"AAAA"', '"a:b"', '"limit"', "{}", '{"limit":1}'])
+KEYS = st.sampled_from(
+    ['"params"', '"limit"', '"li\\u006dit"', '"vector"', '"filter"', '"explain"', '"max_distance"', '"zz"']
+)
+VALUES = st.sampled_from(
+    ['{"recall":0.9}', '{"exact" :true}', "1", "10", "null", "[1,2]", '"AAAA"', '"a:b"', '"limit"', "{}", '{"limit":1}']
+)
 COLONS = st.sampled_from([":", " :", ": ", "\n:\t"])
 
 
@@ -173,6 +177,37 @@ def test_no_search_body_passes_with_two_equal_keys(members: list[tuple[str, str,
     except InvalidArgument:
         return
     assert len(set(names)) == len(names)
+
+
+PARAM_KEYS = st.sampled_from(['"exact"', '"recall"', '"budget"', '"rerank"', '"re\\u0063all"'])
+PARAM_VALUES = st.sampled_from(["1", "true", "0.9", "12"])
+
+
+@given(st.lists(st.tuples(PARAM_KEYS, COLONS, PARAM_VALUES), max_size=5))
+def test_no_search_body_passes_with_two_equal_parameters(members: list[tuple[str, str, str]]) -> None:
+    params = "{" + ",".join(key + colon + value for key, colon, value in members) + "}"
+    names = [json.loads(key) for key, _, _ in members]
+    for body in (
+        f'{{"params":{params}}}',
+        f'{{"filter":{params},"params":{params}}}',
+        f'{{"limit":5,"params" :{params}}}',
+    ):
+        for is_binary in (False, True):
+            frame = columns.join_frame(msgspec.Raw(body.encode()), np.zeros(0, np.float32))
+            try:
+                decode.decode_body(BY_NAME["search"], frame if is_binary else body.encode(), is_binary)
+            except InvalidArgument:
+                continue
+            assert len(set(names)) == len(names)
+
+
+def test_a_search_carries_parameters_in_both_bodies() -> None:
+    wanted = requests.SearchParams(recall=0.95, budget=500)
+    head = {"limit": 3, "params": {"recall": 0.95, "budget": 500}}
+    request, _ = decode.decode_body(BY_NAME["search"], json.dumps(head | {"vector": [1]}).encode(), False)
+    binary, _ = decode.decode_body(BY_NAME["search"], columns.join_frame(head, np.zeros(1, np.float32)), True)
+    assert isinstance(request, requests.Search) and isinstance(binary, columns.SearchHead)
+    assert request.params == binary.params == wanted
 
 
 POINT_KEYS = st.sampled_from(['"id"', '"i\\u0064"', '"payload"', '"owner"', '"vector"', '"shared_with"'])

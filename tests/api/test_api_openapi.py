@@ -58,5 +58,19 @@ def test_the_served_document_is_this_one() -> None:
     assert ask(StubEngine(), "GET", "/openapi.json").json == json.loads(json.dumps(DOCUMENT))
 
 
+def test_the_bounds_of_what_a_search_may_cost_are_described() -> None:
+    described = DOCUMENT["components"]["schemas"]["SearchParams"]["properties"]
+    bounds = {
+        name: {key: kept for key, kept in schema.items() if "imum" in key.lower()} for name, schema in described.items()
+    }
+    assert bounds == {
+        "exact": {},
+        "recall": {"minimum": 0.5, "exclusiveMaximum": 1},
+        "budget": {"minimum": 1, "maximum": 2**31 - 1},
+        "rerank": {"minimum": 1, "maximum": 10_000},
+    }
+    assert "path" in DOCUMENT["components"]["schemas"]["Explain"]["required"]
+
+
 def test_a_point_without_a_vector_is_described() -> None:
     assert {"type": "null"} in DOCUMENT["components"]["schemas"]["Point"]["properties"]["vector"]["anyOf"]

@@ -54,9 +54,20 @@ def test_a_table_shows_what_was_asked_for(search: Command) -> None:
         ["id", "owner", "distance", "version", "payload", "vector"],
         ["a", "acme", "0", "1", '{"lang":"en"}', "[1.0,0.0,0.0]"],
     ]
-    assert ran.rows[2][0] == "explain:"
+    assert ran.rows[2] == ["explain:"]
+    shown = ran.out.partition("explain:\n")[2].splitlines()
+    assert [line.split()[:2] for line in shown[:2]] == [["path", "exact"], ["reason", "no"]]
     assert search("--vector", "[1, 0, 0]", "--limit", "1", "--no-payload").rows[0][-1] == "version"
     assert search("--vector", "[1, 0, 0]", "--max-distance", "-1").out in ("no hits\n", "")
+
+
+def test_a_search_says_how_far_it_goes(search: Command) -> None:
+    vector = ("--vector", "[1, 0, 0]")
+    assert search(*vector, "--exact", "--explain", "--json").document["explain"]["reason"] == "asked for"
+    assert _ids(search, *vector, "--recall", "0.9", "--budget", "100", "--rerank", "20") == ["a", "b", "c"]
+    refused = search(*vector, "--exact", "--recall", "0.9")
+    assert (refused.code, refused.err) == (ExitCode.REFUSED, "vdb: an exact search has no recall\n")
+    assert search(*vector, "--recall", "most").code == ExitCode.USAGE
 
 
 def test_json_is_that_of_the_api(search: Command) -> None:

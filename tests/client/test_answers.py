@@ -12,7 +12,7 @@ from tests.client.scripted import Reply, Script, serving
 from vdb.client import AsyncClient, Client, Hits
 from vdb.errors import CollectionNotFound, InternalError, InvalidArgument, InvalidJson, JobNotFound, TransportTimeout
 from vdb.protocol import columns
-from vdb.protocol.answers import Deleted, Job
+from vdb.protocol.answers import Deleted, Explain, Job
 
 KEY = "key-of-sixteen-chars"
 VECTOR = np.array([1.5, -2.0], np.float32)
@@ -20,6 +20,7 @@ TEXT = base64.b64encode(VECTOR.astype("<f4").tobytes()).decode()
 HIT = {"id": "a", "owner": "acme", "distance": 0.5, "version": 3, "payload": {"n": 1}, "vector": TEXT}
 JOB = {"id": "j1", "kind": "delete", "state": "running", "collection": "docs", "tenant": "acme", "n_done": 2}
 JOB |= {"created_at": "2026-01-01T00:00:00Z", "finished_at": None, "error": None}
+TIMES: dict[str, Any] = {"plan_us": 3.0, "scan_us": 20.5, "recheck_us": 4.0, "payloads_us": 2.5, "total_us": 30.0}
 
 
 def _client(script: Script) -> Client:
@@ -32,13 +33,30 @@ def _head(script: Script) -> tuple[dict[str, Any], np.ndarray[Any, Any]]:
 
 
 def test_hits_carry_payload_vector_sequence_and_explanation() -> None:
-    answer = {"sequence": 9, "hits": [HIT], "explain": {"plan": "flat"}}
+    said: dict[str, Any] = {"path": "index", "reason": "of a later release", "rows": 5, "queries": 1, "kernels": "cpu"}
+    answer = {"sequence": 9, "hits": [HIT], "explain": {**said, **TIMES, "reached": True, "later": 1}}
     with serving(Reply(body=answer)) as script, _client(script) as client:
         hits = client.collection("docs").search(VECTOR, limit=1, with_vector=True, explain=True)
     assert isinstance(hits, Hits)
-    assert (hits.sequence, hits.explain, hits[0].id, hits[0].payload) == (9, {"plan": "flat"}, "a", {"n": 1})
+    assert (hits.sequence, hits.explain, hits[0].id, hits[0].payload) == (
+        9,
+        Explain(**said, **TIMES, reached=True),
+        "a",
+        {"n": 1},
+    )
     assert hits[0].vector.dtype == np.float32
     assert hits[0].vector.tolist() == VECTOR.tolist()
+
+
+def test_a_search_sends_the_parameters_it_was_given() -> None:
+    with serving(Reply(body={"sequence": 9, "hits": []})) as script, _client(script) as client:
+        docs = client.collection("docs")
+        docs.search(VECTOR)
+        assert "params" not in _head(script)[0]
+        docs.search(VECTOR, recall=0.75, budget=500, rerank=40)
+        assert _head(script)[0]["params"] == {"recall": 0.75, "budget": 500, "rerank": 40}
+        docs.search(VECTOR, exact=True)
+        assert _head(script)[0]["params"] == {"exact": True}
 
 
 def test_a_matrix_gets_hits_per_row() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.contract import ways
@@ -121,6 +122,43 @@ def test_search_options(world: World, docs: Any) -> None:
     assert bare == [{"id": "a", "owner": "acme", "distance": 0.0, "vector": X}]
     assert [_ids(row) for row in docs.search([X, XY], limit=2)] == [["a", "b"], ["c", "b"]]
     assert _ids(docs.search(X, explain=True)) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"exact": True},
+        {"exact": False},
+        {"exact": False, "recall": 0.5},
+        {"recall": 0.999, "budget": 1, "rerank": 10},
+        {"budget": 2**31 - 1},
+        {"rerank": 10_000},
+    ],
+    ids=str,
+)
+def test_what_a_search_may_cost_changes_no_exact_answer(world: World, docs: Any, params: dict[str, Any]) -> None:
+    found = docs.search(X, explain=True, **params)
+    assert world.plain(found) == world.plain(docs.search(X))
+    reason = "asked for" if params.get("exact") else "no index"
+    assert _explained(found) == {"path": "exact", "reason": reason, "rows": 3, "queries": 1}
+    assert [_ids(row) for row in docs.search([X, XY], limit=2, **params)] == [["a", "b"], ["c", "b"]]
+
+
+def test_explain_says_what_applies(world: World, docs: Any) -> None:
+    rows = docs.search(X, filter={"field": "lang", "eq": "de"}, explain=True)
+    wanted = {"path": "exact", "reason": "no index", "rows": 3, "queries": 1}
+    assert _explained(rows) == wanted | {"filter": "rounds", "candidates_tested": 3}
+    assert docs.search(X).explain is None
+
+
+def _explained(found: Any) -> dict[str, Any]:
+    """Without the times, which make up the total."""
+    said: dict[str, Any] = msgspec.to_builtins(found.explain)
+    stages = [said.pop(f"{stage}_us") for stage in ("plan", "scan", "recheck", "payloads")]
+    assert sum(stages) == pytest.approx(said.pop("total_us"), abs=0.5)
+    assert min(stages) >= 0
+    assert said.pop("kernels")
+    return said
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,14 @@ class RawClient:
         return lambda: self.ask(f"list_{name}")[name]
 
 
+class RawHits(list[Any]):
+    """Hits as JSON has them, with what stood beside them."""
+
+    def __init__(self, hits: list[Any], sequence: int, explain: Any) -> None:
+        super().__init__(hits)
+        self.sequence, self.explain = sequence, explain
+
+
 class RawCollection:
     """Points over plain HTTP: rows instead of columns, lists instead of arrays."""
 
@@ -164,8 +172,13 @@ class RawCollection:
 
     def search(self, vector: Any, limit: Any = 10, **given: Any) -> Any:
         several = np.ndim(vector) == 2
-        found = self._ask("search", **{"vectors" if several else "vector": vector}, limit=limit, **given)
-        return [row["hits"] for row in found["results"]] if several else found["hits"]
+        params = {name: given.pop(name) for name in ("exact", "recall", "budget", "rerank") if name in given}
+        found = self._ask(
+            "search", **{"vectors" if several else "vector": vector}, limit=limit, params=params or None, **given
+        )
+        if several:
+            return [row["hits"] for row in found["results"]]
+        return RawHits(found["hits"], found["sequence"], found.get("explain"))
 
     def get(self, ids: Any, **given: Any) -> Any:
         return self._ask("get_points", ids=ids, **given)["points"]

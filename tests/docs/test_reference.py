@@ -9,8 +9,11 @@ import pytest
 from tests.docs.pages import rows, text_of
 from vdb.config import CLIENT_VARIABLES, CONFIG_VARIABLE, Limits, Settings
 from vdb.engine.filters import FIELD_TYPES, MAX_CONDITIONS, MAX_DEPTH, MAX_FIELD_CHARS, MAX_LIST, Op
+from vdb.engine.plan import Reason
 from vdb.errors import BY_CODE
+from vdb.protocol.answers import Explain
 from vdb.protocol.operations import OPERATIONS
+from vdb.protocol.requests import SearchParams
 from vdb.types import FieldType, Metric, Role
 
 FILTER_LIMITS = {
@@ -62,6 +65,12 @@ def test_every_route_and_error_code_stands() -> None:
     routes = [f"`{operation.method} {operation.path}`" for operation in OPERATIONS]
     assert [route for route in routes if route not in api] == []
     assert [code for code in BY_CODE if f"`{code}`" not in api] == []
+
+
+def test_every_parameter_of_a_search_and_what_explain_says_of_it_stand() -> None:
+    api = text_of("docs/http-api.md")
+    named = (*SearchParams.__struct_fields__, *Explain.__struct_fields__, *Reason)
+    assert [name for name in named if f"`{name}`" not in api] == []
 
 
 def test_every_filter_operator_and_field_type_stands() -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from msgspec import Raw
@@ -51,7 +52,7 @@ def fill(driver: Driver, n: int = 100, tenant: str = "acme", **columns: Any) -> 
 def explained(driver: Driver, tenant: str = "acme", **given: Any) -> dict[str, Any]:
     head = SearchHead(limit=given.pop("limit", 5), explain=True, filter=given.pop("filter", ENGLISH), **given)
     answer = driver.run("search", tenant, ("notes",), head, np.zeros(2, np.float32))
-    return {**answer.explain, "ids": [hit.id for hit in answer.hits]}
+    return {**msgspec.to_builtins(answer.explain), "ids": [hit.id for hit in answer.hits]}
 
 
 def update(driver: Driver, **given: Any) -> Any:

@@ -36,6 +36,12 @@ def add(commands: Commands) -> None:
     parser.add_argument("--max-distance", type=float, metavar="X", help="leave out what is farther")
     parser.add_argument("--no-payload", action="store_true", help="leave payloads out")
     parser.add_argument("--with-vector", action="store_true", help="show vectors too")
+    parser.add_argument("--exact", action="store_true", help="compare with every vector, index or not")
+    parser.add_argument(
+        "--recall", type=float, metavar="X", help="share of the true neighbours to find (default: 0.99)"
+    )
+    parser.add_argument("--budget", type=int, metavar="N", help="score N rows of the index")
+    parser.add_argument("--rerank", type=int, metavar="N", help="compare N of them by their full vectors")
     parser.add_argument("--explain", action="store_true", help="say how the search went")
     add_server(parser, tenant=True)
 
@@ -51,13 +57,21 @@ def _search(given: argparse.Namespace, output: Output) -> int:
             with_payload=not given.no_payload,
             with_vector=given.with_vector,
             explain=given.explain,
+            exact=given.exact,
+            recall=given.recall,
+            budget=given.budget,
+            rerank=given.rerank,
         )
     columns = ["id", "owner", "distance", "version"]
     columns += [] if given.no_payload else ["payload"]
     columns += ["vector"] if given.with_vector else []
     more = {"explain": hits.explain} if given.explain else {}
     output.listing("hits", hits, columns, sequence=hits.sequence, **more)
-    output.lines(f"{name}: {value}" for name, value in more.items())
+    if hits.explain is not None and not output.is_json:
+        from vdb.cli.table import record
+
+        output.line("explain:")
+        output.lines(f"  {line}" for line in record(hits.explain))
     return ExitCode.OK
 
 

@@ -119,13 +119,23 @@ class AsyncCollection:
         with_payload: bool = True,
         with_vector: bool = False,
         explain: bool = False,
+        exact: bool = False,
+        recall: float | None = None,
+        budget: int | None = None,
+        rerank: int | None = None,
         min_sequence: int = 0,
         timeout_s: float = 10.0,
     ) -> Hits:
-        """The `limit` nearest points of a vector (d,), nearest first; of a matrix (q, d), one `Hits` per row."""
+        """The `limit` nearest points of a vector (d,), nearest first; of a matrix (q, d), one `Hits` per row.
+
+        `recall` (0.5 to below 1; None: 0.99) is the share of the true neighbours that an index is to find.
+        `budget` (rows scored) and `rerank` (rows compared by their full vectors, `limit` and more) set its effort by
+        hand. `exact` compares with every vector and takes none of the three.
+        """
+        params = {"exact": None if exact is False else exact, "recall": recall, "budget": budget, "rerank": rerank}
         fields: dict[str, Any] = {"limit": limit, "with_payload": with_payload, "with_vector": with_vector}
         fields |= {"explain": explain, "min_sequence": min_sequence, "timeout_s": timeout_s}
-        return await self._run(point_calls.search(self._name, vector, filter, max_distance, fields))
+        return await self._run(point_calls.search(self._name, vector, filter, max_distance, params, fields))
 
     async def get(
         self,

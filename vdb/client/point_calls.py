@@ -19,16 +19,24 @@ class Hits(list[Any]):
     `sequence` is the state of the collection that was searched; `explain` says how, where it was asked for.
     """
 
-    def __init__(self, found: Sequence[Any], sequence: int, explain: Any = None) -> None:
+    def __init__(self, found: Sequence[Any], sequence: int, explain: answers.Explain | None = None) -> None:
         super().__init__(found)
         self.sequence = sequence
         self.explain = explain
 
 
 def search(
-    collection: str, vector: ArrayLike, filter: Any, max_distance: float | None, fields: dict[str, Any]
+    collection: str,
+    vector: ArrayLike,
+    filter: Any,
+    max_distance: float | None,
+    params: dict[str, Any],
+    fields: dict[str, Any],
 ) -> Call[Hits]:
-    """`fields`: limit, with_payload, with_vector, explain, min_sequence, timeout_s."""
+    """`params`: exact, recall, budget, rerank, None where not given.
+
+    `fields`: limit, with_payload, with_vector, explain, min_sequence, timeout_s.
+    """
     vectors, n_queries = to_query(vector)
     head = _with_encoding(fields)
     if n_queries is not None:
@@ -37,6 +45,8 @@ def search(
         head["filter"] = filter
     if max_distance is not None:
         head["max_distance"] = max_distance
+    if given := {name: value for name, value in params.items() if value is not None}:
+        head["params"] = given
     return call("search", (collection,), head, vectors=vectors, finish=_hits)
 
 
@@ -151,7 +161,7 @@ def _hits(found: answers.SearchAnswer) -> Hits:
     return Hits([_one(row.hits, found.sequence, explain) for row in found.results], found.sequence, explain)
 
 
-def _one(hits: list[answers.Hit], sequence: int, explain: Any) -> Hits:
+def _one(hits: list[answers.Hit], sequence: int, explain: answers.Explain | None) -> Hits:
     _decode_vectors(hits)
     return Hits(hits, sequence, explain)
 

@@ -19,6 +19,7 @@ from vdb.config import Limits
 from vdb.engine.answer_size import AnswerSize
 from vdb.engine.matching import Matches, filter_of, matches_of
 from vdb.engine.owners import is_visible
+from vdb.engine.plan import Plan, plan_of
 from vdb.engine.read import payload_of, vector_of
 from vdb.engine.readings import Reading
 from vdb.engine.row_sets import Mask, Masks, filter_explained, masks_of
@@ -28,7 +29,7 @@ from vdb.engine.vectors import matrix_of, reshape
 from vdb.errors import EmptyBatch, InternalError, InvalidArgument, TooLarge
 from vdb.index.flat import FlatSegment, FlatState, scan_cost_s
 from vdb.kernels import current
-from vdb.protocol.answers import Hit, Hits, SearchAnswer
+from vdb.protocol.answers import Explain, Hit, Hits, SearchAnswer
 from vdb.protocol.columns import SearchHead
 from vdb.protocol.requests import Search
 from vdb.storage.catalog import CollectionDocument
@@ -59,11 +60,12 @@ def search(
     vectors: NDArray[np.float32] | None,
 ) -> SearchAnswer:
     """The nearest points that the caller's tenant may see, nearest first, ties by insertion order."""
-    began = time.perf_counter() if services.stages is not None else 0.0
+    began = time.perf_counter()
     collection = services.usable(caller, path[0])
     tenant_id = check_tenant_exists(caller)
     queries, is_many = queries_of(request, vectors, collection, services.settings.limits)
     _check(request, services.settings.limits)
+    plan = plan_of(request, services.settings.limits)
     parsed = filter_of(request.filter, collection)
     matches = matches_of(parsed)
     with services.shard_for_read(collection, request) as shard:
@@ -72,11 +74,24 @@ def search(
             with shard.snapshot() as snapshot:
                 segments = _segments(snapshot, own, public)
                 if segments:
-                    if services.stages is not None:
-                        services.stages.note("plan", began, time.perf_counter() - began)
-                    size = AnswerSize(request, collection.dimension, services.settings.limits)
                     masks = masks_of(services, collection, snapshot, parsed, [state for _, state in segments])
-                    run = _Run(services, shard, tenant_id, request, matches, snapshot, segments, size, masks)
+                    plan_s = time.perf_counter() - began
+                    if services.stages is not None:
+                        services.stages.note("plan", began, plan_s)
+                    size = AnswerSize(request, collection.dimension, services.settings.limits)
+                    run = _Run(
+                        services,
+                        shard,
+                        tenant_id,
+                        request,
+                        plan,
+                        matches,
+                        snapshot,
+                        segments,
+                        size,
+                        plan_s * 1e6,
+                        masks,
+                    )
                     return run.answer(queries, is_many)
     raise InternalError("the tenant's vectors do not stay in memory: raise memory_bytes")
 
@@ -146,14 +161,17 @@ class _Run:
     shard: Shard
     tenant_id: int
     request: Search | SearchHead
+    plan: Plan
     matches: Matches | None
     snapshot: Snapshot
     segments: Segments
     size: AnswerSize
+    plan_us: float
     masks: Masks | None = None
     records: dict[tuple[int, int], Record | None] = field(default_factory=dict)
     n_tested: int = 0
     scan_us: float = 0.0
+    recheck_us: float = 0.0
 
     def answer(self, queries: NDArray[np.float32], is_many: bool) -> SearchAnswer:
         began = time.perf_counter()
@@ -210,7 +228,10 @@ class _Run:
         max_distance, limit = self.request.max_distance, self.request.limit
         for start in range(0, len(found), CHUNK):
             chunk = found[start : start + CHUNK]
-            for (distance, pid, owner), record in zip(chunk, self._records(chunk), strict=True):
+            began = time.perf_counter()
+            records = self._records(chunk)
+            self.recheck_us += (time.perf_counter() - began) * 1e6
+            for (distance, pid, owner), record in zip(chunk, records, strict=True):
                 if max_distance is not None and distance > max_distance:
                     return hits, True
                 if record is not None:
@@ -253,17 +274,22 @@ class _Run:
             hit.vector = vector_of(self.snapshot, owner, pid, record, request.vector_encoding)
         return hit
 
-    def _explain(self, n_queries: int, total_us: float) -> dict[str, Any]:
-        return {
-            "path": "exact",
-            **filter_explained(self.matches is not None, self.masks),
-            "rows": sum(state.n_rows for _, state in self.segments),
-            "queries": n_queries,
-            "candidates_tested": self.n_tested,
-            "kernels": current().name,
-            "scan_us": round(self.scan_us, 1),
-            "total_us": round(total_us, 1),
-        }
+    def _explain(self, n_queries: int, run_us: float) -> Explain:
+        is_filtered = self.matches is not None
+        return Explain(
+            path="exact",
+            reason=self.plan.reason,
+            rows=sum(state.n_rows for _, state in self.segments),
+            queries=n_queries,
+            **filter_explained(is_filtered, self.masks),
+            candidates_tested=self.n_tested if is_filtered else UNSET,
+            kernels=current().name,
+            plan_us=round(self.plan_us, 1),
+            scan_us=round(self.scan_us, 1),
+            recheck_us=round(self.recheck_us, 1),
+            payloads_us=round(max(0.0, run_us - self.scan_us - self.recheck_us), 1),
+            total_us=round(self.plan_us + run_us, 1),
+        )
 
 
 def _merged(parts: list[tuple[FlatState, Any, Any]], k: int) -> list[tuple[float, int, int]]:

@@ -31,13 +31,48 @@ class Hits(Answer):
     hits: list[Hit]
 
 
+class Explain(Answer, kw_only=True):
+    """How a search went, counted over all queries of the request; what does not apply is not there.
+
+    `path` is `exact` or `index`, `reason` why. `rows` the tenant may see; on the index `entries` of its directory were
+    scored, `cells_probed` scanned, `codes_scored` and `reranked` rows, within a `budget` and a number of `candidates`
+    per query. `recall` is the target; `reached`: that effort is expected to reach it; `extrapolated`: though nothing
+    was measured on such queries. `filter` is `index`, `mask` or `rounds`, `selectivity` the share of the rows that
+    payload indexes left, `candidates_tested` records it was tested on. Times in microseconds.
+    """
+
+    path: str
+    reason: str
+    rows: int
+    queries: int
+    entries: int | UnsetType = UNSET
+    cells_probed: int | UnsetType = UNSET
+    codes_scored: int | UnsetType = UNSET
+    reranked: int | UnsetType = UNSET
+    budget: int | UnsetType = UNSET
+    candidates: int | UnsetType = UNSET
+    recall: float | UnsetType = UNSET
+    reached: bool | UnsetType = UNSET
+    extrapolated: bool | UnsetType = UNSET
+    filter: str | UnsetType = UNSET
+    selectivity: float | UnsetType = UNSET
+    candidates_tested: int | UnsetType = UNSET
+    encoding: str | UnsetType = UNSET
+    kernels: str
+    plan_us: float
+    scan_us: float
+    recheck_us: float
+    payloads_us: float
+    total_us: float
+
+
 class SearchAnswer(Answer):
     """`hits` for one query, `results` for several, nearest first."""
 
     sequence: int
     hits: list[Hit] | UnsetType = UNSET
     results: list[Hits] | UnsetType = UNSET
-    explain: Any = UNSET
+    explain: Explain | UnsetType = UNSET
 
 
 class Point(Answer):

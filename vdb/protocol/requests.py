@@ -13,6 +13,10 @@ from vdb.types import FieldType, Metric, Role, Sharing
 
 Vector = list[float] | str
 
+LEAST_RECALL = 0.5
+"""The lowest recall that may be aimed at; 1 itself may not, which is what `exact` is for."""
+MAX_BUDGET = (1 << 31) - 1
+
 
 class Request(Struct, forbid_unknown_fields=True, kw_only=True):
     """Base of all requests."""
@@ -176,6 +180,19 @@ class Share(Request):
     owner: str | UnsetType = UNSET
 
 
+class SearchParams(Request):
+    """How a search goes about it; what is not given follows from the collection.
+
+    `exact` compares with every vector, and excludes the others. `recall` is the share of the true neighbours to aim at;
+    `budget` (rows scored) and `rerank` (of them compared by their full vectors) take the place of what it comes to.
+    """
+
+    exact: bool = False
+    recall: float | UnsetType = UNSET
+    budget: int | UnsetType = UNSET
+    rerank: int | UnsetType = UNSET
+
+
 class SearchOptions(Request):
     """What a search says beside its queries, in a JSON body and in a binary one alike."""
 
@@ -186,6 +203,7 @@ class SearchOptions(Request):
     with_vector: bool = False
     vector_encoding: Literal["list", "base64"] = "list"
     explain: bool = False
+    params: SearchParams | UnsetType = UNSET
     min_sequence: int = 0
     timeout_s: float = 10.0
 
