@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bench.crash.access import Access, HttpAccess, Refused
 from bench.crash.ledger import CatalogLedger, Fault, Ledger
-from bench.crash.load import COLLECTION, DIMENSION, METRIC, TENANTS, Administrator, Writer, run_until
+from bench.crash.load import TENANTS, Administrator, Writer, description, run_until
 from bench.crash.process import ServerProcess
 from bench.crash.verify import verify
 from bench.record import record
@@ -73,7 +73,7 @@ class Site:
     def furnish(self, server: ServerProcess) -> None:
         """The shared collection, and a key for each kind of writer."""
         with closing(server.admin()) as admin:
-            admin.run("create_collection", (), {"name": COLLECTION, "dimension": DIMENSION, "metric": METRIC})
+            admin.run("create_collection", (), description())
             for tenant in TENANTS:
                 self.keys[tenant] = admin.run("create_key", (), {"role": "write", "tenant": tenant})["key"]
             self.keys["service"] = admin.run("create_key", (), {"role": "service"})["key"]

@@ -41,6 +41,12 @@ class Step:
     changes: Changes
 
 
+def description() -> Body:
+    """The collection that is written to; its indexes are on texts that are all different, and on long ones."""
+    fields = {"token": "string", "pad": "string"}
+    return {"name": COLLECTION, "dimension": DIMENSION, "metric": METRIC, "fields": fields, "indexes": [*fields]}
+
+
 def vector_of(rng: random.Random) -> tuple[float, ...]:
     """Small integers, whose distances are exact."""
     return tuple(float(rng.randint(-8, 8)) for _ in range(DIMENSION))

@@ -31,6 +31,8 @@ ADMIN_KEY = "isolation-admin-key"
 JOB_POLLS = 20_000
 JOB_POLL_S = 0.001
 SCROLL_PAGE = 7
+INDEXES = {"open": ["n", "tag"], "free": [], "closed": ["tag"]}
+"""Indexed fields: filters of all, of a part, and of nothing are answered by them."""
 
 
 def new_collections() -> list[ModelCollection]:
@@ -364,6 +366,8 @@ class World:
             "metric": collection.metric,
             "sharing": collection.sharing,
             "tenants": None if collection.members is None else sorted(collection.members),
+            "fields": {"n": "integer", "tag": "string"},
+            "indexes": INDEXES[collection.name],
         }
 
 

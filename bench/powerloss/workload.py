@@ -18,7 +18,7 @@ import lmdb
 
 from bench.crash.access import Access, EngineAccess
 from bench.crash.ledger import Note
-from bench.crash.load import COLLECTION, DIMENSION, METRIC, TENANTS, Administrator, Writer, run_until
+from bench.crash.load import TENANTS, Administrator, Writer, description, run_until
 from bench.powerloss.agreement import READY, new_ledgers, settings_for
 from vdb.engine.engine import Engine
 from vdb.storage import create, directory
@@ -27,7 +27,7 @@ from vdb.types import Role
 
 def _furnish(engine: Engine, note: Note) -> None:
     admin = EngineAccess(engine, Role.ADMIN)
-    admin.run("create_collection", (), {"name": COLLECTION, "dimension": DIMENSION, "metric": METRIC})
+    admin.run("create_collection", (), description())
     for tenant in TENANTS:
         admin.run("create_tenant", (), {"name": tenant})
     note(READY)

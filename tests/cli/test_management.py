@@ -66,6 +66,16 @@ def test_a_collection_is_made_as_asked(admin: Command) -> None:
     }
 
 
+def test_indexes_are_made_and_dropped(admin: Command) -> None:
+    fields = ("--field", "year=integer", "--field", "lang=string")
+    made = admin("collections", "create", "docs", "--dimension", "3", *fields, "--index", "lang", "--json").document
+    assert made["indexes"] == {"lang": "ready"}
+    changed = admin("collections", "update", "docs", "--index", "lang", "--index", "year", "--json").document
+    assert set(changed["indexes"]) == {"lang", "year"}
+    assert admin("collections", "update", "docs", "--no-indexes", "--json").document["indexes"] == {}
+    assert admin("collections", "update", "docs", "--no-indexes", "--index", "lang").code == ExitCode.USAGE
+
+
 def test_an_update_changes_what_is_given_and_no_more(admin: Command) -> None:
     admin("tenants", "create", "acme")
     admin("collections", "create", "docs", "--dimension", "3", "--tenants", "acme")

@@ -85,7 +85,13 @@ def fill(driver: Driver) -> dict[str, str]:
     driver.create("notes", dimension=4, metric=Metric.COSINE)
     fields = {"sides": FieldType.INTEGER, "name": FieldType.STRING, "drawn": FieldType.DATETIME}
     driver.create(
-        "shapes", dimension=3, metric=Metric.L2, sharing=Sharing.TENANTS, fields=fields, tenants=["acme", "globex"]
+        "shapes",
+        dimension=3,
+        metric=Metric.L2,
+        sharing=Sharing.TENANTS,
+        fields=fields,
+        tenants=["acme", "globex"],
+        indexes=["sides", "name", "drawn"],
     )
     _fill_notes(driver)
     _fill_shapes(driver)
@@ -127,7 +133,7 @@ def _fill_shapes(driver: Driver) -> None:
 
 
 def _fill_catalog(driver: Driver) -> None:
-    """What format 1 did not have. The log of changes is new with format 3."""
+    """What format 1 did not have. The log of changes and payload indexes are new with format 3."""
     driver.run("set_aliases", None, (), SetAliases(set={"figures": "shapes"}))
     change = UpdateCollection(embedding=EmbeddingModel(model="eye", version="2"), metadata={"team": "geometry"})
     driver.run("update_collection", None, ("shapes",), change)

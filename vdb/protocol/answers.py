@@ -158,7 +158,8 @@ class StoredBytes(Answer):
     """What points take on disk, by part; and, for an admin who sees the whole, what the file takes.
 
     `index_bytes` are the entries that lead to points by id and by grantee; `overhead_bytes` the heads of records,
-    LMDB's own, and unused room in pages. The five make `live_bytes`; with `free_bytes`, for later writes, `file_bytes`.
+    payload indexes, LMDB's own, and unused room in pages. The five make `live_bytes`; with `free_bytes`, for later
+    writes, `file_bytes`.
     """
 
     id_bytes: int

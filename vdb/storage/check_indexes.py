@@ -60,9 +60,13 @@ class IndexCheck:
                 yield f"entry {key.hex()} is of no payload index"
                 continue
             try:
-                n_stored[number] += len(decode_pids(value))
+                n_pids = len(decode_pids(value))
             except CorruptData as exc:
                 yield f"entry {key.hex()} of payload index {number}: {exc.detail}"
+                continue
+            n_stored[number] += n_pids
+            if not n_pids:
+                yield f"entry {key.hex()} of payload index {number} is empty"
         for index in self._indexes:
             n_more = n_stored[index.number] - self._n_found[index.number]
             if self.are_all_seen and n_more > 0:

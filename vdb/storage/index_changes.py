@@ -7,6 +7,7 @@ forgotten by cutting the list off where it began.
 import logging
 from collections import defaultdict
 from collections.abc import Iterable
+from types import NoneType
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from msgspec.structs import replace
 from pyroaring import BitMap
 
 from vdb.errors import CorruptData
-from vdb.protocol.paths import find
+from vdb.protocol.paths import Absent, find
 from vdb.storage.catalog import iterate_prefix
 from vdb.storage.codec import decode_record
 from vdb.storage.entries import is_known
@@ -37,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 _LOW = (1 << LOW_BITS) - 1
 _NOTHING: frozenset[bytes] = frozenset()
+_SCALARS = frozenset((str, int, float, bool, NoneType, Absent))
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 Moves = dict[bytes, dict[int, bool]]
@@ -45,11 +47,15 @@ Moves = dict[bytes, dict[int, bool]]
 
 def entries_of_payload(payload: bytes, indexes: Iterable[IndexDocument]) -> list[frozenset[bytes]]:
     """What stands for a payload (its JSON bytes, b"" for {}) in each of `indexes`; raises CorruptData."""
+    document = _document(payload)
+    return [entries_of_value(find(document, index.field), index.type is FieldType.DATETIME) for index in indexes]
+
+
+def _document(payload: bytes) -> dict[str, Any]:
     try:
-        document = _decode(payload) if payload else {}
+        return _decode(payload) if payload else {}
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise CorruptData("a stored payload is not a JSON object") from exc
-    return [entries_of_value(find(document, index.field), index.type is FieldType.DATETIME) for index in indexes]
 
 
 class IndexChanges:
@@ -103,35 +109,58 @@ class IndexChanges:
 
     def _moves(self) -> Moves:
         moves: Moves = defaultdict(dict)
+        keys = _Keys()
         for indexes, pid, old, new in self._noted:
-            before, after = _entries(old, indexes), _entries(new, indexes)
-            upper, low = (pid >> LOW_BITS).to_bytes(2, "big"), pid & _LOW
-            for index, gone, there in zip(indexes, before, after, strict=True):
-                prefix = index_prefix(index.number)
-                for entry in gone - there:
-                    moves[prefix + entry + upper][low] = False
-                for entry in there - gone:
-                    moves[prefix + entry + upper][low] = True
+            upper, low = pid >> LOW_BITS, pid & _LOW
+            before, after = keys.of_payload(old, indexes, upper), keys.of_payload(new, indexes, upper)
+            for gone, there in zip(before, after, strict=True):
+                for key in gone - there:
+                    moves[key][low] = False
+                for key in there - gone if gone else there:
+                    moves[key][low] = True
         return moves
 
 
-def _entries(payload: bytes | None, indexes: tuple[IndexDocument, ...]) -> list[frozenset[bytes]]:
-    if payload is not None:
-        try:
-            return entries_of_payload(payload, indexes)
-        except CorruptData as exc:
-            logger.error("a payload is in no index", exc_info=exc)
-    return [_NOTHING] * len(indexes)
+class _Keys:
+    """Keys of the bitmaps that payloads belong into; those of a value are made once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], frozenset[bytes]] = {}
+
+    def of_payload(
+        self, payload: bytes | None, indexes: tuple[IndexDocument, ...], upper: int
+    ) -> Iterable[frozenset[bytes]]:
+        """The keys per index; none of a payload that is not there."""
+        if payload is not None:
+            try:
+                document = _document(payload)
+            except CorruptData as exc:
+                logger.error("a payload is in no index", exc_info=exc)
+            else:
+                return [self._of_value(index, find(document, index.field), upper) for index in indexes]
+        return [_NOTHING] * len(indexes)
+
+    def _of_value(self, index: IndexDocument, value: object, upper: int) -> frozenset[bytes]:
+        kind = type(value)
+        place = (index.number, upper, kind, value) if kind in _SCALARS else None
+        found = None if place is None else self._known.get(place)
+        if found is None:
+            prefix, suffix = index_prefix(index.number), upper.to_bytes(2, "big")
+            entries = entries_of_value(value, index.type is FieldType.DATETIME)
+            found = frozenset(prefix + entry + suffix for entry in entries)
+            if place is not None:
+                self._known[place] = found
+        return found
 
 
 def _store(txn: Transaction, key: bytes, moved: dict[int, bool]) -> None:
     stored = txn.get(key)
-    low_bits = BitMap() if stored is None else decode_pids(stored)
-    for low, is_in in moved.items():
-        if is_in:
-            low_bits.add(low)
-        else:
-            low_bits.discard(low)
+    low_bits = BitMap([low for low, is_in in moved.items() if is_in])
+    if stored is not None:
+        low_bits |= decode_pids(stored)
+        for low, is_in in moved.items():
+            if not is_in:
+                low_bits.discard(low)
     if low_bits:
         txn.put(key, encode_pids(low_bits))
     elif stored is not None:
@@ -172,7 +201,8 @@ def _fill(txn: Transaction, changes: IndexChanges, building: list[IndexDocument]
         position = owner << 32 | pid
         changes.fill(going, pid, value)
     for index in going:
-        put_index(
-            txn, replace(index, state=IndexState.BUILDING if n_seen == n_most else IndexState.READY, position=position)
-        )
+        if n_seen == n_most:
+            put_index(txn, replace(index, position=position))
+        else:
+            put_index(txn, replace(index, state=IndexState.READY, position=0))
     return n_seen

@@ -21,7 +21,7 @@ from vdb.errors import CorruptData
 from vdb.storage.catalog import iterate_prefix
 from vdb.storage.codec import decode_document, encode_document
 from vdb.storage.env import Transaction
-from vdb.storage.keyspace import INDEX_ENTRY_BYTES, index_document_key, index_prefix
+from vdb.storage.keyspace import index_document_key, index_prefix
 from vdb.types import FieldType, IndexState
 
 logger = logging.getLogger(__name__)
@@ -158,6 +158,9 @@ def _union(found: Iterator[tuple[bytes, bytes]]) -> BitMap:
     listed: list[int] = []
     sets: list[BitMap] = []
     for key, value in found:
+        if len(value) == 3 and not value[0]:  # a value of one point: what there are most of
+            listed.append(key[-2] << 24 | key[-1] << 16 | value[2] << 8 | value[1])
+            continue
         base = int.from_bytes(key[-2:], "big") << LOW_BITS
         if value[:1] == _LIST and len(value) & 1:
             listed.extend(map(base.__add__, _listed(value)))
@@ -169,10 +172,3 @@ def _union(found: Iterator[tuple[bytes, bytes]]) -> BitMap:
     if len(sets) == 1:
         return sets[0]
     return BitMap.union(*sets) if sets else BitMap()
-
-
-def split_entry(key: bytes) -> tuple[int, bytes, int]:
-    """(number of the index, entry, first pid) of the key of an entry; raises CorruptData."""
-    if len(key) < INDEX_ENTRY_BYTES:
-        raise CorruptData("the key of an index's entry is too short")
-    return int.from_bytes(key[1:3], "big"), key[3:-2], int.from_bytes(key[-2:], "big") << LOW_BITS

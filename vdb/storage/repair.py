@@ -23,6 +23,7 @@ from vdb.storage.migrate import migrate_collection, upgrade
 from vdb.storage.probe import is_readable
 from vdb.storage.repair_catalog import CatalogRepair
 from vdb.storage.repair_collection import CollectionRepair
+from vdb.storage.repair_indexes import mend_indexes
 
 logger = logging.getLogger(__name__)
 
@@ -119,6 +120,11 @@ def _repair_collection(
         if edits.done and (path / INDEX_FOLDER).exists():
             remove_folder(path / INDEX_FOLDER)
             done.changes.append(Change(place, "the index's files removed: they are made anew", 1))
+        edits = Edits(env, place, None)  # of their own: neither the log nor those files depend on payload indexes
+        try:
+            mend_indexes(env, document, edits)
+        finally:
+            _note(done, edits)
     finally:
         env.close()
 

@@ -1,9 +1,8 @@
 """Repair of one collection: what follows from its records is made to follow again.
 
 Order: what is damaged is set aside, if that is asked for; entries that lead to no point that has them go; entries that
-records lack are added; usages, totals and counters are counted anew; payload indexes that are wrong are built anew. An
-entry that leads to a damaged record stays, and so do two points that lay claim to one entry: nobody knows which is
-right.
+records lack are added; usages, totals and counters are counted anew. An entry that leads to a damaged record stays, and
+so do two points that lay claim to one entry: nobody knows which is right.
 
 The log of changes is dropped as a whole where an entry of it is damaged, and wherever anything else is changed: what
 was brought up to date by it (an index on disk) may be wrong, and is made anew.
@@ -44,7 +43,6 @@ from vdb.storage.keyspace import (
     vector_key,
 )
 from vdb.storage.points import LAST_PID, has_any
-from vdb.storage.repair_indexes import mend_indexes
 from vdb.storage.usages import count_usages
 
 LOG_DROPPED = "the log of changes dropped"
@@ -60,7 +58,6 @@ class CollectionRepair:
 
     def __init__(self, env: Environment, collection: CollectionDocument, edits: Edits) -> None:
         self._env = env
-        self._collection = collection
         self._vector_bytes = 4 * collection.dimension
         self._edits = edits
         self._n_records = 0
@@ -80,7 +77,6 @@ class CollectionRepair:
         self._count_usages()
         self._mend_counters()
         self._mend_log()
-        mend_indexes(self._env, self._collection, self._edits)
 
     # What cannot be rebuilt
 

@@ -24,8 +24,8 @@ from vdb.storage.field_values import (
 from vdb.storage.payload_index import IndexDocument, read_pids, read_range
 from vdb.types import FieldType, IndexState
 
-MAX_ENTRIES = 20_000
-"""A range of more entries is left to the records: some 0.4 µs each."""
+MAX_ENTRIES = 10_000
+"""A range of more entries is left to the records: half a microsecond each."""
 
 _TAGS = {Kind.NUMBER: Tag.NUMBER, Kind.STRING: Tag.STRING, Kind.BOOLEAN: Tag.BOOLEAN, Kind.DATETIME: Tag.INSTANT}
 _ABOVE = b"\xff"
