@@ -45,8 +45,10 @@ def granted(lists: list[Int32s], parents: Int32s, n_tenants: int) -> Access:
 
 
 def log_uniform(n_tenants: int, total: int, spread: int) -> Int64s:
-    """Sizes that sum to `total`, ascending, at least 1: quantiles of a log-uniform distribution."""
+    """Sizes that sum to `total`, ascending but for rounding: quantiles of a log-uniform distribution.
+
+    Where the smallest would be less than 1, some of the smallest are 0.
+    """
     weights = spread ** ((np.arange(n_tenants) + 0.5) / n_tenants)
-    sizes: Int64s = np.maximum(1, np.floor(weights * total / weights.sum())).astype(np.int64)
-    sizes[-1] += total - sizes.sum()
-    return sizes
+    bounds = np.rint(np.cumsum(weights) * (total / weights.sum())).astype(np.int64)
+    return np.asarray(np.diff(bounds, prepend=0), np.int64)

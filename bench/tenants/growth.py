@@ -24,6 +24,9 @@ from bench.tenants.workload import Float32s, Int32s, Int64s
 
 N_NEIGHBOURS = 10
 NOISE_LENGTH = 0.35
+FORMAT = "v1"
+"""In the key of grown vectors: changed when they change."""
+
 _BLOCK = 10_000
 HELD_OUT = 1 << 20
 """The number of the first block that no set reaches."""

@@ -15,6 +15,9 @@ from bench.tenants.workload import Float32s, Int32s, Int64s
 
 FAVOURED_SHARE = 0.8
 SPREAD = 100
+FORMAT = "v2"
+"""In the key of what is written: changed when it changes."""
+
 _NOISE = 0.1
 _BLOCK = 10_000
 

@@ -20,8 +20,8 @@ from bench.tenants.store import Store, save
 from bench.tenants.truth import exact
 from bench.tenants.workload import CLASS_NAMES, Access, Float32s, Int32s, Truth, Workload, class_of
 
-_FORMAT = "v1"
-"""In every key: changed when what is generated changes."""
+_FORMAT = "v2"
+"""In the key of every workload: changed when who sees or asks what changes. Vectors have their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Worlds:
             "single": self._single,
         }
         vectors, vectors_key, parts = makers[kind](suffix)
-        key = f"{name}-{vectors_key}"
+        key = f"{name}-{_FORMAT}-{vectors_key}"
 
         def write(folder: Path) -> None:
             made = parts()
@@ -158,7 +158,7 @@ class Worlds:
 
     def _hard(self, _: str) -> tuple[Float32s, str, Callable[[], _Parts]]:
         shape = self._sizes.hard
-        key = f"mixture-{shape.n}x{shape.dimension}-s{self._seed}-{_FORMAT}"
+        key = f"mixture-{shape.n}x{shape.dimension}-s{self._seed}-{mixture.FORMAT}"
         made = self._store.arrays(key, lambda folder: mixture.write(folder, shape, self._seed))
 
         def parts() -> _Parts:
@@ -196,7 +196,7 @@ class Worlds:
     def _grown(self, size: str) -> tuple[Float32s, Int32s, str]:
         """Vectors, the row of the source that each comes from, and the key of both."""
         source, n = self._base(), self._sizes.points[size]
-        key = f"grown-{source.key}-{n}-s{self._seed}-{_FORMAT}"
+        key = f"grown-{source.key}-{n}-s{self._seed}-{growth.FORMAT}"
 
         def write(folder: Path) -> None:
             save(folder, {"parents": Growth(source, self._seed).write(folder / "vectors.npy", n)})

@@ -102,7 +102,7 @@ def test_every_point_of_exclusive_tenants_has_one_reader() -> None:
     access = exclusive(5_000, 50, np.random.default_rng(1))
     assert access.n_grants == 0
     assert access.sizes.sum() == 5_000
-    assert access.sizes.min() >= 1
+    assert sorted(access.sizes.tolist()) == sorted(log_uniform(50, 5_000, 1_000).tolist())
 
 
 def test_log_uniform_sizes_sum_up_and_spread() -> None:
@@ -110,6 +110,12 @@ def test_log_uniform_sizes_sum_up_and_spread() -> None:
     assert sizes.sum() == 1_000_000
     assert 700 < sizes[-1] / sizes[0] <= 1_000
     assert sizes[50] / sizes[0] == pytest.approx(sizes[-1] / sizes[49], rel=0.1)
+
+
+def test_rounding_does_not_make_one_tenant_much_larger_than_the_next() -> None:
+    sizes = np.sort(log_uniform(10_000, 1_000_000, 1_000))
+    assert sizes.sum() == 1_000_000
+    assert sizes[-1] <= 1.01 * sizes[-2] + 1
 
 
 def test_tenants_of_the_mixture_favour_some_of_its_centres(folder: Path) -> None:
