@@ -123,6 +123,8 @@ class Settings:
     """Whether each request makes an OpenTelemetry trace (extra `otel`), exported as the OTEL_* variables say."""
     trace_tenants: bool = False
     """Whether the span of a request names its tenant."""
+    index_from_points: int = 20_000
+    """Vectors from which on a collection gets an index, in the background; searches are exact until then. 0: never."""
     compile_kernels: bool = True
     """Whether numba kernels are compiled in the background; without, NumPy answers."""
     limits: Limits = Limits()

@@ -8,6 +8,8 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 """Names of collections, tenants, caches and categories."""
 
 EVERYONE = "*"
+EVERYONE_ID = 0xFFFF_FFFF
+"""Grantee id of points shared with everyone; tenant ids begin at 1."""
 """The grantee that stands for all tenants of a collection."""
 
 

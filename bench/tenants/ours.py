@@ -1,28 +1,134 @@
-"""Our own index among the contenders."""
+"""Our own index among the contenders: the one that the server keeps, called without a server around it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.tenants.contender import Contender, LeftOut
-from bench.tenants.workload import Float32s, Workload
+from bench.tenants.contender import Contender
+from bench.tenants.workload import Access, Float32s, Int64s, K, Workload
+from vdb.index.curator.index import CuratorIndex, Effort
+from vdb.index.curator.model import prepared
+from vdb.index.curator.state import State
+from vdb.index.curator.training import train
+from vdb.index.curator.upkeep import default_encoding
+from vdb.kernels import Kernels, current, warm
+from vdb.types import EVERYONE_ID, Metric
+
+FACTORS = (3, 5, 7, 10, 14, 20, 30)
+"""Of the budget: so many times n^0.6 rows are scored, n being what the tenant may see."""
+POWER = 0.6
+CANDIDATES = 40
+SAMPLE_ROWS = 100_000
+SEQUENCE = 1
+
+
+class Slots:
+    """Full vectors in an array: the server maps them from a file."""
+
+    def __init__(self, rows: Float32s) -> None:
+        self._rows = rows
+
+    @property
+    def rows(self) -> Float32s:
+        return self._rows
+
+    def put(self, slots: NDArray[np.uint32], vectors: Float32s) -> None:
+        """Write vectors into their slots, in a larger array where they do not fit."""
+        needed = int(slots.max()) + 1
+        if needed > len(self._rows):
+            larger = np.empty((needed + needed // 4, self._rows.shape[1]), np.float32)
+            larger[: len(self._rows)] = self._rows
+            self._rows = larger
+        self._rows[slots] = vectors
 
 
 class Ours(Contender):
-    """The shared clustering with tenant directories. Takes no part until there is one."""
+    """The shared clustering with tenant directories, as the server builds it where nothing was measured."""
 
     name = "ours"
 
+    def __init__(self) -> None:
+        self._index: CuratorIndex | None = None
+        self._kernels: Kernels = current()
+        self._factor = 0.0
+        self._efforts: dict[int, Effort] = {}
+
     @property
     def settings(self) -> Sequence[str]:
-        return ()
+        return [f"budget {factor} n^{POWER}" for factor in FACTORS]
 
     def build(self, workload: Workload) -> None:
-        raise LeftOut("the index is not built yet")
+        warm(background=False)
+        self._kernels = current()
+        metric = Metric(workload.metric)
+        vectors = prepared(workload.vectors, metric)
+        n = len(vectors)
+        sample = vectors
+        if n > SAMPLE_ROWS:
+            sample = vectors[np.sort(np.random.default_rng(1).choice(n, SAMPLE_ROWS, replace=False))]
+        model = train(sample, n, metric, default_encoding(workload.dimension))
+        tenants, granted = pairs_of(workload.access)
+        self._index = CuratorIndex.build(
+            replace(model, n_trained=n),
+            np.arange(n, dtype=np.uint32),
+            (workload.access.owners + 1).astype(np.uint32),
+            np.zeros(n, np.int64),
+            tenants,
+            granted,
+            Slots(vectors),
+            SEQUENCE,
+            self._kernels,
+        )
+
+    @property
+    def _state(self) -> State:
+        assert self._index is not None, "build comes first"
+        return self._index.state
 
     def use(self, setting: str) -> None:
-        raise LeftOut("the index is not built yet")
+        self._factor = float(setting.split()[1])
+        self._efforts = {}
 
     def search(self, tenant: int, query: Float32s) -> NDArray[np.integer]:
-        raise LeftOut("the index is not built yet")
+        assert self._index is not None, "build comes first"
+        state = self._index.state
+        mine = state.reading(tenant + 1)
+        effort = self._efforts.get(tenant)
+        if effort is None:  # the server's planner knows it as well
+            effort = self._efforts[tenant] = Effort(int(self._factor * mine.n_rows**POWER), CANDIDATES)
+        found = self._index.search(
+            state, mine, state.reading(EVERYONE_ID), query, K, SEQUENCE, 0, effort, kernels=self._kernels
+        )
+        return np.where(found.row >= 0, state.rows.pids[found.row], -1)
+
+    @property
+    def facts(self) -> dict[str, float | str]:
+        state = self._state
+        rows, directories, model = state.rows, state.directories, state.model
+        n = rows.n_laid
+        n_own = int((directories.spans[:, 1] - directories.spans[:, 0]).sum())
+        return {
+            "cells": len(model.leaves),
+            "encoding": f"{model.encoding.form.name} of {model.encoding.dimension}",
+            "kernels": self._kernels.name,
+            "code bytes per row": rows.codes.shape[1],
+            "directory bytes": directories.nbytes,
+            "directory bytes per grant": round(directories.nbytes / max(1, len(directories.listed)), 3),
+            "directory bytes per own row": round((directories.nbytes - directories.listed.nbytes) / max(1, n_own), 3),
+            "codes, directories and cells of raw": round(
+                (n * (rows.codes.shape[1] + rows.cells.itemsize) + directories.nbytes) / (4 * n * model.dimension), 4
+            ),
+            "bytes in RAM of raw": round(self._index.nbytes / (4 * n * model.dimension), 4) if self._index else 0,
+        }
+
+
+def pairs_of(access: Access) -> tuple[NDArray[np.uint32], tuple[Int64s, NDArray[np.uint32]]]:
+    """Who is granted what, by tenant: tenants, where each one's rows start, and the rows, ascending."""
+    rows = np.repeat(np.arange(access.n_points, dtype=np.uint32), np.diff(access.offsets))
+    order = np.argsort(access.grantees, kind="stable")
+    tenants, counts = np.unique(access.grantees, return_counts=True)
+    starts = np.zeros(len(tenants) + 1, np.int64)
+    np.cumsum(counts, out=starts[1:])
+    return (tenants + 1).astype(np.uint32), (starts, rows[order])

@@ -139,14 +139,14 @@ def test_search_options(world: World, docs: Any) -> None:
 def test_what_a_search_may_cost_changes_no_exact_answer(world: World, docs: Any, params: dict[str, Any]) -> None:
     found = docs.search(X, explain=True, **params)
     assert world.plain(found) == world.plain(docs.search(X))
-    reason = "asked for" if params.get("exact") else "no index"
+    reason = "asked for" if params.get("exact") else "small collection"
     assert _explained(found) == {"path": "exact", "reason": reason, "rows": 3, "queries": 1}
     assert [_ids(row) for row in docs.search([X, XY], limit=2, **params)] == [["a", "b"], ["c", "b"]]
 
 
 def test_explain_says_what_applies(world: World, docs: Any) -> None:
     rows = docs.search(X, filter={"field": "lang", "eq": "de"}, explain=True)
-    wanted = {"path": "exact", "reason": "no index", "rows": 3, "queries": 1}
+    wanted = {"path": "exact", "reason": "small collection", "rows": 3, "queries": 1}
     assert _explained(rows) == wanted | {"filter": "rounds", "candidates_tested": 3}
     assert docs.search(X).explain is None
 

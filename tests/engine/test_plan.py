@@ -7,7 +7,7 @@ import pytest
 from msgspec import UNSET
 
 from vdb.config import Limits
-from vdb.engine.plan import PRIOR, Notes, Plan, Reason, effort, plan_of
+from vdb.engine.plan import PRIOR, Notes, Plan, effort, plan_of
 from vdb.errors import InvalidArgument
 from vdb.protocol.columns import SearchHead
 from vdb.protocol.requests import MAX_BUDGET, Search, SearchParams
@@ -47,7 +47,6 @@ def test_what_a_request_says_is_taken() -> None:
     assert _plan(recall=0.5) == Plan(recall=0.5)
     assert _plan(budget=MAX_BUDGET, rerank=10) == Plan(budget=MAX_BUDGET, rerank=10)
     assert _plan(limit=1000, recall=0.95, budget=1, rerank=10_000) == Plan(False, 0.95, 1, 10_000)
-    assert (_plan(exact=True).reason, _plan().reason) == (Reason.ASKED_FOR, Reason.NO_INDEX)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from vdb.engine.catalog import Catalog
 from vdb.engine.commit import QueueCaps
 from vdb.engine.delete import delete_points
 from vdb.engine.figures import Sample, health, metrics
+from vdb.engine.indexer import Indexer
 from vdb.engine.limits import limits_answer
 from vdb.engine.maintenance import Maintenance
 from vdb.engine.memory import MemoryCap, Place
@@ -29,6 +30,7 @@ from vdb.engine.names import PinnedName
 from vdb.engine.search import cost_s, search
 from vdb.engine.services import Services
 from vdb.engine.shard import Shard
+from vdb.engine.shard_index import Indexing
 from vdb.engine.shards import Shards
 from vdb.engine.statistics import collection_stats
 from vdb.engine.upsert import upsert
@@ -112,6 +114,7 @@ class Engine:
         self._ledger = Ledger()
         self._memory = MemoryCap(settings.memory_bytes, self._evict)
         self._shards = Shards(self._open_shard, settings.max_open_environments)
+        self._indexing = Indexing(settings.index_from_points, self._gives_up)
         secret = directory.secret()  # before the catalog: where there are keys, there is what verifies them
         upgrade(directory, map_bytes=settings.map_bytes, max_map_bytes=settings.max_map_bytes)
         self.services = Services(
@@ -130,6 +133,7 @@ class Engine:
         self._jobs = jobs.JobRunner(self.services)
         self._maintenance = Maintenance(self.services, self._jobs.wake)
         self._backups = BackupSchedule(self.services)
+        self._indexer = Indexer(self.services)
 
     @classmethod
     def open(cls, settings: Settings, *, is_serving: bool = True) -> "Engine":
@@ -156,6 +160,7 @@ class Engine:
         tenants.track_all_quotas(self.services)
         self._jobs.start()
         self._maintenance.start()
+        self._indexer.start()
         self._backups.start()
         if self.settings.compile_kernels:
             kernels.warm()
@@ -168,6 +173,7 @@ class Engine:
         self.services.is_stopping.set()
         self._backups.stop()
         self._maintenance.stop()
+        self._indexer.stop()
         self._jobs.stop()
         self._background.shutdown()
         for save, what in ((keys.save_last_used, "last uses of keys"), (usage.save_usage, "tenants' usage")):
@@ -202,12 +208,16 @@ class Engine:
 
     def _open_shard(self, collection: CollectionDocument) -> Shard:
         env = self._open_environment(self._directory.collection_path(collection.id), collection.id)
-        return Shard(collection, env, self._writers, self._caps, self._memory, self._ledger)
+        return Shard(collection, env, self._writers, self._caps, self._memory, self._ledger, self._indexing)
+
+    def _gives_up(self, collection_id: int) -> bool:
+        """Whether work on a collection's index is in vain: the server stops, or the collection is being closed."""
+        return self.services.is_stopping.is_set() or self._shards.peek(collection_id) is None
 
     def _evict(self, place: Place) -> None:
         shard = self._shards.peek(place[0])
         if shard is not None:
-            shard.readings.evict(place[1])
+            shard.evict(place[1])
 
     def authenticate(self, token: str | None, tenant: str | None) -> Caller:
         """Who a key belongs to; raises Unauthenticated, KeyExpired, Forbidden, InvalidArgument."""

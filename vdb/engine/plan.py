@@ -35,7 +35,6 @@ class Reason(StrEnum):
     ASKED_FOR = "asked for"
     SMALL = "small collection"
     BUILDING = "index is being built"
-    NO_INDEX = "no index"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +45,6 @@ class Plan:
     recall: float = DEFAULT_RECALL
     budget: int | None = None
     rerank: int | None = None
-
-    @property
-    def reason(self) -> Reason:
-        """Why this search is exact where there is no index to be used."""
-        return Reason.ASKED_FOR if self.exact else Reason.NO_INDEX
 
 
 class Effort(Protocol):

@@ -10,7 +10,7 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,13 +129,37 @@ def masks_of(
     return Masks([mask for mask, _ in found], rows.is_exact, n_allowed, sum(state.n_rows for state in states))
 
 
-def filter_explained(is_filtered: bool, masks: Masks | None) -> dict[str, Any]:
+class Narrowed(Protocol):
+    """What a filter left of the rows that are searched; None where the payload indexes were of no help."""
+
+    @property
+    def n_rows(self) -> int: ...
+
+    @property
+    def n_allowed(self) -> int: ...
+
+    @property
+    def is_by_index(self) -> bool: ...
+
+
+def filter_explained(is_filtered: bool, source: Narrowed) -> dict[str, Any]:
     """What `explain` says of a filter: by index or in rounds, and the share of the caller's rows that may match."""
     if not is_filtered:
         return {}
-    if masks is None:
+    if not source.is_by_index:
         return {"filter": "rounds"}
-    return {"filter": "index", "selectivity": round(masks.n_allowed / max(1, masks.n_rows), 6)}
+    return {"filter": "index", "selectivity": round(source.n_allowed / max(1, source.n_rows), 6)}
+
+
+def flags_of(services: "Services", collection_id: int, snapshot: Snapshot, key: bytes, pids: BitMap) -> Mask:
+    """A row set as uint8 by pid, 1 where it is in the set; kept like the set itself."""
+    place = (collection_id, key, "flags")
+    found: Mask | None = services.row_sets.get(place, snapshot.sequence)
+    if found is None:
+        found = np.zeros(pids.max() + 1 if pids else 0, np.uint8)
+        found[np.frombuffer(pids.to_array(), np.uint32)] = 1
+        services.row_sets.put(place, snapshot.sequence, found, found.nbytes)
+    return found
 
 
 def _mask(

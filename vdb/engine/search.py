@@ -1,37 +1,35 @@
-"""Exact search: the tenant's own points, those granted to it, and those of everyone, in one snapshot.
+"""Search: the tenant's own points, those granted to it, and those of everyone, in one snapshot.
 
-Order of a search: take the readings, then a transaction (so that it is never older than they are), scan, read every
-hit's record in that transaction and check it again, fill in payloads. With a filter the nearest candidates, of those
-that the payload indexes leave, are tested in growing rounds until enough match, or all were tested: a filter never
-returns fewer than min(limit, matches).
+Order of a search: take the readings, then a transaction (so that it is never older than they are), find the nearest
+(`vdb.engine.nearest`: exactly, or by the shared index), read every hit's record in that transaction and check it again,
+fill in payloads. With a filter the nearest candidates, of those that the payload indexes leave, are tested in growing
+rounds until enough match, or all were tested: a filter never returns fewer than min(limit, matches).
 """
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 from vdb.config import Limits
 from vdb.engine.answer_size import AnswerSize
 from vdb.engine.matching import Matches, filter_of, matches_of
+from vdb.engine.nearest import Nearest, flat, indexed
 from vdb.engine.owners import is_visible
-from vdb.engine.plan import Plan, plan_of
+from vdb.engine.plan import Plan, Reason, plan_of
 from vdb.engine.read import payload_of, vector_of
-from vdb.engine.readings import Reading
-from vdb.engine.row_sets import Mask, Masks, filter_explained, masks_of
+from vdb.engine.row_sets import filter_explained
 from vdb.engine.services import Services
 from vdb.engine.shard import Shard, Snapshot
 from vdb.engine.vectors import matrix_of, reshape
 from vdb.errors import EmptyBatch, InternalError, InvalidArgument, TooLarge
-from vdb.index.flat import FlatSegment, FlatState, scan_cost_s
+from vdb.index.flat import scan_cost_s
 from vdb.kernels import current
 from vdb.protocol.answers import Explain, Hit, Hits, SearchAnswer
 from vdb.protocol.columns import SearchHead
-from vdb.protocol.requests import Search
+from vdb.protocol.requests import Search, SearchParams
 from vdb.storage.catalog import CollectionDocument
 from vdb.storage.codec import Record
 from vdb.storage.keyspace import EVERYONE_ID
@@ -43,13 +41,13 @@ HIT_S = 4e-6
 """What a hit costs beyond the scan: its record is read, checked and encoded."""
 NUMBER_S = 1e-7
 """What a number of a hit's vector costs to encode."""
+INDEX_SEARCH_S = 100e-6
+"""What a search of the index takes, about, whatever the tenant's size."""
 MAX_ATTEMPTS = 100
 WIDENING = 8
 FIRST_ROUND = 64
 CHUNK = 256
 """Records read at a time."""
-
-Segments = list[tuple[FlatSegment, FlatState]]
 
 
 def search(
@@ -70,38 +68,21 @@ def search(
     matches = matches_of(parsed)
     with services.shard_for_read(collection, request) as shard:
         for _ in range(MAX_ATTEMPTS):
-            own, public = shard.reading(tenant_id), shard.reading(EVERYONE_ID)
+            is_indexed = not plan.exact and shard.index.take() is not None
+            readings = () if is_indexed else (shard.reading(tenant_id), shard.reading(EVERYONE_ID))
             with shard.snapshot() as snapshot:
-                segments = _segments(snapshot, own, public)
-                if segments:
-                    masks = masks_of(services, collection, snapshot, parsed, [state for _, state in segments])
+                if is_indexed:
+                    source = indexed(services, collection, shard, tenant_id, snapshot, parsed, plan)
+                else:
+                    source = flat(services, collection, snapshot, parsed, *readings)
+                if source is not None:
                     plan_s = time.perf_counter() - began
                     if services.stages is not None:
                         services.stages.note("plan", began, plan_s)
                     size = AnswerSize(request, collection.dimension, services.settings.limits)
-                    run = _Run(
-                        services,
-                        shard,
-                        tenant_id,
-                        request,
-                        plan,
-                        matches,
-                        snapshot,
-                        segments,
-                        size,
-                        plan_s * 1e6,
-                        masks,
-                    )
+                    run = _Run(services, shard, tenant_id, request, plan, matches, snapshot, source, size, plan_s * 1e6)
                     return run.answer(queries, is_many)
     raise InternalError("the tenant's vectors do not stay in memory: raise memory_bytes")
-
-
-def _segments(snapshot: Snapshot, own: Reading, public: Reading) -> Segments:
-    """Segments and their states; none when one lags behind the snapshot, or is past it: all are then taken anew."""
-    if not (own.answers(snapshot.sequence) and public.answers(snapshot.sequence)):
-        return []
-    found = [(segment, segment.state) for segment in (own.own, own.granted, public.own) if segment is not None]
-    return found if all(state.floor_sequence <= snapshot.sequence for _, state in found) else []
 
 
 def queries_of(
@@ -128,6 +109,11 @@ def cost_s(services: Services, caller: Caller, name: str, request: Search | Sear
     collection = services.catalog.collection(name)
     shard = services.shards.peek(collection.id) if collection is not None else None
     if collection is None or shard is None or caller.tenant_id is None or shard.env.is_held:
+        return float("inf")
+    is_exact = isinstance(request.params, SearchParams) and request.params.exact is True
+    if not is_exact and shard.index.current is not None:
+        return n_queries * (INDEX_SEARCH_S + request.limit * HIT_S)
+    if not is_exact and shard.index.is_loadable:
         return float("inf")
     readings = shard.readings
     own, public = readings.get(caller.tenant_id), readings.get(EVERYONE_ID)
@@ -164,20 +150,18 @@ class _Run:
     plan: Plan
     matches: Matches | None
     snapshot: Snapshot
-    segments: Segments
+    source: Nearest
     size: AnswerSize
     plan_us: float
-    masks: Masks | None = None
     records: dict[tuple[int, int], Record | None] = field(default_factory=dict)
     n_tested: int = 0
-    scan_us: float = 0.0
     recheck_us: float = 0.0
 
     def answer(self, queries: NDArray[np.float32], is_many: bool) -> SearchAnswer:
         began = time.perf_counter()
         results = self._hits(queries)
         if self.services.stages is not None:
-            scan_s, total_s = self.scan_us / 1e6, time.perf_counter() - began
+            scan_s, total_s = self.source.scan_us / 1e6, time.perf_counter() - began
             self.services.stages.note("scan", began, scan_s)
             self.services.stages.note("re-check", began + scan_s, total_s - scan_s)
         answer = SearchAnswer(sequence=self.snapshot.sequence)
@@ -191,36 +175,20 @@ class _Run:
 
     def _hits(self, queries: NDArray[np.float32]) -> list[list[Hit]]:
         if self.matches is None:
-            return [self._checked(found)[0] for found in self._scan(queries, self.request.limit)]
+            return [self._checked(found)[0] for found in self.source.nearest(queries, self.request.limit)]
         return [self._filtered(queries[i : i + 1]) for i in range(len(queries))]
 
     def _filtered(self, query: NDArray[np.float32]) -> list[Hit]:
         """Test the nearest candidates in growing rounds; what was tested once is remembered."""
-        n_rows = self.masks.n_allowed if self.masks is not None else sum(state.n_rows for _, state in self.segments)
-        is_exact = self.masks is not None and self.masks.is_exact
-        k = self.request.limit if is_exact else max(FIRST_ROUND, WIDENING * self.request.limit)
+        n_rows = self.source.n_allowed
+        k = self.request.limit if self.source.is_filtered else max(FIRST_ROUND, WIDENING * self.request.limit)
         n_bytes = self.size.n_bytes
         while True:
             self.size.n_bytes = n_bytes  # the hits of an earlier round are not answered
-            hits, is_cut = self._checked(self._scan(query, min(k, n_rows))[0])
+            hits, is_cut = self._checked(self.source.nearest(query, min(k, n_rows))[0])
             if len(hits) >= self.request.limit or is_cut or k >= n_rows:
                 return hits
             k *= WIDENING
-
-    def _scan(self, queries: NDArray[np.float32], k: int) -> list[list[tuple[float, int, int]]]:
-        """Per query the k nearest (distance, pid, owner) over all segments, each pid once."""
-        began = time.perf_counter()
-        snapshot = self.snapshot
-        masks: Sequence[Mask | None] = self.masks.masks if self.masks is not None else [None] * len(self.segments)
-        found = [
-            (state, segment.search(state, queries, k, snapshot.sequence, snapshot.now_ms, mask))
-            for (segment, state), mask in zip(self.segments, masks, strict=True)
-            if state.n_rows
-        ]
-        self.scan_us += (time.perf_counter() - began) * 1e6
-        return [
-            _merged([(state, hits.distance[i], hits.row[i]) for state, hits in found], k) for i in range(len(queries))
-        ]
 
     def _checked(self, found: list[tuple[float, int, int]]) -> tuple[list[Hit], bool]:
         """Hits whose record, in this snapshot, is visible and matches; and whether max_distance ended them."""
@@ -274,37 +242,28 @@ class _Run:
             hit.vector = vector_of(self.snapshot, owner, pid, record, request.vector_encoding)
         return hit
 
+    def _reason(self) -> Reason | UnsetType:
+        """Why the search was exact; UNSET where the index answered."""
+        if self.source.is_indexed:
+            return UNSET
+        if self.plan.exact:
+            return Reason.ASKED_FOR
+        state = self.shard.index.state
+        return Reason.BUILDING if state == "building" else Reason.SMALL
+
     def _explain(self, n_queries: int, run_us: float) -> Explain:
         is_filtered = self.matches is not None
         return Explain(
-            path="exact",
-            reason=self.plan.reason,
-            rows=sum(state.n_rows for _, state in self.segments),
+            **self.source.explain(),
+            reason=self._reason(),
+            rows=self.source.n_rows,
             queries=n_queries,
-            **filter_explained(is_filtered, self.masks),
+            **filter_explained(is_filtered, self.source),
             candidates_tested=self.n_tested if is_filtered else UNSET,
             kernels=current().name,
             plan_us=round(self.plan_us, 1),
-            scan_us=round(self.scan_us, 1),
+            scan_us=round(self.source.scan_us, 1),
             recheck_us=round(self.recheck_us, 1),
-            payloads_us=round(max(0.0, run_us - self.scan_us - self.recheck_us), 1),
+            payloads_us=round(max(0.0, run_us - self.source.scan_us - self.recheck_us), 1),
             total_us=round(self.plan_us + run_us, 1),
         )
-
-
-def _merged(parts: list[tuple[FlatState, Any, Any]], k: int) -> list[tuple[float, int, int]]:
-    """The k nearest of several segments' sorted hits by (distance, pid); a pid in several of them counts once."""
-    merged: list[tuple[float, int, int]] = []
-    for state, distances, rows in parts:
-        n_found = int(np.count_nonzero(rows >= 0))
-        chosen = rows[:n_found]
-        merged.extend(
-            zip(distances[:n_found].tolist(), state.pids[chosen].tolist(), state.owners[chosen].tolist(), strict=True)
-        )
-    if len(parts) == 1:
-        return merged[:k]
-    merged.sort()
-    nearest: dict[int, tuple[float, int, int]] = {}
-    for entry in merged:
-        nearest.setdefault(entry[1], entry)
-    return list(nearest.values())[:k]

@@ -11,18 +11,19 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 
 from vdb.engine.commit import CommitQueue, Group, QueueCaps
 from vdb.engine.memory import MemoryCap
 from vdb.engine.readings import Change, Reading, Readings
+from vdb.engine.shard_index import INDEX_PLACE, Indexing, ShardIndex
+from vdb.engine.trust import trusted_expiry
 from vdb.errors import CorruptData, InternalError
 from vdb.index.flat import FlatSegment
 from vdb.storage.catalog import CollectionDocument
-from vdb.storage.changes import LoggedChange, read_changes_from, write_change, write_changes_from
-from vdb.storage.codec import NOTHING, Usage, decode_record
+from vdb.storage.changes import LoggedChange, read_changes_from, stop_changes, write_change, write_changes_from
+from vdb.storage.codec import NOTHING, Usage
 from vdb.storage.env import Environment, Transaction
 from vdb.storage.index_changes import IndexChanges
 from vdb.storage.keyspace import ALL_OWNERS, EVERYONE_ID, record_key
@@ -124,6 +125,11 @@ class ShardGroup(Group):
             write_changes_from(self.txn, self.sequence + 1)
             self.keeps_changes = True
 
+    def stop_changes(self) -> None:
+        """Keep no log from this write on."""
+        stop_changes(self.txn)
+        self.keeps_changes = False
+
     def mark(self) -> Any:
         counters = self.sequence, self.next_pid, self.n_points
         marks = len(self._changes), self.index_changes.mark()
@@ -156,21 +162,6 @@ def logged(change: Change) -> LoggedChange:
     return LoggedChange(change.owner, change.pids, change.expires_at_ms, change.puts, change.kills, change.inserts_only)
 
 
-def _trusted_expiry(value: bytes, vector: bytes, pid: int) -> int | None:
-    """A point's expiry by its record; None where the vector cannot be searched because it is damaged.
-
-    A damaged record is searched all the same: the search that would answer with it fails, the others do not.
-    """
-    try:
-        record = decode_record(value)
-    except CorruptData:
-        return 0
-    if crc32(vector) == record.vector_checksum:
-        return record.expires_at_ms
-    logger.error("a vector is left out of searches: its checksum does not match its bytes", extra={"pid": pid})
-    return None
-
-
 class Shard:
     """An open collection. Thread-safe; `vdb.engine.shards` opens and closes it.
 
@@ -186,6 +177,7 @@ class Shard:
         caps: QueueCaps,
         memory: MemoryCap,
         ledger: Ledger,
+        indexing: Indexing,
     ) -> None:
         self.collection = collection
         self.env = env
@@ -195,6 +187,7 @@ class Shard:
             sequence = read_sequence(txn)
         self.readings = Readings(collection.dimension, collection.metric, sequence)
         self.queue: CommitQueue[ShardGroup] = CommitQueue(env, self._open_group, writers, caps, self._resync)
+        self.index = ShardIndex(self, env.path / "index", indexing)
 
     def _open_group(self, txn: Transaction) -> ShardGroup:
         return ShardGroup(txn, self)
@@ -218,6 +211,7 @@ class Shard:
 
     def publish(self, changes: list[Change], sequence: int) -> None:
         """Bring RAM up to a commit. Where it cannot take a change it is loaded anew: the write itself is done."""
+        self.index.publish(changes, sequence)
         try:
             grown = self.readings.publish(changes, sequence)
         except Exception as exc:  # whatever it was, what RAM holds can no longer be trusted
@@ -239,6 +233,24 @@ class Shard:
         self._memory.keep((self.collection.id, tenant_id), reading.n_bytes)
         return reading
 
+    def evict(self, tenant_id: int) -> None:
+        """Drop a reading, or the index, from RAM."""
+        if tenant_id == INDEX_PLACE:
+            self.index.drop()
+        else:
+            self.readings.evict(tenant_id)
+
+    def count_index(self) -> None:
+        """Count the index's bytes in RAM; readings are not needed beside it."""
+        index = self.index.current
+        if index is None:
+            self._memory.forget((self.collection.id, INDEX_PLACE))
+            return
+        for tenant_id, _ in self.readings.residents():
+            self.readings.evict(tenant_id)
+            self._memory.forget((self.collection.id, tenant_id))
+        self._memory.keep((self.collection.id, INDEX_PLACE), index.nbytes)
+
     def is_resident(self, tenant_id: int) -> bool:
         return self.readings.get(tenant_id) is not None
 
@@ -258,7 +270,7 @@ class Shard:
         """The owner's vectors and expiries, in pid order."""
         pids, expiries, vectors = [], [], []
         for pid, value, vector in iterate_vectored(txn, owner):
-            expires_at_ms = _trusted_expiry(value, vector, pid)
+            expires_at_ms = trusted_expiry(value, vector, pid)
             if expires_at_ms is not None:
                 pids.append(pid)
                 expiries.append(expires_at_ms)
@@ -270,7 +282,7 @@ class Shard:
         for pid, owner in iterate_grants(txn, grantee):
             value = txn.get(record_key(owner, pid))
             vector = read_vector(txn, owner, pid)
-            expires_at_ms = None if value is None or vector is None else _trusted_expiry(value, vector, pid)
+            expires_at_ms = None if value is None or vector is None else trusted_expiry(value, vector, pid)
             if expires_at_ms is not None:
                 rows.append((pid, owner, expires_at_ms, vector))
         if not rows:
@@ -300,6 +312,7 @@ class Shard:
         self._start_over(sequence)
 
     def _start_over(self, sequence: int) -> None:
+        self.index.drop()
         for tenant_id in self.readings.start_over(sequence):
             self._memory.forget((self.collection.id, tenant_id))
 
@@ -307,5 +320,6 @@ class Shard:
         """Commit what is queued, drop what is in RAM, close the environment."""
         self.queue.close()
         self._start_over(self.readings.published_sequence)
+        self.index.close()
         self.env.fill_out()
         self.env.close()

@@ -37,17 +37,23 @@ def collection_stats(
 def _of_tenant(shard: Shard, tenant_id: int) -> answers.CollectionStats:
     with shard.env.read() as txn:
         usage, sequence = read_usage(txn, tenant_id), read_sequence(txn)
-    reading = shard.readings.get(tenant_id)
-    vector_bytes = reading.vector_bytes if reading is not None else 0
+    vector_bytes, row_bytes = _in_memory(shard, tenant_id)
     return answers.CollectionStats(
         points=usage.points,
         vectors=usage.vectors,
         sequence=sequence,
         stored=_stored(usage, shard.collection.dimension),
-        memory=answers.MemoryBytes(
-            vector_bytes=vector_bytes, row_bytes=reading.n_bytes - vector_bytes if reading is not None else 0
-        ),
+        memory=answers.MemoryBytes(vector_bytes=vector_bytes, row_bytes=row_bytes),
     )
+
+
+def _in_memory(shard: Shard, tenant_id: int) -> tuple[int, int]:
+    """Bytes of a tenant's vectors in RAM, or of their codes in the index, and of what else its rows take."""
+    index = shard.index.current
+    if index is not None:
+        return index.bytes_of(tenant_id)
+    reading = shard.readings.get(tenant_id)
+    return (reading.vector_bytes, reading.n_bytes - reading.vector_bytes) if reading is not None else (0, 0)
 
 
 def _of_all(shard: Shard) -> answers.CollectionStats:
@@ -61,6 +67,7 @@ def _of_all(shard: Shard) -> answers.CollectionStats:
     stored.live_bytes, stored.file_bytes = live_bytes, file_bytes
     stored.free_bytes = max(0, file_bytes - live_bytes)
     readings = shard.readings.residents()
+    index = shard.index.current
     vector_bytes = sum(reading.vector_bytes for _, reading in readings)
     last_commit_ms = shard.queue.last_commit_ms
     return answers.CollectionStats(
@@ -71,8 +78,16 @@ def _of_all(shard: Shard) -> answers.CollectionStats:
         memory=answers.MemoryBytes(
             vector_bytes=vector_bytes,
             row_bytes=sum(reading.n_bytes for _, reading in readings) - vector_bytes,
+            index_bytes=index.nbytes if index is not None else 0,
             n_tenants=sum(tenant_id != EVERYONE_ID for tenant_id, _ in readings),
             map_bytes=shard.env.map_bytes,
+        ),
+        index=answers.VectorIndex(
+            state=shard.index.state,
+            rows=index.n_rows if index is not None else 0,
+            cells=len(index.state.model.leaves) if index is not None else 0,
+            builds=shard.index.n_builds,
+            layouts=shard.index.n_layouts,
         ),
         n_owners=n_owners,
         waiting_writes=shard.queue.n_waiting,

@@ -63,9 +63,11 @@ def nearest(rows: Float32s, centroids: Float32s) -> tuple[Int32s, Float32s]:
     labels = np.empty(len(rows), np.int32)
     distances = np.empty(len(rows), np.float32)
     norms = np.einsum("ij,ij->i", centroids, centroids)
+    doubled = np.ascontiguousarray((-2 * centroids).T)
     for first, stop in _blocks(len(rows), len(centroids) + rows.shape[1]):
         block = rows[first:stop]
-        partial = norms - 2 * (block @ centroids.T)
+        partial = block @ doubled
+        partial += norms
         labels[first:stop] = partial.argmin(axis=1)
         best = np.take_along_axis(partial, labels[first:stop, None].astype(np.intp), axis=1)[:, 0]
         distances[first:stop] = np.maximum(best + np.einsum("ij,ij->i", block, block), 0)
@@ -131,6 +133,11 @@ def refine(tree: Tree, rows: Float32s, n_iterations: int = 4) -> Tree:
     filled = _filled(rows, tree.children, leaves[labels])
     filled.centroid[leaves[filled.n_rows[leaves] == 0]] = centroids[filled.n_rows[leaves] == 0]
     return filled
+
+
+def with_means(rows: Float32s, children: Int32s, leaf_of_row: Int32s) -> Tree:
+    """The tree of these nodes with the rows where `leaf_of_row` says, which may be other rows than it was cut by."""
+    return _filled(rows, children, leaf_of_row)
 
 
 def _two_means(sample: Float32s, rng: np.random.Generator) -> Float32s | None:

@@ -42,7 +42,7 @@ class Explain(Answer, kw_only=True):
     """
 
     path: str
-    reason: str
+    reason: str | UnsetType = UNSET
     rows: int
     queries: int
     entries: int | UnsetType = UNSET
@@ -173,7 +173,8 @@ class StoredBytes(Answer):
 
 
 class MemoryBytes(Answer):
-    """What is in memory: vectors and the bookkeeping of rows; for an admin who sees the whole also of how many tenants.
+    """What is in memory: vectors, or their codes, and the bookkeeping of rows; for an admin who sees the whole also of
+    how many tenants, and all of the index.
 
     `map_bytes` is address space, not memory.
     """
@@ -182,6 +183,17 @@ class MemoryBytes(Answer):
     row_bytes: int
     n_tenants: int | UnsetType = UNSET
     map_bytes: int | UnsetType = UNSET
+    index_bytes: int | UnsetType = UNSET
+
+
+class VectorIndex(Struct, kw_only=True):
+    """`state` is absent, building or ready; `builds` and `layouts` count since the collection was opened."""
+
+    state: str
+    rows: int
+    cells: int
+    builds: int
+    layouts: int
 
 
 class CollectionStats(Answer):
@@ -195,6 +207,7 @@ class CollectionStats(Answer):
     sequence: int
     stored: StoredBytes
     memory: MemoryBytes
+    index: VectorIndex | UnsetType = UNSET
     n_owners: int | UnsetType = UNSET
     waiting_writes: int | UnsetType = UNSET
     last_commit_at: datetime | None | UnsetType = UNSET

@@ -23,6 +23,7 @@ from vdb.storage.env import Transaction
 from vdb.storage.index_changes import IndexChanges
 from vdb.storage.keyspace import (
     ALL_OWNERS,
+    LAST_NUMBER,
     Space,
     expiry_key,
     expiry_of,
@@ -79,6 +80,20 @@ def iterate_vectored(txn: Transaction, owner: int) -> Iterator[tuple[int, bytes,
             pid_of_vector, vector = next(vectors, (LAST_PID + 1, b""))
         if pid_of_vector == pid:
             yield pid, value, vector
+
+
+def iterate_all_vectored(txn: Transaction) -> Iterator[tuple[int, int, bytes, bytes]]:
+    """(owner, pid, encoded record, vector bytes) of all points that have a vector, by owner and insertion."""
+    first, last = (owner_prefix(Space.RECORD, 0), owner_prefix(Space.RECORD, LAST_NUMBER) + b"\xff" * 5)
+    vectors = _iterate(txn, owner_prefix(Space.VECTOR, 0), owner_prefix(Space.VECTOR, LAST_NUMBER) + b"\xff" * 5)
+    place, vector = (-1, -1), b""
+    for key, value in _iterate(txn, first, last):
+        wanted = pair_of(key)
+        while place < wanted:
+            found = next(vectors, None)
+            place, vector = (pair_of(found[0]), found[1]) if found is not None else ((LAST_NUMBER + 1, 0), b"")
+        if place == wanted:
+            yield *wanted, value, vector
 
 
 def iterate_grants(txn: Transaction, grantee: int, first_pid: int = 0) -> Iterator[tuple[int, int]]:

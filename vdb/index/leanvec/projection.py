@@ -23,6 +23,9 @@ Float64s = NDArray[np.float64]
 
 SAMPLE_ROWS = 100_000
 """Rows that a fit looks at: more change nothing that a search would notice."""
+LEAST_ROWS = 8_192
+MOMENT_PRODUCTS = 3e11
+"""Products that a matrix of moments may cost before fewer rows are taken (beyond 1,700 dimensions), to `LEAST_ROWS`."""
 
 QUERY_WEIGHT = 0.8
 """Share of the queries' moments in the metric that rows are reduced in; the rest is the rows' own, so that few queries
@@ -55,16 +58,18 @@ class Projection:
         """d, the dimensions kept."""
         return len(self.of_rows)
 
+    @property
+    def is_of_rows(self) -> bool:
+        """Whether rows and queries are mapped alike, orthonormally: learned from rows alone."""
+        return self.of_queries is self.of_rows or np.array_equal(self.of_queries, self.of_rows)
+
     def cut(self, dimension: int) -> "Projection":
         """The same with its `dimension` leading dimensions only; raises InvalidArgument beyond those there are."""
         if not 1 <= dimension <= self.dimension:
             raise InvalidArgument(f"a projection of {self.dimension} dimensions cannot be cut to {dimension}")
-        return Projection(
-            np.ascontiguousarray(self.of_queries[:dimension]),
-            np.ascontiguousarray(self.of_rows[:dimension]),
-            self.mean,
-            self.energy[:dimension],
-        )
+        of_rows = np.ascontiguousarray(self.of_rows[:dimension])
+        of_queries = of_rows if self.is_of_rows else np.ascontiguousarray(self.of_queries[:dimension])
+        return Projection(of_queries, of_rows, self.mean, self.energy[:dimension])
 
     def project_rows(self, rows: Float32s) -> Float32s:
         """(n, D) → (n, d)."""
@@ -81,13 +86,16 @@ class Projection:
 def fit_rows(rows: Float32s, dimension: int) -> Projection:
     """For queries like the rows: centred PCA, A = B. Raises InvalidArgument for no rows and for a `dimension` beyond D.
 
-    Deterministic. Takes the first `SAMPLE_ROWS` rows: the caller samples.
+    Deterministic. Takes the first `sample_rows(D)` rows: the caller samples.
     """
     sample = _sample_of(rows, dimension)
     mean = sample.mean(axis=0, dtype=np.float64)
-    values, vectors = _leading(_moments(sample, mean), dimension)
+    spread = _moments(sample, mean)
+    values, vectors = _leading(spread, dimension)
     directions = np.ascontiguousarray(vectors.T, np.float32)
-    return Projection(directions, directions, mean.astype(np.float32), _shares(values, vectors, _trace(sample, mean)))
+    return Projection(
+        directions, directions, mean.astype(np.float32), _shares(values, vectors, float(np.trace(spread)))
+    )
 
 
 def fit_queries(rows: Float32s, queries: Float32s, dimension: int) -> Projection:
@@ -101,13 +109,19 @@ def fit_queries(rows: Float32s, queries: Float32s, dimension: int) -> Projection
         raise InvalidArgument("a projection for queries needs queries of the rows' dimension")
     mean = sample.mean(axis=0, dtype=np.float64)
     nothing = np.zeros_like(mean)
-    metric = QUERY_WEIGHT * _moments(queries[:SAMPLE_ROWS], nothing) + (1 - QUERY_WEIGHT) * _moments(sample, nothing)
+    asked = _moments(queries[: sample_rows(rows.shape[1])], nothing)
+    metric = QUERY_WEIGHT * asked + (1 - QUERY_WEIGHT) * _moments(sample, nothing)
     root, inverse_root = _roots(metric)
     spread = root @ _moments(sample, mean) @ root
     values, vectors = _leading(spread, dimension)
     of_rows = np.ascontiguousarray(vectors.T @ root, np.float32)
     of_queries = np.ascontiguousarray(vectors.T @ inverse_root, np.float32)
     return Projection(of_queries, of_rows, mean.astype(np.float32), _shares(values, vectors, float(np.trace(spread))))
+
+
+def sample_rows(dimension: int) -> int:
+    """Rows of that many components that a fit takes."""
+    return int(min(SAMPLE_ROWS, max(LEAST_ROWS, MOMENT_PRODUCTS / dimension**2)))
 
 
 def loss(projection: Projection, rows: Float32s, queries: Float32s) -> float:
@@ -124,7 +138,7 @@ def _sample_of(rows: Float32s, dimension: int) -> Float32s:
         raise InvalidArgument("a projection needs rows")
     if not 1 <= dimension <= rows.shape[1]:
         raise InvalidArgument(f"a projection of {rows.shape[1]} dimensions keeps 1 to {rows.shape[1]}")
-    return rows[:SAMPLE_ROWS]
+    return rows[: sample_rows(rows.shape[1])]
 
 
 def _moments(rows: Float32s, mean: Float64s) -> Float64s:
@@ -135,10 +149,6 @@ def _moments(rows: Float32s, mean: Float64s) -> Float64s:
         block = (rows[start : start + n_block] - mean).astype(np.float32)
         total += block.T @ block
     return total / len(rows)
-
-
-def _trace(rows: Float32s, mean: Float64s) -> float:
-    return float(np.square(rows - mean).sum(axis=0, dtype=np.float64).sum()) / len(rows)
 
 
 def _roots(metric: Float64s) -> tuple[Float64s, Float64s]:

@@ -1,0 +1,188 @@
+"""The files of an index: `layout.vdb`, its last layout and model, and `vectors.vdb`, which it ranks candidates by.
+
+Both are derived and may be removed at any time while no server runs. What was written after the layout's sequence is in
+the collection's log of changes.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vdb.errors import CorruptData
+from vdb.index.curator.index import CuratorIndex
+from vdb.index.curator.layout import room_for
+from vdb.index.curator.model import Encoding, Form, Model, as_constants
+from vdb.index.curator.state import ALIVE, REVOKED, Directories, Rows, State
+from vdb.index.leanvec.projection import Projection
+from vdb.storage.arrays import load_arrays, save_arrays, sweep_drafts
+from vdb.storage.catalog import CollectionDocument
+from vdb.storage.directory import make_folder
+from vdb.storage.vectors_file import VectorsFile
+
+LAYOUT = 1
+_ROWS = ("codes", "offsets", "pids", "slots", "owners", "cells", "expires_at")
+_DIRECTORIES = ("tenants", "spans", "entries", "listed")
+
+
+class Files:
+    """The folder of an index. One thread at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._vectors: VectorsFile | None = None
+
+    @property
+    def layout_path(self) -> Path:
+        return self._folder / "layout.vdb"
+
+    @property
+    def vectors_path(self) -> Path:
+        return self._folder / "vectors.vdb"
+
+    def exists(self) -> bool:
+        return self.layout_path.exists() and self.vectors_path.exists()
+
+    @property
+    def vectors(self) -> VectorsFile:
+        assert self._vectors is not None, "new_vectors or old_vectors comes first"
+        return self._vectors
+
+    def new_vectors(self, dimension: int) -> VectorsFile:
+        """An empty vectors file in place of any there is; whoever holds rows of the old one keeps them."""
+        self.remove()
+        make_folder(self._folder.absolute())
+        self._vectors = VectorsFile(self.vectors_path, dimension)
+        return self._vectors
+
+    def old_vectors(self, dimension: int) -> VectorsFile:
+        """The vectors file that is there; raises CorruptData."""
+        if self._vectors is None:
+            self._vectors = VectorsFile(self.vectors_path, dimension)
+        return self._vectors
+
+    def remove(self) -> None:
+        """Remove both files, the layout first: without it nobody trusts the vectors."""
+        self.close()
+        self.layout_path.unlink(missing_ok=True)
+        self.vectors_path.unlink(missing_ok=True)
+        if self._folder.exists():
+            sweep_drafts(self._folder)
+
+    def close(self) -> None:
+        if self._vectors is not None:
+            self._vectors.close()
+            self._vectors = None
+
+
+def write_index(files: Files, index: CuratorIndex, vectors: VectorsFile, sequence: int) -> None:
+    """Save the last layout of an index, as of `sequence`; the vectors it names are synced before."""
+    vectors.flush()
+    vectors.mark(sequence)
+    state = index.state
+    rows, directories, model = state.rows, state.directories, state.model
+    n = rows.n_laid
+    arrays: dict[str, Any] = {name: getattr(rows, name)[:n] for name in _ROWS}
+    arrays |= {name: getattr(directories, name) for name in _DIRECTORIES}
+    # Places may be marked as revoked while they are written: what was revoked since is in the log.
+    arrays["listed"] = directories.listed & np.uint32(REVOKED - 1)
+    arrays |= {"children": model.children, "centroid": model.centroid, "radius": model.radius}
+    if model.projection is not None:
+        projection = model.projection
+        arrays |= {
+            "of_queries": projection.of_queries,
+            "of_rows": projection.of_rows,
+            "mean": projection.mean,
+            "energy": projection.energy,
+        }
+    head = {
+        "layout": LAYOUT,
+        "sequence": sequence,
+        "n_slots": index.n_slots_laid,
+        "form": int(model.encoding.form),
+        "dimension": model.encoding.dimension,
+        "n_trained": model.n_trained,
+        "is_projected": model.projection is not None,
+    }
+    save_arrays(files.layout_path, head, arrays)
+
+
+def read_index(files: Files, collection: CollectionDocument) -> tuple[CuratorIndex, int]:
+    """The index of the files and the sequence it stands at; raises CorruptData, FileNotFoundError."""
+    head, arrays = load_arrays(files.layout_path)
+    try:
+        sequence = _number(head, "sequence")
+        vectors = files.old_vectors(collection.dimension)
+        if head["layout"] != LAYOUT or vectors.marked_sequence < sequence:
+            raise CorruptData("the index's files do not belong together")
+        model = _model(collection, head, arrays)
+        rows = _rows(arrays, sequence)
+        directories = Directories(*(arrays[name] for name in _DIRECTORIES))
+        _check(rows, directories, model, vectors.n_slots)
+        state = State(model, rows, directories, {}, vectors.rows, sequence)
+        return CuratorIndex(state, vectors, _number(head, "n_slots")), sequence
+    except (KeyError, ValueError, TypeError, IndexError) as exc:
+        raise CorruptData(f"the index's layout is not one: {exc}") from exc
+
+
+def _number(head: dict[str, Any], name: str) -> int:
+    number = head[name]
+    if not isinstance(number, int) or number < 0:
+        raise CorruptData(f"the index's layout has no {name}")
+    return number
+
+
+def _model(collection: CollectionDocument, head: dict[str, Any], arrays: dict[str, Any]) -> Model:
+    projection = None
+    if head["is_projected"]:
+        projection = Projection(arrays["of_queries"], arrays["of_rows"], arrays["mean"], arrays["energy"])
+    encoding = Encoding(Form(head["form"]), _number(head, "dimension"))
+    model = Model(
+        collection.metric, encoding, projection, arrays["children"], arrays["centroid"], arrays["radius"],
+        _number(head, "n_trained"),
+    )  # fmt: skip
+    if model.dimension != collection.dimension:
+        raise CorruptData("the index's layout is of another dimension")
+    return model
+
+
+def _rows(arrays: dict[str, Any], sequence: int) -> Rows:
+    n = len(arrays["pids"])
+    capacity = room_for(n)
+
+    def roomy(values: Any) -> Any:
+        room = np.empty((capacity, *values.shape[1:]), values.dtype)
+        room[:n] = values
+        return room
+
+    placed = {name: roomy(arrays[name]) if len(arrays[name]) else arrays[name] for name in _ROWS if name != "codes"}
+    if not n:
+        placed |= {name: roomy(arrays[name]) for name in ("pids", "slots", "owners", "cells")}
+    codes = roomy(arrays["codes"])
+    return Rows(
+        codes=codes,
+        constants=as_constants(codes),
+        dead_at=np.full(capacity, ALIVE, np.uint32),
+        added_at=np.empty(capacity - n, np.uint32),
+        n_laid=n,
+        base_sequence=sequence,
+        **placed,
+    )
+
+
+def _check(rows: Rows, directories: Directories, model: Model, n_slots: int) -> None:
+    """Kernels trust what they are given: nothing may point outside of its array."""
+    n, listed, spans, entries = rows.n_laid, directories.listed, directories.spans, directories.entries
+    is_sound = (
+        rows.codes.shape[1] == model.encoding.row_bytes
+        and (n == 0 or (rows.slots[:n].max() < n_slots and rows.cells[:n].max() < len(model.leaves)))
+        and (len(listed) == 0 or listed.max() < n)
+        and spans.shape == (len(directories.tenants), 9)
+        and bool((spans >= 0).all() and (spans[:, 1] <= n).all() and (spans[:, 4] <= len(listed)).all())
+        and bool((spans[:, 6] + spans[:, 2] + spans[:, 5] <= len(entries)).all())
+        and (len(entries) == 0 or int(entries[:, 0].max()) < len(model.children))
+        and bool((entries[:, 1].astype(np.int64) + entries[:, 2] <= max(n, len(listed))).all())
+        and len(model.radius) == len(model.centroid) == len(model.children)
+    )
+    if not is_sound:
+        raise CorruptData("the index's layout points outside of itself")

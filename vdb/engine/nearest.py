@@ -1,0 +1,262 @@
+"""Candidates for a search, nearest first: from flat segments, exactly, or from the shared index.
+
+Both answer for one snapshot, each pid once, ordered by (distance, pid); the caller checks every record after that.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vdb.engine.filters import Filter
+from vdb.engine.plan import Notes, Plan, effort
+from vdb.engine.readings import Reading
+from vdb.engine.row_sets import Mask, Masks, flags_of, masks_of, row_set_of
+from vdb.engine.services import Services
+from vdb.engine.shard import Shard, Snapshot
+from vdb.index.curator.index import CuratorIndex, Effort
+from vdb.index.curator.narrowing import narrowed
+from vdb.index.curator.state import Reading as StateReading
+from vdb.index.curator.state import State
+from vdb.index.flat import FlatSegment, FlatState
+from vdb.kernels import current
+from vdb.storage.catalog import CollectionDocument
+from vdb.storage.keyspace import EVERYONE_ID
+from vdb.types import Metric
+
+Place = tuple[float, int, int]
+"""(distance, pid, owner)."""
+
+Segments = list[tuple[FlatSegment, FlatState]]
+
+WIDENING = 8
+
+
+class Nearest(Protocol):
+    """Where the candidates of a search come from; `scan_us` is the time that took so far."""
+
+    scan_us: float
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the caller's reading, dead ones included."""
+
+    @property
+    def n_allowed(self) -> int:
+        """Those of them that the payload indexes leave of the filter: no search finds more."""
+
+    @property
+    def is_by_index(self) -> bool:
+        """Whether payload indexes narrowed what is searched."""
+
+    @property
+    def is_indexed(self) -> bool:
+        """Whether the shared index answers, not every row."""
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether all that is found matches the filter, records of damaged indexes apart."""
+
+    def nearest(self, queries: NDArray[np.float32], k: int) -> list[list[Place]]:
+        """The k nearest of each query (q, d); fewer only where there are no more."""
+
+    def explain(self) -> dict[str, Any]: ...
+
+
+def flat(
+    services: Services,
+    collection: CollectionDocument,
+    snapshot: Snapshot,
+    parsed: Filter | None,
+    own: Reading,
+    public: Reading,
+) -> Nearest | None:
+    """Segments and their states; None when one lags behind the snapshot, or is past it: all are then taken anew."""
+    if not (own.answers(snapshot.sequence) and public.answers(snapshot.sequence)):
+        return None
+    found = [(segment, segment.state) for segment in (own.own, own.granted, public.own) if segment is not None]
+    if any(state.floor_sequence > snapshot.sequence for _, state in found):
+        return None
+    masks = masks_of(services, collection, snapshot, parsed, [state for _, state in found])
+    return FlatNearest(found, snapshot, masks)
+
+
+def indexed(
+    services: Services,
+    collection: CollectionDocument,
+    shard: Shard,
+    tenant: int,
+    snapshot: Snapshot,
+    parsed: Filter | None,
+    plan: Plan,
+) -> Nearest | None:
+    """The index's newest state; None when it was laid out since the snapshot, or is gone."""
+    index = shard.index.current
+    if index is None:
+        return None
+    state = index.state
+    if state.floor_sequence > snapshot.sequence:
+        return None
+    mine, everyones = state.reading(tenant), state.reading(EVERYONE_ID)
+    n_rows = mine.n_rows + everyones.n_rows
+    rows = row_set_of(services, collection, snapshot, parsed)
+    if rows is None or parsed is None:
+        return IndexNearest(index, state, mine, everyones, snapshot, n_rows, plan)
+
+    def narrow(of: int, reading: StateReading) -> StateReading:
+        place = (collection.id, parsed.key, of, "reading")
+        known = services.row_sets.get(place, snapshot.sequence)
+        if known is not None and known[0] is state.rows:
+            return cast(StateReading, known[1])
+        flags = flags_of(services, collection.id, snapshot, parsed.key, rows.pids)
+        made = narrowed(reading, state.rows, state.model, flags, current())
+        services.row_sets.put(place, snapshot.sequence, (state.rows, made), made.nbytes)
+        return made
+
+    mine = narrow(tenant, mine)
+    everyones = narrow(EVERYONE_ID, everyones) if everyones.n_rows else everyones
+    return IndexNearest(index, state, mine, everyones, snapshot, n_rows, plan, True, rows.is_exact)
+
+
+@dataclass(slots=True)
+class FlatNearest:
+    """Every row is compared, but for those that a mask rules out."""
+
+    segments: Segments
+    snapshot: Snapshot
+    masks: Masks | None = None
+    scan_us: float = 0.0
+
+    @property
+    def n_rows(self) -> int:
+        return sum(state.n_rows for _, state in self.segments)
+
+    @property
+    def is_indexed(self) -> bool:
+        return False
+
+    @property
+    def n_allowed(self) -> int:
+        return self.masks.n_allowed if self.masks is not None else self.n_rows
+
+    @property
+    def is_by_index(self) -> bool:
+        return self.masks is not None
+
+    @property
+    def is_filtered(self) -> bool:
+        return self.masks is not None and self.masks.is_exact
+
+    def nearest(self, queries: NDArray[np.float32], k: int) -> list[list[Place]]:
+        began = time.perf_counter()
+        snapshot = self.snapshot
+        masks: Sequence[Mask | None] = self.masks.masks if self.masks is not None else [None] * len(self.segments)
+        found = [
+            (state, segment.search(state, queries, k, snapshot.sequence, snapshot.now_ms, mask))
+            for (segment, state), mask in zip(self.segments, masks, strict=True)
+            if state.n_rows
+        ]
+        self.scan_us += (time.perf_counter() - began) * 1e6
+        return [
+            _merged([(state, hits.distance[i], hits.row[i]) for state, hits in found], k) for i in range(len(queries))
+        ]
+
+    def explain(self) -> dict[str, Any]:
+        return {"path": "exact"}
+
+
+@dataclass(slots=True)
+class IndexNearest:
+    """The rows of the nearest cells are compared by their codes, the best of them by their vectors."""
+
+    index: CuratorIndex
+    state: State
+    mine: StateReading
+    everyones: StateReading
+    snapshot: Snapshot
+    n_rows: int
+    plan: Plan
+    is_by_index: bool = False
+    is_filtered: bool = False
+    scan_us: float = 0.0
+    statistics: NDArray[np.int64] = field(default_factory=lambda: np.zeros(4, np.int64))
+    effort: Effort = field(default_factory=lambda: Effort(0, 0))
+    notes: Notes = field(default_factory=Notes)
+
+    @property
+    def is_indexed(self) -> bool:
+        return True
+
+    @property
+    def n_allowed(self) -> int:
+        return self.mine.n_rows + self.everyones.n_rows
+
+    def nearest(self, queries: NDArray[np.float32], k: int) -> list[list[Place]]:
+        began = time.perf_counter()
+        n_allowed = self.n_allowed
+        k = min(k, n_allowed)
+        found = [self._nearest(query, k, n_allowed) for query in queries] if k else [[] for _ in queries]
+        self.scan_us += (time.perf_counter() - began) * 1e6
+        return found
+
+    def _nearest(self, query: NDArray[np.float32], k: int, n_allowed: int) -> list[Place]:
+        """Searches again, further, where rows that nobody may see any more left too few."""
+        budget, candidates, self.notes = effort(self.plan, k, n_allowed)
+        budget = min(n_allowed, budget)
+        snapshot = self.snapshot
+        while True:
+            self.effort = Effort(budget, max(k, candidates))
+            found = self.index.search(
+                self.state, self.mine, self.everyones, query, k, snapshot.sequence, snapshot.now_ms, self.effort
+            )
+            self.statistics += found.statistics
+            n_found = int(np.count_nonzero(found.row >= 0))
+            if n_found == k or found.statistics[1] == found.statistics[0]:
+                return self._places(found.distance[:n_found], found.row[:n_found])
+            budget = min(n_allowed, budget * WIDENING)
+
+    def _places(self, distance: NDArray[np.float32], row: NDArray[np.int64]) -> list[Place]:
+        if self.state.model.metric is Metric.L2:
+            distance = np.sqrt(distance)
+        elif self.state.model.metric is Metric.COSINE:
+            distance = np.minimum(distance, np.float32(2))
+        rows = self.state.rows
+        return list(zip(distance.tolist(), rows.pids[row].tolist(), rows.owners[row].tolist(), strict=True))
+
+    def explain(self) -> dict[str, Any]:
+        entries, visited, scored, compared = self.statistics.tolist()
+        encoding = self.state.model.encoding
+        return {
+            "path": "index",
+            "entries": entries,
+            "cells_probed": visited,
+            "codes_scored": scored,
+            "reranked": compared,
+            "budget": self.effort.budget,
+            "candidates": self.effort.candidates,
+            "encoding": f"{encoding.form.name.lower()}, {encoding.dimension} dimensions",
+            "recall": self.notes.recall,
+            "reached": self.notes.reached,
+            "extrapolated": self.notes.extrapolated,
+        }
+
+
+def _merged(parts: list[tuple[FlatState, Any, Any]], k: int) -> list[Place]:
+    """The k nearest of several segments' sorted hits by (distance, pid); a pid in several of them counts once."""
+    merged: list[Place] = []
+    for state, distances, rows in parts:
+        n_found = int(np.count_nonzero(rows >= 0))
+        chosen = rows[:n_found]
+        merged.extend(
+            zip(distances[:n_found].tolist(), state.pids[chosen].tolist(), state.owners[chosen].tolist(), strict=True)
+        )
+    if len(parts) == 1:
+        return merged[:k]
+    merged.sort()
+    nearest: dict[int, Place] = {}
+    for entry in merged:
+        nearest.setdefault(entry[1], entry)
+    return list(nearest.values())[:k]

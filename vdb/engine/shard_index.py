@@ -1,0 +1,307 @@
+"""A collection's shared index over its life: absent, made in the background, kept up, laid out anew, loaded, dropped.
+
+It is derived: whatever happens to it, the exact path answers. One lock orders what publishes with what swaps; builds
+and layouts happen beside it, and what is written meanwhile waits for them. Order of a publication: the index takes the
+changes, then the readings, then the sequence is published.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vdb.engine.index_files import Files, read_index, write_index
+from vdb.engine.index_source import Points, read_points
+from vdb.engine.readings import Change
+from vdb.errors import CorruptData
+from vdb.index.curator.index import CuratorIndex
+from vdb.index.curator.training import train
+from vdb.index.curator.upkeep import default_encoding, laid_out
+from vdb.storage.changes import LoggedChange, drop_changes, iterate_changes, read_changes_from
+from vdb.storage.env import Transaction
+from vdb.storage.meta import read_sequence
+from vdb.storage.points import read_totals, read_vector
+
+if TYPE_CHECKING:
+    from vdb.engine.shard import Shard
+
+logger = logging.getLogger(__name__)
+
+INDEX_PLACE = 0
+"""Stands for the index among a collection's readings, where memory is counted: no tenant has this id."""
+QUIET_REPLAY = 64
+"""A successor takes over when no more changes than this are left to be done on it under the lock."""
+DROP_STEP = 10_000
+SHRINK_SHARE = 0.5
+"""An index is given up when fewer points are left than this share of what makes one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Indexing:
+    """How a server's indexes are made: from how many vectors on (0: never), and whether one must give up now."""
+
+    from_points: int
+    is_cancelled: Callable[[int], bool]
+
+
+class Cancelled(Exception):
+    """The collection is being closed: what was under way is given up."""
+
+
+class ShardIndex:
+    """The index of one shard. Any thread may search `current`; the writer publishes; one background thread works."""
+
+    def __init__(self, shard: "Shard", folder: Path, indexing: Indexing) -> None:
+        self._shard = shard
+        self._files = Files(folder)
+        self._indexing = indexing
+        self._from_points = indexing.from_points
+        self._lock = threading.Lock()
+        self._work = threading.Lock()
+        self._waiting: list[Change] | None = None
+        self._sequence = 0
+        self.current: CuratorIndex | None = None
+        self._may_load = indexing.from_points > 0 and self._files.exists()
+        self.state = "absent"
+        self.n_builds = 0
+        self.n_layouts = 0
+
+    # Publication, on the writer's thread
+
+    def publish(self, changes: list[Change], sequence: int) -> None:
+        """Take committed changes; where that fails the index is dropped, and loaded or made again."""
+        if self.current is None and self._waiting is None:
+            return
+        with self._lock:
+            self._sequence = sequence
+            if self._waiting is not None:
+                self._waiting.extend(changes)
+            index = self.current
+            if index is None:
+                return
+            try:
+                for change in changes:
+                    take(index, change)
+            except Exception as exc:  # whatever it was, what it holds can no longer be trusted
+                logger.error("an index is dropped", exc_info=exc, extra={"environment": self._shard.env.path.name})
+                self._forget()
+
+    def drop(self) -> None:
+        """Forget what is in RAM: after a failed commit, and for memory. It is loaded again when it is searched."""
+        with self._lock:
+            self._forget()
+
+    def _forget(self) -> None:
+        self.current = None
+        self._waiting = None
+        self._may_load = self._files.exists()
+        self.state = "absent"
+
+    # Reading
+
+    def take(self) -> CuratorIndex | None:
+        """The index, loaded if there is one on disk; None while there is none."""
+        if self.current is None and self._may_load:
+            self._load()
+        return self.current
+
+    @property
+    def is_loadable(self) -> bool:
+        """Whether the next `take` reads files first."""
+        return self.current is None and self._may_load
+
+    def _load(self) -> None:
+        with self._work:
+            if self.current is not None or not self._may_load:
+                return
+            self._may_load = False
+            try:
+                with self._gathering():
+                    index, sequence = self._read()
+                    self._catch_up(index, sequence)
+            except (CorruptData, FileNotFoundError) as exc:
+                logger.warning("an index is made anew", exc_info=exc, extra={"environment": self._shard.env.path.name})
+                self._files.remove()
+
+    def _read(self) -> tuple[CuratorIndex, int]:
+        """The index of the files, brought up to what is committed now, and that sequence."""
+        index, sequence = read_index(self._files, self._shard.collection)
+        with self._shard.env.read() as txn:
+            changes_from = read_changes_from(txn)
+            if changes_from is None or changes_from > sequence + 1:
+                raise CorruptData("the log of changes does not go back to when the index was written")
+            for at, change in iterate_changes(txn, sequence):
+                replay(index, txn, at, change, self._shard.collection.dimension)
+            return index, read_sequence(txn)
+
+    # Work, on the background thread
+
+    def work(self) -> bool:
+        """Make the index, or lay it out anew, where that is due; whether something was done."""
+        if not self._from_points:
+            return False
+        with self._work:
+            try:
+                if self.current is None:
+                    if self._may_load or not self._is_wanted():
+                        return False
+                    self._build()
+                elif self.current.n_live < SHRINK_SHARE * self._from_points:
+                    self._retire()
+                elif self.current.should_lay_out:
+                    self._lay_out(self.current)
+                else:
+                    return False
+            except Cancelled:
+                return False
+        return True
+
+    def _is_wanted(self) -> bool:
+        with self._shard.env.read() as txn:
+            return read_totals(txn).vectors >= self._from_points
+
+    @contextmanager
+    def _gathering(self) -> Iterator[None]:
+        """Changes published in this block are kept for whoever is making an index."""
+        with self._lock:
+            self._waiting = []
+            self._sequence = self._shard.readings.published_sequence
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._waiting = None
+
+    def _build(self) -> None:
+        self.state = "building"
+        try:
+            self._shard.queue.submit(lambda group: group.keep_changes(), 0).result()
+            with self._gathering():
+                index, sequence = self._built()
+                self._catch_up(index, sequence)
+        finally:
+            if self.current is None:
+                self.state = "absent"
+        self.n_builds += 1
+        self._trim(sequence)
+
+    def _built(self) -> tuple[CuratorIndex, int]:
+        collection = self._shard.collection
+        with self._shard.env.read() as txn:
+            sequence = read_sequence(txn)
+            vectors = self._files.new_vectors(collection.dimension)
+            points: Points = read_points(txn, collection, vectors, self._check)
+        if not len(points.pids):
+            raise Cancelled
+        sample = points.sample(vectors.rows, collection.id)
+        n_points = len(points.pids)
+        model = train(sample, n_points, collection.metric, default_encoding(collection.dimension))
+        model = replace(model, n_trained=n_points)
+        self._check()
+        index = CuratorIndex.build(
+            model, points.pids, points.owners, points.expires_at_ms, *points.granted(), vectors, sequence
+        )
+        self._check()
+        write_index(self._files, index, vectors, sequence)
+        return index, sequence
+
+    def _catch_up(self, index: CuratorIndex, sequence: int) -> None:
+        """Do on a new index what was published since `sequence`, then let it answer."""
+        with self._lock:
+            if self._waiting is None:
+                raise Cancelled  # all was dropped meanwhile
+            for change in self._waiting:
+                if change.sequence > sequence:
+                    take(index, change)
+            self._show(index)
+
+    def _show(self, index: CuratorIndex) -> None:
+        self.current = index
+        self.state = "ready"
+
+    def _retire(self) -> None:
+        """So few points are left that each search compares all of them: nothing is kept up or logged any more."""
+        self._shard.queue.submit(lambda group: group.stop_changes(), 0, frees_space=True).result()
+        with self._lock:
+            self.current = None
+            self._may_load = False
+            self.state = "absent"
+        self._files.remove()
+        self._trim(self._shard.readings.published_sequence)
+
+    def _lay_out(self, index: CuratorIndex) -> None:
+        with self._lock:
+            moment = index.begin_layout(self._sequence or self._shard.readings.published_sequence)
+        try:
+            outcome = laid_out(index, moment)
+            successor = outcome.index
+            while index.replay(successor) > QUIET_REPLAY:
+                self._check()
+            with self._lock:
+                if self.current is not index:
+                    return
+                index.replay(successor)
+                self._show(successor)
+        finally:
+            index.abandon_layout()
+        self.n_layouts += 1
+        write_index(self._files, successor, self._files.vectors, moment.sequence)
+        self._trim(moment.sequence)
+
+    def _trim(self, sequence: int) -> None:
+        """Remove from the log what the files hold, in small writes."""
+        n_dropped = DROP_STEP
+        while n_dropped == DROP_STEP and not self._indexing.is_cancelled(self._shard.collection.id):
+            future = self._shard.queue.submit(
+                lambda group: drop_changes(group.txn, sequence, DROP_STEP), 0, frees_space=True
+            )
+            n_dropped = int(future.result())
+
+    def _check(self) -> None:
+        if self._indexing.is_cancelled(self._shard.collection.id):
+            raise Cancelled
+
+    def close(self) -> None:
+        """Let the files go; nobody works or searches any more."""
+        self.drop()
+        self._files.close()
+
+
+def take(index: CuratorIndex, change: Change) -> None:
+    """Do a committed change on an index."""
+    _leave(index, change.sequence, change.kills)
+    if change.puts:
+        index.put(change.owner, change.pids, change.vectors, change.expires_at_ms, change.puts, change.sequence)
+
+
+def _leave(index: CuratorIndex, sequence: int, kills: Mapping[int, Any]) -> None:
+    """Points that leave their owner are gone; others leave a grantee's reading."""
+    for audience, pids in kills.items():
+        numbers = np.asarray(pids, np.uint32)
+        if audience > 0:
+            index.kill(numbers, sequence)
+        else:
+            index.revoke(-audience, numbers)
+
+
+def replay(index: CuratorIndex, txn: Transaction, sequence: int, change: LoggedChange, dimension: int) -> None:
+    """Do a logged change with the vectors as they are now; a point that is gone since is not put."""
+    stored = [read_vector(txn, change.owner, pid) for pid in change.pids.tolist()]
+    there = [i for i, vector in enumerate(stored) if vector is not None]
+    vectors = np.frombuffer(b"".join(stored[i] or b"" for i in there), "<f4").reshape(len(there), dimension)
+    puts: dict[int, Any] = dict(change.puts)
+    if len(there) < len(stored):
+        place = {position: i for i, position in enumerate(there)}
+        everyone = range(len(stored))
+        puts = {
+            audience: [place[i] for i in (everyone if positions is None else positions) if i in place]
+            for audience, positions in puts.items()
+        }
+    _leave(index, sequence, change.kills)
+    if there:
+        index.put(change.owner, change.pids[there], vectors, change.expires_at_ms[there], puts, sequence)

@@ -1,0 +1,355 @@
+"""The shared index of a collection: one set of codes, one tree, a sparse reading of them for every tenant.
+
+One writer at a time (the caller holds a lock); readers take `state` and need none. A reader takes its sequence first,
+then the state, and goes for a newer sequence where the state's floor is above it.
+Source: Curator (arXiv 2401.07119), rebuilt: codes in cell order, flat directories, budgeted search (DESIGN §2).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
+
+import numpy as np
+
+from vdb.index.curator.finder import Finder
+from vdb.index.curator.layout import Unordered, lay_out
+from vdb.index.curator.model import Model, as_constants, prepared
+from vdb.index.curator.relayout import Moment, coded, laid_out_anew
+from vdb.index.curator.state import (
+    ALIVE,
+    LIST_ENTRIES,
+    NO_MASK,
+    NO_PLACES,
+    OWN_ENTRIES,
+    OWN_FIRST,
+    OWN_STOP,
+    Pairs,
+    Reading,
+    Rows,
+    State,
+)
+from vdb.index.curator.tails import appended, folded, revoked, should_fold
+from vdb.kernels import Kernels, current
+from vdb.kernels.reference import Float32s, Int64s, UInt8s, UInt32s
+
+GROWTH = 1.25
+
+RELAYOUT_SHARE = 0.12
+LEAST_CHANGES = 1_024
+"""A layout is due when this share of the rows, or of the places in lists, is new or gone."""
+LAST_OFFSET = 1 << 31
+"""Sequences since a layout fit 32 bits; another one is due long before they do not."""
+
+
+class Vectors(Protocol):
+    """Full-precision vectors in slots, for re-ranking."""
+
+    @property
+    def rows(self) -> Float32s:
+        """float32 (slots, D), all that were put; stays valid, and stays as it is, for whoever holds it."""
+
+    def put(self, slots: UInt32s, vectors: Float32s) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How far a search goes: rows scored before it stops, and candidates compared by their full vectors."""
+
+    budget: int
+    candidates: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """Of one query, nearest first: distance float32 (k,) as kernels state it (L2 squared), row int64 (k,), −1 for none.
+
+    statistics int64 (4,): entries scored, entries scanned, rows scored, rows compared by their vectors.
+    """
+
+    distance: Float32s
+    row: Int64s
+    statistics: Int64s
+
+
+class CuratorIndex:
+    """Made by `build`, or by `Stored` from files; takes changes from then on."""
+
+    def __init__(self, state: State, vectors: Vectors, n_slots: int) -> None:
+        self._state = state
+        self._vectors = vectors
+        self._n_slots = n_slots
+        self.n_slots_laid = n_slots
+        self._n_rows = state.rows.n_laid
+        self._finder = Finder(state.rows)
+        self._n_ended = 0
+        self._n_named = 0
+        self._newest_sequence = state.floor_sequence
+        self._log: list[Callable[[CuratorIndex], None]] | None = None
+
+    @classmethod
+    def build(
+        cls,
+        model: Model,
+        pids: UInt32s,
+        owners: UInt32s,
+        expires_at_ms: Int64s,
+        tenants: UInt32s,
+        granted: Pairs,
+        vectors: Vectors,
+        sequence: int,
+        kernels: Kernels | None = None,
+    ) -> Self:
+        """An index of these points as they stand at `sequence`; slot i of `vectors` is point i's, prepared."""
+        chosen = kernels or current()
+        n = len(pids)
+        slots = np.arange(n, dtype=np.uint32)
+        codes, offsets, cells = coded(model, vectors.rows, slots, chosen)
+        given = Unordered(
+            codes,
+            offsets,
+            pids,
+            slots,
+            owners,
+            cells,
+            np.full(n, ALIVE, np.uint32),
+            _seconds(expires_at_ms) if expires_at_ms.any() else NO_PLACES,
+        )
+        laid, directories = lay_out(model, given, tenants, granted, sequence, chosen)
+        return cls(State(model, laid, directories, {}, vectors.rows, sequence), vectors, n)
+
+    @property
+    def state(self) -> State:
+        """The newest published state; take the sequence to search at before it."""
+        return self._state
+
+    @property
+    def n_rows(self) -> int:
+        """Rows there are, dead ones included."""
+        return self._n_rows
+
+    @property
+    def n_live(self) -> int:
+        """Rows that no write has ended; expired ones count until they are purged."""
+        return self._n_rows - self._n_ended
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in RAM, without room that nothing was written to; the vectors' file is not among them."""
+        rows, directories = self._state.rows, self._state.directories
+        n_bytes = sum(array.nbytes for array in rows.arrays) * self._n_rows // max(1, rows.capacity)
+        changed = sum(r.nbytes for r in list(self._state.changed.values()) if r.listed is not directories.listed)
+        return n_bytes + directories.nbytes + self._finder.nbytes + changed
+
+    def bytes_of(self, tenant: int) -> tuple[int, int]:
+        """Bytes of the codes that a tenant's reading names, and of all else about its rows."""
+        rows, reading = self._state.rows, self._state.reading(tenant)
+        own = int(reading.spans[OWN_STOP] - reading.spans[OWN_FIRST])
+        n_entries = int(reading.spans[OWN_ENTRIES] + reading.spans[LIST_ENTRIES])
+        of_row = sum(array.itemsize for array in rows.arrays[1:] if len(array))
+        listed = 4 * (reading.n_rows - own) + 12 * n_entries + reading.spans.nbytes
+        return reading.n_rows * rows.codes.shape[1], reading.n_rows * of_row + listed
+
+    @property
+    def should_lay_out(self) -> bool:
+        """Whether so much has changed since the layout that another one pays."""
+        rows, listed = self._state.rows, self._state.directories.listed
+        n_changed = self._n_rows - rows.n_laid + self._n_ended
+        is_far_on = self._state.rows.base_sequence + LAST_OFFSET < self._newest_sequence
+        return is_far_on or (
+            n_changed > max(LEAST_CHANGES, RELAYOUT_SHARE * rows.n_laid)
+            or self._n_named > max(LEAST_CHANGES, RELAYOUT_SHARE * (len(listed) + rows.n_laid))
+        )
+
+    # Reading
+
+    def search(
+        self,
+        state: State,
+        mine: Reading,
+        everyones: Reading,
+        query: Float32s,
+        k: int,
+        sequence: int,
+        now_ms: int,
+        effort: Effort,
+        mask: UInt8s = NO_MASK,
+        kernels: Kernels | None = None,
+    ) -> Found:
+        """The nearest rows of two readings of `state`, a tenant's and everyone's, visible at `sequence` and `now_ms`.
+
+        `mask` uint8: bit pid set = allowed; (0,) allows all.
+        """
+        rows, model = state.rows, state.model
+        distance = np.empty(k, np.float32)
+        row = np.empty(k, np.int64)
+        statistics = np.empty(4, np.int64)
+        (kernels or current()).search_cells(
+            query, *state.arguments, mask, state.vectors, *mine.arguments, *everyones.arguments,
+            rows.n_laid, sequence - rows.base_sequence, now_ms // 1000, *model.numbers,
+            effort.budget, max(k, effort.candidates), distance, row, statistics,
+        )  # fmt: skip
+        return Found(distance, row, statistics)
+
+    # Writing
+
+    def put(
+        self,
+        owner: int,
+        pids: UInt32s,
+        vectors: Float32s,
+        expires_at_ms: Int64s,
+        puts: Mapping[int, Sequence[int] | None],
+        sequence: int,
+    ) -> None:
+        """Points written at `sequence`. `puts` names per audience (t owns, −t is granted) which of them, None for all.
+
+        Points that are put for their owner are new or have a new vector; others exist and are granted.
+        """
+        self._note(lambda index: index.put(owner, pids, vectors, expires_at_ms, puts, sequence))
+        self._newest_sequence = sequence
+        written = puts.get(owner, ())
+        new = np.arange(len(pids)) if written is None else np.asarray(written, np.int64)
+        rows = np.empty(len(pids), np.int64)
+        if len(new):
+            self._end(pids[new], sequence)
+            rows[new] = self._append(owner, pids[new], vectors[new], expires_at_ms[new], sequence)
+        if len(new) < len(pids):
+            others = np.setdiff1d(np.arange(len(pids)), new)
+            rows[others] = self._finder.find(self._state.rows, pids[others])
+        for audience, positions in puts.items():
+            mine = rows if positions is None else rows[np.asarray(positions, np.int64)]
+            self._extend(abs(audience), mine[mine >= 0].astype(np.uint32), sequence)
+
+    def kill(self, pids: UInt32s, sequence: int) -> None:
+        """The points' vectors are gone from `sequence` on, for everyone."""
+        self._note(lambda index: index.kill(pids, sequence))
+        self._newest_sequence = sequence
+        self._end(pids, sequence)
+
+    def revoke(self, tenant: int, pids: UInt32s) -> None:
+        """`tenant` may not see the points any more; searches already under way are checked against the store."""
+        self._note(lambda index: index.revoke(tenant, pids))
+        rows = self._finder.find(self._state.rows, pids)
+        revoked(self._state.reading(tenant), self._state.rows, rows[rows >= 0].astype(np.uint32))
+        self._n_named += len(pids)
+
+    # Layout
+
+    def begin_layout(self, sequence: int) -> Moment:
+        """What a successor is made of; from now on changes are noted for it. `sequence` is the newest published."""
+        self._log = []
+        return Moment(self._state, self._n_rows, self._n_slots, dict(self._state.changed), sequence)
+
+    def successor(
+        self, moment: Moment, model: Model | None = None, cells: UInt32s | None = None, is_recoded: bool = False
+    ) -> Self:
+        """An index in a new layout, as of `moment`; not on the writer's thread. `replay` brings it up to date.
+
+        `cells` come with a `model` whose cells are others but whose codes mean the same; with `is_recoded` all rows
+        are coded anew, from their vectors.
+        """
+        chosen = model or moment.state.model
+        rows, directories = laid_out_anew(moment, chosen, cells, is_recoded, current())
+        state = State(chosen, rows, directories, {}, moment.state.vectors, moment.sequence)
+        return type(self)(state, self._vectors, moment.n_slots)
+
+    def replay(self, successor: "CuratorIndex") -> int:
+        """Do the changes noted so far on the successor; returns how many. The last time under the writer's lock."""
+        assert self._log is not None, "begin_layout comes first"
+        n = len(self._log)
+        for change in self._log[:n]:
+            change(successor)
+        del self._log[:n]
+        return n
+
+    def abandon_layout(self) -> None:
+        """No successor is being made any more."""
+        self._log = None
+
+    def _note(self, change: "Callable[[CuratorIndex], None]") -> None:
+        if self._log is not None:
+            self._log.append(change)
+
+    def _end(self, pids: UInt32s, sequence: int) -> None:
+        rows = self._finder.find(self._state.rows, pids)
+        rows = rows[rows >= 0]
+        self._state.rows.dead_at[rows] = sequence - self._state.rows.base_sequence
+        self._n_ended += len(rows)
+
+    def _append(self, owner: int, pids: UInt32s, vectors: Float32s, expires_at_ms: Int64s, sequence: int) -> Int64s:
+        """New rows; they are seen once a reading names them."""
+        n, first = len(pids), self._n_rows
+        state = self._with_room(n, bool(expires_at_ms.any()))
+        model, rows = state.model, state.rows
+        ready = prepared(vectors, model.metric)
+        slots = np.arange(self._n_slots, self._n_slots + n, dtype=np.uint32)
+        self._vectors.put(slots, ready)
+        stop = first + n
+        rows.codes[first:stop], offsets = model.encode_rows(ready)
+        if len(offsets):
+            rows.offsets[first:stop] = offsets
+        rows.pids[first:stop] = pids
+        rows.slots[first:stop] = slots
+        rows.owners[first:stop] = owner
+        rows.cells[first:stop] = model.cells_of(ready, current())
+        rows.dead_at[first:stop] = ALIVE
+        rows.added_at[first - rows.n_laid : stop - rows.n_laid] = sequence - rows.base_sequence
+        if len(rows.expires_at):
+            rows.expires_at[first:stop] = _seconds(expires_at_ms)
+        self._finder.add(rows, first, stop)
+        self._n_rows, self._n_slots = stop, self._n_slots + n
+        self._state = replace(state, vectors=self._vectors.rows)
+        return np.arange(first, stop)
+
+    def _extend(self, tenant: int, rows: UInt32s, sequence: int) -> None:
+        """Name the rows in a tenant's tail; fold it into the list when it is long."""
+        state = self._state
+        reading = appended(state.reading(tenant), rows)
+        if should_fold(reading):
+            floor = state.floor_sequence - state.rows.base_sequence
+            reading = folded(reading, state.model, state.rows, floor, current())
+        state.changed[tenant] = reading
+        state.seen.pop(tenant, None)
+        self._n_named += len(rows)
+
+    def _with_room(self, n_more: int, has_expiry: bool) -> State:
+        """The state with capacity for `n_more` rows, and with expiries where they are needed now."""
+        state = self._state
+        rows = state.rows
+        if has_expiry and not len(rows.expires_at):
+            rows = replace(rows, expires_at=np.zeros(rows.capacity, np.uint32))
+        needed = self._n_rows + n_more
+        if needed > rows.capacity:
+            rows = _grown(rows, max(needed, int(rows.capacity * GROWTH)))
+        if rows is state.rows:
+            return state
+        # Readers of the old state keep its readings: what is named from now on lies beyond their arrays.
+        self._state = replace(state, rows=rows, changed=dict(state.changed), seen={})
+        return self._state
+
+
+def _grown(rows: Rows, capacity: int) -> Rows:
+    def grown(values: np.ndarray, n: int) -> np.ndarray:
+        larger = np.empty((n, *values.shape[1:]), values.dtype)
+        larger[: len(values)] = values
+        return larger
+
+    codes = grown(rows.codes, capacity)
+    return replace(
+        rows,
+        codes=codes,
+        constants=as_constants(codes),
+        offsets=grown(rows.offsets, capacity) if len(rows.offsets) else rows.offsets,
+        pids=grown(rows.pids, capacity),
+        slots=grown(rows.slots, capacity),
+        owners=grown(rows.owners, capacity),
+        cells=grown(rows.cells, capacity),
+        dead_at=grown(rows.dead_at, capacity),
+        added_at=grown(rows.added_at, capacity - rows.n_laid),
+        expires_at=grown(rows.expires_at, capacity) if len(rows.expires_at) else rows.expires_at,
+    )
+
+
+def _seconds(expires_at_ms: Int64s) -> UInt32s:
+    """Epoch seconds, rounded up: a row is never taken for expired before it is. 0 stays never."""
+    return np.minimum(-(-expires_at_ms // 1000), 0xFFFF_FFFF).astype(np.uint32)

@@ -1,0 +1,126 @@
+"""Lays rows out anew: (owner, cell, sharing list), and every tenant's reading over them, cut at tree nodes.
+
+Input are rows in any order, what each tenant is granted of them, and the cell of each. Nothing is decoded or compared:
+codes move as they are.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vdb.index.curator.model import Model, as_constants
+from vdb.index.curator.state import (
+    ALIVE,
+    LIST_FIRST,
+    LIST_STOP,
+    N_SPANS,
+    NO_ENTRIES,
+    OWN_FIRST,
+    OWN_STOP,
+    Directories,
+    Pairs,
+    Rows,
+)
+from vdb.kernels import Kernels
+from vdb.kernels.reference import Float32s, Int64s, UInt8s, UInt32s
+
+ENTRY_ROWS = 16
+"""Rows of a reading that an entry holds at most, unless its node is a leaf. Measured on arXiv grown to 120,000 rows,
+100 tenants: with 64 a search for recall .99 takes 14 % longer, for more rows; with 8 a grant takes 4.6 bytes."""
+OWN_WHOLE = 4_000
+LIST_WHOLE = 2_000
+"""Runs and lists up to this long have no entries: they are scanned whole."""
+
+SPARE_SHARE = 0.25
+SPARE_ROWS = 1_024
+"""Room for rows that arrive before the next layout; memory that is not written to is not taken."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unordered:
+    """Rows to lay out: arrays of n, as in `Rows`; expires_at (0,) where nothing expires."""
+
+    codes: UInt8s
+    offsets: Float32s
+    pids: UInt32s
+    slots: UInt32s
+    owners: UInt32s
+    cells: UInt32s
+    dead_at: UInt32s
+    expires_at: UInt32s
+
+
+def lay_out(
+    model: Model, given: Unordered, tenants: UInt32s, granted: Pairs, base_sequence: int, kernels: Kernels
+) -> tuple[Rows, Directories]:
+    """`tenants` ascending are those that `granted` is about: (t + 1,) starts and the rows of `given`, ascending."""
+    starts, pairs = granted
+    keys = np.zeros(len(given.pids), np.uint64)
+    kernels.sharing_keys(starts, pairs, keys)
+    order = np.lexsort((keys, given.cells, given.owners))
+    rows = _ordered(given, order, base_sequence)
+    place = np.empty(len(order), np.uint32)
+    place[order] = np.arange(len(order), dtype=np.uint32)
+    listed = np.empty(len(pairs), np.uint32)
+    kernels.list_rows(starts, pairs, place, rows.cells, listed)
+    everyone, spans = _spans(rows.owners[: rows.n_laid], tenants, starts)
+    return rows, cut(model, everyone, spans, listed, rows.cells, kernels)
+
+
+def cut(
+    model: Model, tenants: UInt32s, spans: Int64s, listed: UInt32s, cells: UInt32s, kernels: Kernels
+) -> Directories:
+    """The readings of `spans` (t, 9), whose runs and lists are known, with their entries."""
+    how = (listed, cells, model.children, *model.cell_ranges, ENTRY_ROWS, OWN_WHOLE, LIST_WHOLE)
+    entries = np.empty((kernels.cut_entries(spans, *how, NO_ENTRIES), 3), np.uint32)
+    kernels.cut_entries(spans, *how, entries)
+    return Directories(tenants, spans, entries, listed)
+
+
+def room_for(n: int) -> int:
+    """Capacity of the arrays of n laid rows."""
+    return n + int(SPARE_SHARE * n) + SPARE_ROWS
+
+
+def _ordered(given: Unordered, order: np.ndarray, base_sequence: int) -> Rows:
+    n = len(order)
+    capacity = room_for(n)
+
+    def placed(values: np.ndarray) -> np.ndarray:
+        room = np.empty((capacity, *values.shape[1:]), values.dtype)
+        np.take(values, order, axis=0, out=room[:n])
+        return room
+
+    codes = placed(given.codes)
+    dead_at = placed(given.dead_at)
+    dead_at[n:] = ALIVE
+    return Rows(
+        codes=codes,
+        constants=as_constants(codes),
+        offsets=placed(given.offsets) if len(given.offsets) else given.offsets,
+        pids=placed(given.pids),
+        slots=placed(given.slots),
+        owners=placed(given.owners),
+        cells=placed(given.cells),
+        dead_at=dead_at,
+        added_at=np.empty(capacity - n, np.uint32),
+        expires_at=placed(given.expires_at) if len(given.expires_at) else given.expires_at,
+        n_laid=n,
+        base_sequence=base_sequence,
+    )
+
+
+def _spans(owners: UInt32s, grantees: UInt32s, starts: Int64s) -> tuple[UInt32s, Int64s]:
+    """Tenants that own or are granted anything, and where: their run of rows and their part of the lists."""
+    first = np.flatnonzero(np.r_[True, owners[1:] != owners[:-1]]) if len(owners) else np.zeros(0, np.int64)
+    own = owners[first]
+    tenants = np.union1d(own, grantees[starts[1:] > starts[:-1]]).astype(np.uint32)
+    spans = np.zeros((len(tenants), N_SPANS), np.int64)
+    at = np.searchsorted(tenants, own)
+    spans[at, OWN_FIRST] = first
+    spans[at, OWN_STOP] = np.r_[first[1:], len(owners)][: len(first)]
+    held = np.flatnonzero(starts[1:] > starts[:-1])
+    at = np.searchsorted(tenants, grantees[held])
+    spans[at, LIST_FIRST] = starts[held]
+    spans[at, LIST_STOP] = starts[held + 1]
+    return tenants, spans

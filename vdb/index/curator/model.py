@@ -1,0 +1,184 @@
+"""What a segment's codes mean: encoding, projection, and the tree whose cells they are ordered by.
+
+Everything here is immutable; a collection that is trained anew gets another model and all its rows another code.
+Rows come *prepared*: float32, normalised for cosine.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vdb.errors import InvalidArgument
+from vdb.index.kmeans import Tree
+from vdb.index.leanvec.codes import encode
+from vdb.index.leanvec.projection import Projection
+from vdb.kernels import METRIC_NUMBER, Kernels, row_scales
+from vdb.kernels.reference import Float32s, UInt8s, UInt32s
+from vdb.types import Metric
+
+ALIGNED = 32
+"""Bytes that the width of a coded row is a multiple of."""
+CONSTANT_BYTES = 8
+"""Step and bias of a row, float32, behind its codes."""
+BLOCK_ROWS = 16_384
+
+_NO_OFFSETS: Float32s = np.zeros(0, np.float32)
+
+
+class Form(IntEnum):
+    """How a row is coded; the numbers are the kernels'."""
+
+    LVQ8 = 0
+    LVQ4 = 1
+    FLOAT32 = 2
+    FLOAT16 = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """`dimension` components are kept of a row, in `form`; all of them, unprojected, for the float forms."""
+
+    form: Form
+    dimension: int
+
+    @property
+    def width(self) -> int:
+        """Bytes of a row's codes, without its constants."""
+        if self.form is Form.FLOAT32:
+            return 4 * self.dimension
+        if self.form is Form.FLOAT16:
+            return 4 * ((self.dimension + 1) // 2)
+        n_bytes = self.dimension if self.form is Form.LVQ8 else (self.dimension + 1) // 2
+        return -(-n_bytes // ALIGNED) * ALIGNED
+
+    @property
+    def row_bytes(self) -> int:
+        return self.width + (CONSTANT_BYTES if self.form in (Form.LVQ8, Form.LVQ4) else 0)
+
+
+def coded_rows(kept: Float32s, encoding: Encoding) -> UInt8s:
+    """Rows of `encoding.dimension` components as the kernels read them, uint8 (n, row_bytes)."""
+    rows = np.zeros((len(kept), encoding.row_bytes), np.uint8)
+    if encoding.form is Form.FLOAT32:
+        rows[:] = np.ascontiguousarray(kept, np.float32).view(np.uint8)
+    elif encoding.form is Form.FLOAT16:
+        rows[:, : 2 * encoding.dimension] = np.ascontiguousarray(kept, np.float16).view(np.uint8)
+    else:
+        coded = encode(kept, 8 if encoding.form is Form.LVQ8 else 4)
+        rows[:, : coded.codes.shape[1]] = coded.codes
+        rows[:, encoding.width : encoding.width + 4] = coded.step[:, None].view(np.uint8)
+        rows[:, encoding.width + 4 :] = coded.bias[:, None].view(np.uint8)
+    return rows
+
+
+def as_constants(codes: UInt8s) -> Float32s:
+    """The memory of coded rows as float32: kernels read steps and biases, or whole rows, through it."""
+    constants: Float32s = codes.view(np.float32)
+    return constants
+
+
+def prepared(vectors: Float32s, metric: Metric) -> Float32s:
+    """Vectors as they are coded and compared: C order float32, of length 1 for cosine (zero stays zero)."""
+    rows = np.ascontiguousarray(vectors, np.float32)
+    return rows * row_scales(rows)[:, None] if metric is Metric.COSINE else rows
+
+
+@dataclass(frozen=True)
+class Model:
+    """`projection` is None where rows keep all components. `radius` float32 (v,): rms distance of a node's rows from
+    its centroid, of the rows it was trained on. Cells are the leaves of the tree, depth-first. `n_trained`: rows that
+    the collection had when it was trained."""
+
+    metric: Metric
+    encoding: Encoding
+    projection: Projection | None
+    children: NDArray[np.int32]
+    centroid: Float32s
+    radius: Float32s
+    n_trained: int = 0
+
+    def __post_init__(self) -> None:
+        if self.projection is not None and self.projection.dimension != self.encoding.dimension:
+            raise InvalidArgument("the projection keeps another number of dimensions than the encoding")
+
+    @property
+    def dimension(self) -> int:
+        return int(self.centroid.shape[1])
+
+    @cached_property
+    def numbers(self) -> tuple[int, int, int]:
+        """Metric, form and width as kernels take them: plain integers, unboxed ten times faster than enums."""
+        return METRIC_NUMBER[self.metric], int(self.encoding.form), self.encoding.width
+
+    @cached_property
+    def of_queries(self) -> Float32s:
+        """float32 (d, D); (0, D) where rows keep all components."""
+        if self.projection is None:
+            return np.zeros((0, self.dimension), np.float32)
+        return self.projection.of_queries
+
+    @cached_property
+    def leaves(self) -> UInt32s:
+        """The node of each cell."""
+        tree = Tree(self.children, self.centroid, np.zeros(0, np.int64), np.zeros(0, np.int32))
+        return tree.leaves().astype(np.uint32)
+
+    @cached_property
+    def cell_ranges(self) -> tuple[UInt32s, UInt32s]:
+        """First cell and end of the cells below each node, uint32 (v,) each."""
+        low = np.zeros(len(self.children), np.uint32)
+        high = np.zeros(len(self.children), np.uint32)
+        low[self.leaves] = np.arange(len(self.leaves), dtype=np.uint32)
+        high[self.leaves] = low[self.leaves] + 1
+        for node in range(len(self.children) - 1, -1, -1):
+            left, right = self.children[node]
+            if left >= 0:
+                low[node], high[node] = low[left], high[right]
+        return low, high
+
+    @cached_property
+    def node_codes(self) -> UInt8s:
+        """Centroids as LVQ8 rows, uint8 (v, W)."""
+        encoding = Encoding(Form.LVQ8, self.encoding.dimension)
+        kept = self.centroid if self.projection is None else self.projection.project_rows(self.centroid)
+        return coded_rows(kept, encoding)
+
+    @cached_property
+    def node_constants(self) -> Float32s:
+        """The memory of `node_codes` as float32."""
+        return as_constants(self.node_codes)
+
+    @cached_property
+    def node_offset(self) -> Float32s:
+        """What kernels add to a node's score: squared norm of its centroid; for inner product its radius."""
+        if self.metric is Metric.IP:
+            return self.radius
+        squares: Float32s = np.einsum("ij,ij->i", self.centroid, self.centroid, dtype=np.float64).astype(np.float32)
+        return squares
+
+    @cached_property
+    def _cell_parts(self) -> tuple[UInt8s, Float32s, Float32s]:
+        codes = np.ascontiguousarray(self.node_codes[self.leaves])
+        centroids = self.centroid[self.leaves]
+        norms = np.einsum("ij,ij->i", centroids, centroids, dtype=np.float64).astype(np.float32)
+        return codes, as_constants(codes), norms
+
+    def encode_rows(self, rows: Float32s) -> tuple[UInt8s, Float32s]:
+        """Codes of prepared rows, uint8 (n, row_bytes), and their squared norms float32 (n,), (0,) unless L2."""
+        kept = rows if self.projection is None else self.projection.project_rows(rows)
+        offsets = _NO_OFFSETS
+        if self.metric is Metric.L2:
+            offsets = np.einsum("ij,ij->i", rows, rows, dtype=np.float64).astype(np.float32)
+        return coded_rows(kept, self.encoding), offsets
+
+    def cells_of(self, rows: Float32s, kernels: Kernels) -> UInt32s:
+        """The cell of each prepared row: the one whose centroid is nearest by the codes."""
+        cells = np.empty(len(rows), np.uint32)
+        for first in range(0, len(rows), BLOCK_ROWS):
+            block = rows[first : first + BLOCK_ROWS]
+            kept = block if self.projection is None else self.projection.project_queries(block)
+            kernels.nearest_cells(np.ascontiguousarray(kept), *self._cell_parts, cells[first : first + BLOCK_ROWS])
+        return cells

@@ -1,0 +1,161 @@
+"""What readers of the index hold: rows, directories, and how far they are filled. Nothing here is ever rewritten.
+
+Rows [0, n_laid) lie in the order of the last layout: (owner, cell, sharing list). Later ones follow in the order of
+arrival, in spare capacity. Written in place are only rows beyond the last published one, `dead_at` (from ALIVE to a
+sequence, once) and the bit that marks a place of a list as revoked.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vdb.index.curator.model import Model
+from vdb.kernels.reference import Float32s, Int64s, UInt8s, UInt32s
+
+ALIVE = 0xFFFF_FFFF
+"""`dead_at` of a row that no write has ended."""
+REVOKED = 1 << 31
+"""Set in a place of a list or tail whose row its tenant may not see any more."""
+
+OWN_FIRST, OWN_STOP, OWN_ENTRIES, LIST_FIRST, LIST_STOP, LIST_ENTRIES, ENTRIES_FIRST, N_TAIL = range(8)
+N_SPANS = 9
+"""Fields of `Reading.spans`, as the kernels read them; the last is spare."""
+
+NO_PLACES: UInt32s = np.zeros(0, np.uint32)
+NO_ENTRIES: UInt32s = np.zeros((0, 3), np.uint32)
+NO_MASK: UInt8s = np.zeros(0, np.uint8)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Arrays of one capacity c, n_laid + spare.
+
+    codes uint8 (c, W); constants: the same memory as float32; offsets float32 (c,), (0,) unless L2; pids, slots (rows
+    of the vectors' file), owners, cells uint32; dead_at uint32, sequences since `base_sequence`; added_at uint32
+    (c − n_laid,) likewise; expires_at uint32 epoch seconds rounded up, 0 never, (0,) where no row expires.
+    """
+
+    codes: UInt8s
+    constants: Float32s
+    offsets: Float32s
+    pids: UInt32s
+    slots: UInt32s
+    owners: UInt32s
+    cells: UInt32s
+    dead_at: UInt32s
+    added_at: UInt32s
+    expires_at: UInt32s
+    n_laid: int
+    base_sequence: int
+
+    @property
+    def capacity(self) -> int:
+        return len(self.pids)
+
+    @property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """All of them once: `constants` is the memory of `codes`."""
+        return (
+            self.codes, self.offsets, self.pids, self.slots, self.owners, self.cells, self.dead_at, self.added_at,
+            self.expires_at,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """One tenant's: `spans` int64 (9,), entries uint32 (e, 3), listed and tail uint32 rows. See the kernels.
+
+    `spans` counts the tail: a longer one is another reading that shares the arrays.
+    """
+
+    spans: Int64s
+    entries: UInt32s
+    listed: UInt32s
+    tail: UInt32s
+    arguments: tuple[Int64s, UInt32s, UInt32s, UInt32s] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "arguments", (self.spans, self.entries, self.listed, self.tail))
+
+    @property
+    def n_rows(self) -> int:
+        """Rows it names, dead and revoked ones included."""
+        spans = self.spans
+        n = spans[OWN_STOP] - spans[OWN_FIRST] + spans[LIST_STOP] - spans[LIST_FIRST] + spans[N_TAIL]
+        return int(n)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays, where they are its own."""
+        return self.spans.nbytes + self.entries.nbytes + self.listed.nbytes + self.tail.nbytes
+
+
+NOTHING = Reading(np.zeros(N_SPANS, np.int64), NO_ENTRIES, NO_PLACES, NO_PLACES)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Directories:
+    """All tenants' readings as a layout left them: tenants uint32 ascending (t,), spans int64 (t, 9), shared arrays."""
+
+    tenants: UInt32s
+    spans: Int64s
+    entries: UInt32s
+    listed: UInt32s
+
+    def find(self, tenant: int) -> Reading:
+        place = int(np.searchsorted(self.tenants, tenant))
+        if place == len(self.tenants) or self.tenants[place] != tenant:
+            return NOTHING
+        return Reading(self.spans[place], self.entries, self.listed, NO_PLACES)
+
+    @property
+    def nbytes(self) -> int:
+        return self.tenants.nbytes + self.spans.nbytes + self.entries.nbytes + self.listed.nbytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """One published state. `changed` holds the readings of tenants written to since the layout; readers take theirs
+    once. `vectors` float32 (slots, D), prepared. It answers for sequences from `floor_sequence` on."""
+
+    model: Model
+    rows: Rows
+    directories: Directories
+    changed: dict[int, Reading]
+    vectors: Float32s
+    floor_sequence: int
+    seen: dict[int, Reading] = field(default_factory=dict)
+    arguments: tuple[Any, ...] = field(init=False)
+    """What a search hands to the kernel of the model and the rows, gathered once: 20 look-ups cost what 300 rows do."""
+
+    def __post_init__(self) -> None:
+        model, rows = self.model, self.rows
+        of_model = (model.of_queries, model.node_codes, model.node_constants, model.node_offset)
+        of_rows = (
+            rows.codes, rows.constants, rows.offsets, rows.pids, rows.slots, rows.dead_at, rows.added_at,
+            rows.expires_at,
+        )  # fmt: skip
+        object.__setattr__(self, "arguments", (of_model + of_rows))
+
+    def reading(self, tenant: int) -> Reading:
+        found = self.changed.get(tenant)
+        if found is None:
+            found = self.seen.get(tenant)
+        if found is None:
+            found = self.directories.find(tenant)
+            if len(self.seen) >= MAX_SEEN:
+                self.seen.clear()
+            self.seen[tenant] = found
+        return found
+
+
+MAX_SEEN = 4096
+"""Readings kept as objects because they were searched; the arrays they point to are shared."""
+
+
+Pairs = tuple[Int64s, UInt32s]
+"""Starts (t + 1,) and rows (p,): which rows each tenant is granted."""
+
+Bools = NDArray[np.bool_]

@@ -1,0 +1,83 @@
+"""What a layout does beyond ordering rows: full cells are split, a model that no longer fits is replaced."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from vdb.index.curator.index import CuratorIndex
+from vdb.index.curator.model import Encoding, Form, Model
+from vdb.index.curator.relayout import Moment
+from vdb.index.curator.state import ALIVE
+from vdb.index.curator.training import DRIFTED, SAMPLE_ROWS, cell_limit, drift, grow, train
+from vdb.kernels.reference import Int64s, UInt32s
+
+RETRAIN_GROWTH = 1.5
+"""A model is replaced only when the rows are this many times those it was trained for: otherwise a collection that is
+hard to cluster would be trained at every layout."""
+LOOKED_AT = 10_000
+"""Rows that tell whether a model still fits."""
+BLOCK_ROWS = 16_384
+
+SMALL_DIMENSION = 96
+KEPT_SHARE = 0.4
+STEP = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The index in its new layout, and what was done: `split` cells, and whether the model is new (its drift)."""
+
+    index: CuratorIndex
+    n_split: int
+    drift: float
+    is_trained: bool
+
+
+def default_encoding(dimension: int) -> Encoding:
+    """Where nothing was measured: 8 bits of all dimensions, or of 40 % of many (arXiv: .998 of the neighbours)."""
+    if dimension <= SMALL_DIMENSION:
+        return Encoding(Form.LVQ8, dimension)
+    return Encoding(Form.LVQ8, min(dimension, -(-int(KEPT_SHARE * dimension) // STEP) * STEP))
+
+
+def laid_out(index: CuratorIndex, moment: Moment) -> Outcome:
+    """The successor of `index` as of `moment`."""
+    rows, model = moment.state.rows, moment.state.model
+    vectors = moment.state.vectors
+    live = np.flatnonzero(rows.dead_at[: moment.n_rows] == ALIVE)
+    found = 1.0
+    if len(live) >= RETRAIN_GROWTH * model.n_trained:
+        found = drift(model, vectors[rows.slots[_sampled(live, LOOKED_AT)]])
+        if found >= DRIFTED:
+            trained = _trained(moment, live)
+            return Outcome(index.successor(moment, trained, is_recoded=True), 0, found, True)
+    cells, grown = _grown(model, moment, live)
+    return Outcome(index.successor(moment, grown, cells), len(grown.leaves) - len(model.leaves), found, False)
+
+
+def _trained(moment: Moment, live: Int64s) -> Model:
+    model = moment.state.model
+    sample = np.array(moment.state.vectors[moment.state.rows.slots[_sampled(live, SAMPLE_ROWS)]])
+    return replace(train(sample, len(live), model.metric, model.encoding), n_trained=len(live))
+
+
+def _sampled(live: Int64s, n: int) -> Int64s:
+    if len(live) <= n:
+        return live
+    return np.sort(np.random.default_rng(len(live)).choice(live, n, replace=False))
+
+
+def _grown(model: Model, moment: Moment, live: Int64s) -> tuple[UInt32s, Model]:
+    """The model with its full cells split, and the cell of each row in it."""
+    rows = moment.state.rows
+    cells = rows.cells[: moment.n_rows]
+    counts = np.bincount(cells[live], minlength=len(model.leaves))
+    limit = cell_limit(len(live))
+    full = np.flatnonzero(counts > limit)
+    if len(full) == 0:
+        return cells, model
+    crowd = np.flatnonzero(np.isin(cells, full))
+    grown = grow(model, np.array(moment.state.vectors[rows.slots[crowd]]), cells[crowd], limit)
+    moved = grown.cell_of[cells]
+    moved[crowd] = grown.cells
+    return moved, grown.model
