@@ -16,7 +16,7 @@ from vdb.index.curator.upkeep import default_encoding
 from vdb.kernels import Kernels, current, warm
 from vdb.types import EVERYONE_ID, Metric
 
-FACTORS = (3, 5, 7, 10, 14, 20, 30)
+FACTORS = (1, 1.5, 2, 3, 4, 5, 7, 10, 14, 20, 30)
 """Of the budget: so many times n^0.6 rows are scored, n being what the tenant may see."""
 POWER = 0.6
 CANDIDATES = 40
@@ -101,7 +101,7 @@ class Ours(Contender):
         found = self._index.search(
             state, mine, state.reading(EVERYONE_ID), query, K, SEQUENCE, 0, effort, kernels=self._kernels
         )
-        return np.where(found.row >= 0, state.rows.pids[found.row], -1)
+        return np.where(found.row >= 0, state.rows.pids[found.row].astype(np.int64), -1)
 
     @property
     def facts(self) -> dict[str, float | str]:

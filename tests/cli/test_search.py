@@ -56,7 +56,7 @@ def test_a_table_shows_what_was_asked_for(search: Command) -> None:
     ]
     assert ran.rows[2] == ["explain:"]
     shown = ran.out.partition("explain:\n")[2].splitlines()
-    assert [line.split()[:2] for line in shown[:2]] == [["path", "exact"], ["reason", "no"]]
+    assert [line.split()[:2] for line in shown[:2]] == [["path", "exact"], ["reason", "small"]]
     assert search("--vector", "[1, 0, 0]", "--limit", "1", "--no-payload").rows[0][-1] == "version"
     assert search("--vector", "[1, 0, 0]", "--max-distance", "-1").out in ("no hits\n", "")
 
