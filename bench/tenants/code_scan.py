@@ -7,7 +7,6 @@ after d; step, bias, halves float32 (n,); rows int64 (n,): where each lies in `v
 Scores: ⟨q, x⟩ − halves, so that L2 ranks too; larger is nearer.
 """
 
-import importlib
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -16,6 +15,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from bench.tenants.workload import Float32s, Int64s
+from vdb.kernels.cpu.dots import LANES, dot_bytes
+
+PRODUCT = f"VNNI of {LANES} lanes" if LANES else "a plain loop"
+"""The server's own product of bytes, so that the scan is not beaten for want of instructions."""
 
 _LEVELS = 127
 _FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
@@ -25,31 +28,6 @@ Int8s = NDArray[np.int8]
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return cast(Callable[..., Any], njit(nogil=True, fastmath=_FASTMATH)(function))
-
-
-@_compiled
-def _plain_product(codes: NDArray[np.uint8], row: int, coded: Int8s, width: int) -> np.int32:
-    """⟨codes of a row, coded⟩; `width` is the length of both."""
-    total = np.int32(0)
-    mine = codes[row]
-    for j in range(np.int64(width)):
-        total += np.int32(mine[j]) * np.int32(coded[j])
-    return total
-
-
-def _best_product() -> tuple[Any, int, str]:
-    """The server's own product of bytes where there is one, so that the scan is not beaten for want of instructions.
-
-    Also the multiple that widths must be of, and its name for the report.
-    """
-    try:
-        dots = importlib.import_module("vdb.kernels.cpu.dots")
-    except ImportError:
-        return _plain_product, 1, "plain loop"
-    return dots.dot_bytes, int(dots.ALIGNED), "VNNI" if dots.is_wide else "plain loop"
-
-
-_product, ALIGNED, PRODUCT = _best_product()
 
 
 @_compiled
@@ -103,7 +81,7 @@ def scan_codes(
     for row in range(codes.shape[0]):
         score = (
             bias[row] * total
-            + step[row] * scale * np.float32(_product(codes, np.uint64(row), coded, np.uint64(coded.shape[0])))
+            + step[row] * scale * np.float32(dot_bytes(codes, np.uint64(row), coded, np.uint64(coded.shape[0])))
             - halves[row]
         )
         n_candidates = _insert(candidate_scores, candidates, n_candidates, score, row)

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.tenants.code_scan import ALIGNED, PRODUCT, scan_codes
+from bench.tenants.code_scan import PRODUCT, scan_codes
 from bench.tenants.contender import Contender, LeftOut
 from bench.tenants.limits import Limits
 from bench.tenants.workload import Float32s, Int64s, K, Workload
 from vdb.index.leanvec.codes import encode
+from vdb.kernels.cpu.dots import ALIGNED
 
 CANDIDATES = (20, 40)
 """Rows that the scan of codes hands to the re-rank."""
