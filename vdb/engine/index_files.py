@@ -19,6 +19,7 @@ from vdb.storage.arrays import load_arrays, save_arrays, sweep_drafts
 from vdb.storage.catalog import CollectionDocument
 from vdb.storage.directory import make_folder
 from vdb.storage.vectors_file import VectorsFile
+from vdb.types import Metric
 
 LAYOUT = 1
 _ROWS = ("codes", "offsets", "pids", "slots", "owners", "cells", "expires_at")
@@ -116,7 +117,7 @@ def read_index(files: Files, collection: CollectionDocument) -> tuple[CuratorInd
         if head["layout"] != LAYOUT or vectors.marked_sequence < sequence:
             raise CorruptData("the index's files do not belong together")
         model = _model(collection, head, arrays)
-        rows = _rows(arrays, sequence)
+        rows = _rows(arrays, sequence, collection.metric)
         directories = Directories(*(arrays[name] for name in _DIRECTORIES))
         _check(rows, directories, model, vectors.n_slots)
         state = State(model, rows, directories, {}, vectors.rows, sequence)
@@ -146,7 +147,7 @@ def _model(collection: CollectionDocument, head: dict[str, Any], arrays: dict[st
     return model
 
 
-def _rows(arrays: dict[str, Any], sequence: int) -> Rows:
+def _rows(arrays: dict[str, Any], sequence: int, metric: Metric) -> Rows:
     n = len(arrays["pids"])
     capacity = room_for(n)
 
@@ -155,9 +156,10 @@ def _rows(arrays: dict[str, Any], sequence: int) -> Rows:
         room[:n] = values
         return room
 
-    placed = {name: roomy(arrays[name]) if len(arrays[name]) else arrays[name] for name in _ROWS if name != "codes"}
-    if not n:
-        placed |= {name: roomy(arrays[name]) for name in ("pids", "slots", "owners", "cells")}
+    absent = {"offsets"} if metric is not Metric.L2 else set()
+    if not len(arrays["expires_at"]):
+        absent.add("expires_at")
+    placed = {name: arrays[name] if name in absent else roomy(arrays[name]) for name in _ROWS if name != "codes"}
     codes = roomy(arrays["codes"])
     return Rows(
         codes=codes,

@@ -23,6 +23,7 @@ from vdb.index.curator.state import (
 )
 from vdb.kernels import Kernels
 from vdb.kernels.reference import Float32s, Int64s, UInt8s, UInt32s
+from vdb.types import Metric
 
 ENTRY_ROWS = 16
 """Rows of a reading that an entry holds at most, unless its node is a leaf. Measured on arXiv grown to 120,000 rows,
@@ -58,7 +59,7 @@ def lay_out(
     keys = np.zeros(len(given.pids), np.uint64)
     kernels.sharing_keys(starts, pairs, keys)
     order = np.lexsort((keys, given.cells, given.owners))
-    rows = _ordered(given, order, base_sequence)
+    rows = _ordered(given, order, base_sequence, model.metric is Metric.L2)
     place = np.empty(len(order), np.uint32)
     place[order] = np.arange(len(order), dtype=np.uint32)
     listed = np.empty(len(pairs), np.uint32)
@@ -82,7 +83,7 @@ def room_for(n: int) -> int:
     return n + int(SPARE_SHARE * n) + SPARE_ROWS
 
 
-def _ordered(given: Unordered, order: np.ndarray, base_sequence: int) -> Rows:
+def _ordered(given: Unordered, order: np.ndarray, base_sequence: int, has_offsets: bool) -> Rows:
     n = len(order)
     capacity = room_for(n)
 
@@ -97,7 +98,7 @@ def _ordered(given: Unordered, order: np.ndarray, base_sequence: int) -> Rows:
     return Rows(
         codes=codes,
         constants=as_constants(codes),
-        offsets=placed(given.offsets) if len(given.offsets) else given.offsets,
+        offsets=placed(given.offsets) if has_offsets else given.offsets,
         pids=placed(given.pids),
         slots=placed(given.slots),
         owners=placed(given.owners),

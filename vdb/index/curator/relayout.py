@@ -50,10 +50,8 @@ def laid_out_anew(
     rows = moment.state.rows
     n = moment.n_rows
     since = moment.sequence - rows.base_sequence
-    dead_at = rows.dead_at[:n]
-    is_kept = dead_at > since
+    is_kept = rows.dead_at[:n] > since
     kept = np.flatnonzero(is_kept)
-    ends = dead_at[kept]
     if is_recoded:
         codes, offsets, its_cells = coded(model, moment.state.vectors, rows.slots[kept], kernels)
     else:
@@ -66,7 +64,7 @@ def laid_out_anew(
         slots=rows.slots[kept],
         owners=rows.owners[kept],
         cells=its_cells,
-        dead_at=np.where(ends == ALIVE, ends, ends - np.uint32(since)).astype(np.uint32),
+        dead_at=np.full(len(kept), ALIVE, np.uint32),  # what ended since is in the log, and ends again in its turn
         expires_at=rows.expires_at[kept] if len(rows.expires_at) else NO_PLACES,
     )
     place = np.zeros(n, np.uint32)
