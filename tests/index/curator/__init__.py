@@ -1,0 +1,1 @@
+"""The shared index against a brute-force model of what every tenant may see."""

@@ -1,0 +1,135 @@
+"""Collections of odd shapes: one point, one tenant, thousands of them, none left, all the same, zero, huge."""
+
+import numpy as np
+import pytest
+
+from tests.index.curator.world import EVERYTHING, Memory, Point, World
+from vdb.index.curator.index import CuratorIndex
+from vdb.index.curator.model import Encoding, Form
+from vdb.index.curator.training import train
+from vdb.kernels import cpu_kernels
+from vdb.types import EVERYONE_ID, Metric
+
+METRICS = pytest.mark.parametrize("metric", list(Metric))
+
+pytestmark = pytest.mark.usefixtures("small_bounds")
+
+
+def same_points(n: int, vector: float, owner: int = 1) -> list[Point]:
+    return [Point(owner, np.full(8, vector, np.float32)) for _ in range(n)]
+
+
+@METRICS
+@pytest.mark.parametrize("vector", [0.0, 1.0, -3.5])
+def test_identical_points_are_all_found(rng: np.random.Generator, metric: Metric, vector: float) -> None:
+    world = World(rng, metric)
+    world.build(same_points(300, vector))
+    world.check_all()
+    world.put(1, dict(enumerate(same_points(150, vector), 300)))
+    world.lay_out()
+    world.check_all()
+
+
+@METRICS
+def test_an_index_of_one_point_grows(rng: np.random.Generator, metric: Metric) -> None:
+    world = World(rng, metric)
+    world.build(world.some_points(1))
+    world.check_all()
+    for _ in range(40):
+        world.insert(10)
+        world.check(int(rng.choice(world.tenants)))
+    world.lay_out()
+    world.check_all()
+
+
+@METRICS
+def test_an_index_that_lost_all_its_points_takes_others(rng: np.random.Generator, metric: Metric) -> None:
+    world = World(rng, metric)
+    world.build(world.some_points(200))
+    world.delete(list(world.points))
+    world.check_all()
+    world.lay_out()
+    world.check_all()
+    world.insert(30)
+    world.check_all()
+    world.lay_out()
+    world.check_all()
+
+
+def test_a_reading_that_lost_all_its_points_is_empty_and_fills_again(rng: np.random.Generator) -> None:
+    world = World(rng)
+    world.build(world.some_points(400))
+    world.delete([pid for pid, point in world.points.items() if point.owner == 1])
+    for tenant in (1, EVERYONE_ID):
+        world.revoke(tenant, [pid for pid, point in world.points.items() if tenant in point.shared])
+    world.check_all()
+    world.lay_out()
+    world.check_all()
+    world.insert(100, owner=1)
+    world.grant(1, [pid for pid, point in world.points.items() if point.owner == 2])
+    world.check_all()
+
+
+def test_grants_come_and_go_and_come_again(rng: np.random.Generator) -> None:
+    world = World(rng)
+    world.build(world.some_points(300))
+    for i in range(12):
+        pids = [pid for pid, point in world.points.items() if point.owner == 2 and 6 not in point.shared]
+        world.grant(6, pids)
+        world.check(6)
+        world.revoke(6, pids[::2])
+        world.check(6)
+        if i % 4 == 3:
+            world.lay_out(3)
+    world.check_all()
+
+
+def test_one_tenant_owns_everything(rng: np.random.Generator) -> None:
+    world = World(rng, n_tenants=1)
+    world.build([Point(1, vector) for vector in world.vectors(500)])
+    for _ in range(20):
+        world.insert(30, owner=1)
+        world.replace(list(world.points)[:: int(rng.integers(5, 50))])
+        world.check(1)
+        world.check(2)
+    world.lay_out(3)
+    world.check_all()
+
+
+def test_two_thousand_tenants_see_their_own(rng: np.random.Generator) -> None:
+    world = World(rng, n_tenants=2_000)
+    world.build(world.some_points(4_000))
+    for _ in range(10):
+        world.change_something()
+    for tenant in rng.choice(world.tenants, 100):
+        world.check(int(tenant))
+    world.lay_out(5)
+    for tenant in rng.choice(world.tenants, 100):
+        world.check(int(tenant))
+
+
+@METRICS
+@pytest.mark.parametrize("scale", [1e-30, 1e15, 1e19, 1e30, 3e38])
+@pytest.mark.parametrize("form", list(Form))
+def test_vectors_of_any_finite_size_are_found(
+    rng: np.random.Generator, metric: Metric, scale: float, form: Form
+) -> None:
+    vectors = (rng.uniform(-1, 1, (400, 8)) * scale).astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        world = World(rng, metric, Encoding(form, 8))
+        world.build([Point(1, vector) for vector in vectors])
+        found = world.index.search(world.index.state, 1, vectors[0], 400, 1, 0, EVERYTHING, kernels=world.kernels)
+    assert sorted(found.row.tolist()) == list(range(400))
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 31, 97, 300])
+def test_any_dimension_is_indexed_even_of_few_points(rng: np.random.Generator, dimension: int) -> None:
+    from vdb.index.curator.upkeep import default_encoding
+
+    for n_points in (1, 2, 5, 40):
+        world = World(rng, Metric.COSINE, default_encoding(dimension), dimension)
+        world.build(world.some_points(n_points))
+        world.check_all()
+        world.insert(20)
+        world.lay_out()
+        world.check_all()
