@@ -27,6 +27,7 @@ SIGBUS too; nobody else may cut it while it is open.
 import mmap
 import os
 import struct
+import threading
 from pathlib import Path
 from zlib import crc32
 
@@ -51,7 +52,8 @@ _CHECKSUM = struct.Struct("<I")
 
 
 class VectorsFile:
-    """An open vectors file. One thread at a time writes; any number read `rows`, without locks. `close` it.
+    """An open vectors file. Threads take turns in `put`; one at a time does all else; any number read `rows`, without
+    locks. `close` it.
 
     A row that is being written anew may be read half old, half new: who minds checks the point's version afterwards.
     It takes two descriptors, one of them for the mapping, and one more for each older mapping whose rows are held.
@@ -66,6 +68,7 @@ class VectorsFile:
         self._dimension = dimension
         self._slot_bytes = 4 * dimension
         self._has_failed = False
+        self._writes = threading.Lock()
         try:
             self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as exc:
@@ -153,14 +156,15 @@ class VectorsFile:
         slots = pids.astype(np.int64)
         data = np.ascontiguousarray(vectors, "<f4")
         starts = np.flatnonzero(np.append(True, np.diff(slots) != 1)).tolist()
-        try:
-            self._reach(int(slots[-1]) + 1)
-            for start, end in zip(starts, [*starts[1:], len(slots)], strict=True):
-                run = data[start:end].reshape(-1).view(np.uint8).data
-                _write_at(self._handle, PAGE_BYTES + int(slots[start]) * self._slot_bytes, run)
-        except OSError as exc:
-            raise storage_error(exc, f"{self._path.name} cannot be written") from exc
-        np.bitwise_and.at(self._freed, slots >> 3, ~_bits(slots))
+        with self._writes:
+            try:
+                self._reach(int(slots[-1]) + 1)
+                for start, end in zip(starts, [*starts[1:], len(slots)], strict=True):
+                    run = data[start:end].reshape(-1).view(np.uint8).data
+                    _write_at(self._handle, PAGE_BYTES + int(slots[start]) * self._slot_bytes, run)
+            except OSError as exc:
+                raise storage_error(exc, f"{self._path.name} cannot be written") from exc
+            np.bitwise_and.at(self._freed, slots >> 3, ~_bits(slots))
 
     def _reach(self, n_slots: int) -> None:
         """Make the file long enough for so many slots; what is added is a hole."""
