@@ -174,9 +174,19 @@ class _Run:
         return answer
 
     def _hits(self, queries: NDArray[np.float32]) -> list[list[Hit]]:
-        if self.matches is None:
-            return [self._checked(found)[0] for found in self.source.nearest(queries, self.request.limit)]
-        return [self._filtered(queries[i : i + 1]) for i in range(len(queries))]
+        if self.matches is not None:
+            return [self._filtered(queries[i : i + 1]) for i in range(len(queries))]
+        nearest = self.source.nearest(queries, self.request.limit)
+        return [self._unfiltered(queries[i : i + 1], found) for i, found in enumerate(nearest)]
+
+    def _unfiltered(self, query: NDArray[np.float32], found: list[tuple[float, int, int]]) -> list[Hit]:
+        """The index shows what was granted since the snapshot, and what expired this second: others take its place."""
+        n_bytes = self.size.n_bytes
+        hits, is_cut = self._checked(found)
+        if is_cut or len(hits) == len(found) or len(found) < self.request.limit:
+            return hits
+        self.size.n_bytes = n_bytes
+        return self._filtered(query)
 
     def _filtered(self, query: NDArray[np.float32]) -> list[Hit]:
         """Test the nearest candidates in growing rounds; what was tested once is remembered."""

@@ -1,0 +1,1 @@
+"""Collections with the shared index on: its life, damage to its files, and what searches answer meanwhile."""
