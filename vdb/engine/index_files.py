@@ -45,6 +45,11 @@ class Files:
         return self.layout_path.exists() and self.vectors_path.exists()
 
     @property
+    def has_folder(self) -> bool:
+        """Whether there ever was an index."""
+        return self._folder.exists()
+
+    @property
     def vectors(self) -> VectorsFile:
         assert self._vectors is not None, "new_vectors or old_vectors comes first"
         return self._vectors
@@ -76,7 +81,9 @@ class Files:
             self._vectors = None
 
 
-def write_index(files: Files, index: CuratorIndex, vectors: VectorsFile, sequence: int) -> None:
+def write_index(
+    files: Files, index: CuratorIndex, vectors: VectorsFile, sequence: int, collection: CollectionDocument
+) -> None:
     """Save the last layout of an index, as of `sequence`; the vectors it names are synced before."""
     vectors.flush()
     vectors.mark(sequence)
@@ -98,6 +105,7 @@ def write_index(files: Files, index: CuratorIndex, vectors: VectorsFile, sequenc
         }
     head = {
         "layout": LAYOUT,
+        "collection": [collection.id, collection.created_at_ms],
         "sequence": sequence,
         "n_slots": index.n_slots_laid,
         "form": int(model.encoding.form),
@@ -114,7 +122,8 @@ def read_index(files: Files, collection: CollectionDocument) -> tuple[CuratorInd
     try:
         sequence = _number(head, "sequence")
         vectors = files.old_vectors(collection.dimension)
-        if head["layout"] != LAYOUT or vectors.marked_sequence < sequence:
+        is_ours = head["collection"] == [collection.id, collection.created_at_ms]
+        if head["layout"] != LAYOUT or not is_ours or vectors.marked_sequence < sequence:
             raise CorruptData("the index's files do not belong together")
         model = _model(collection, head, arrays)
         rows = _rows(arrays, sequence, collection.metric)

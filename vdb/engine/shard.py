@@ -240,6 +240,10 @@ class Shard:
         else:
             self.readings.evict(tenant_id)
 
+    def touch_index(self) -> None:
+        """The index was searched."""
+        self._memory.touch((self.collection.id, INDEX_PLACE))
+
     def count_index(self) -> None:
         """Count the index's bytes in RAM; readings are not needed beside it."""
         index = self.index.current
@@ -313,6 +317,7 @@ class Shard:
 
     def _start_over(self, sequence: int) -> None:
         self.index.drop()
+        self._memory.forget((self.collection.id, INDEX_PLACE))
         for tenant_id in self.readings.start_over(sequence):
             self._memory.forget((self.collection.id, tenant_id))
 

@@ -18,12 +18,14 @@ import numpy as np
 from vdb.engine.index_files import Files, read_index, write_index
 from vdb.engine.index_source import Points, read_points
 from vdb.engine.readings import Change
+from vdb.engine.trust import trusted_record
 from vdb.errors import CorruptData
 from vdb.index.curator.index import CuratorIndex
 from vdb.index.curator.training import train
 from vdb.index.curator.upkeep import default_encoding, laid_out
 from vdb.storage.changes import LoggedChange, drop_changes, iterate_changes, read_changes_from
 from vdb.storage.env import Transaction
+from vdb.storage.keyspace import record_key
 from vdb.storage.meta import read_sequence
 from vdb.storage.points import read_totals, read_vector
 
@@ -37,6 +39,8 @@ INDEX_PLACE = 0
 QUIET_REPLAY = 64
 """A successor takes over when no more changes than this are left to be done on it under the lock."""
 DROP_STEP = 10_000
+MOST_MISSED = 10_000
+"""Points that are written before an index that lies on disk is loaded unasked: a search waits for them otherwise."""
 SHRINK_SHARE = 0.5
 """An index is given up when fewer points are left than this share of what makes one."""
 
@@ -65,6 +69,9 @@ class ShardIndex:
         self._work = threading.Lock()
         self._waiting: list[Change] | None = None
         self._sequence = 0
+        self._is_busy = False
+        self._n_missed = 0
+        self._n_slots = 0
         self.current: CuratorIndex | None = None
         self._may_load = indexing.from_points > 0 and self._files.exists()
         self.state = "absent"
@@ -76,6 +83,7 @@ class ShardIndex:
     def publish(self, changes: list[Change], sequence: int) -> None:
         """Take committed changes; where that fails the index is dropped, and loaded or made again."""
         if self.current is None and self._waiting is None:
+            self._n_missed += sum(len(change.pids) for change in changes)
             return
         with self._lock:
             self._sequence = sequence
@@ -97,6 +105,8 @@ class ShardIndex:
             self._forget()
 
     def _forget(self) -> None:
+        if self.current is not None:  # searches under way go on reading its slots: what is loaded takes others
+            self._n_slots = max(self._n_slots, self.current.n_slots)
         self.current = None
         self._waiting = None
         self._may_load = self._files.exists()
@@ -105,9 +115,13 @@ class ShardIndex:
     # Reading
 
     def take(self) -> CuratorIndex | None:
-        """The index, loaded if there is one on disk; None while there is none."""
-        if self.current is None and self._may_load:
-            self._load()
+        """The index, loaded if there is one on disk; None while there is none, or what is under way takes longer."""
+        if self.current is None and self._may_load and not self._is_busy:
+            with self._work:
+                self._load()
+            self._shard.count_index()
+        elif self.current is not None:
+            self._shard.touch_index()
         return self.current
 
     @property
@@ -116,54 +130,84 @@ class ShardIndex:
         return self.current is None and self._may_load
 
     def _load(self) -> None:
-        with self._work:
-            if self.current is not None or not self._may_load:
-                return
-            self._may_load = False
-            try:
-                with self._gathering():
-                    index, sequence = self._read()
-                    self._catch_up(index, sequence)
-            except (CorruptData, FileNotFoundError) as exc:
-                logger.warning("an index is made anew", exc_info=exc, extra={"environment": self._shard.env.path.name})
-                self._files.remove()
+        """Where that fails, whatever it was, the index is made anew: searches go on without it."""
+        if self.current is not None or not self._may_load:
+            return
+        self._may_load = False
+        self._n_missed = 0
+        try:
+            with self._gathering():
+                index, sequence = self._read()
+                self._catch_up(index, sequence)
+        except Cancelled:
+            return  # dropped meanwhile: it is loaded again
+        except Exception as exc:
+            logger.warning("an index is made anew", exc_info=exc, extra={"environment": self._shard.env.path.name})
+            self._remove_files()
+
+    def _remove_files(self) -> None:
+        """Files that cannot be removed are not loaded again by this process, nor trusted by the next."""
+        try:
+            self._files.remove()
+        except OSError as exc:
+            logger.warning("an index stays on disk", exc_info=exc, extra={"environment": self._shard.env.path.name})
 
     def _read(self) -> tuple[CuratorIndex, int]:
         """The index of the files, brought up to what is committed now, and that sequence."""
         index, sequence = read_index(self._files, self._shard.collection)
+        index.skip_slots(self._n_slots)
         with self._shard.env.read() as txn:
             changes_from = read_changes_from(txn)
             if changes_from is None or changes_from > sequence + 1:
                 raise CorruptData("the log of changes does not go back to when the index was written")
             for at, change in iterate_changes(txn, sequence):
                 replay(index, txn, at, change, self._shard.collection.dimension)
-            return index, read_sequence(txn)
+            now = read_sequence(txn)
+            if sequence > now:
+                raise CorruptData("the index is newer than the collection")
+        index.raise_floor(now)
+        return index, now
 
     # Work, on the background thread
 
     def work(self) -> bool:
         """Make the index, or lay it out anew, where that is due; whether something was done."""
-        if not self._from_points:
-            return False
         with self._work:
+            self._is_busy = not (self.current is None and self._may_load)
             try:
-                if self.current is None:
-                    if self._may_load or not self._is_wanted():
-                        return False
-                    self._build()
-                elif self.current.n_live < SHRINK_SHARE * self._from_points:
-                    self._retire()
-                elif self.current.should_lay_out:
-                    self._lay_out(self.current)
-                else:
-                    return False
+                return self._work_on()
             except Cancelled:
                 return False
+            finally:
+                self._is_busy = False
+
+    def _work_on(self) -> bool:
+        index = self.current
+        if index is None and self._may_load:
+            if self._n_missed <= MOST_MISSED:
+                return False
+            self._load()
+        elif index is None:
+            is_wanted, is_logged = self._needs()
+            if is_wanted:
+                self._build()
+            elif is_logged and self._files.has_folder:
+                self._retire()
+            else:
+                return False
+        elif index.n_live < SHRINK_SHARE * self._from_points:
+            self._retire()
+        elif index.should_lay_out:
+            self._lay_out(index)
+        else:
+            return False
         return True
 
-    def _is_wanted(self) -> bool:
+    def _needs(self) -> tuple[bool, bool]:
+        """Whether there are points enough for an index, and whether changes are logged for one."""
         with self._shard.env.read() as txn:
-            return read_totals(txn).vectors >= self._from_points
+            n_vectors, is_logged = read_totals(txn).vectors, read_changes_from(txn) is not None
+        return bool(self._from_points) and n_vectors >= self._from_points, is_logged
 
     @contextmanager
     def _gathering(self) -> Iterator[None]:
@@ -194,7 +238,7 @@ class ShardIndex:
         collection = self._shard.collection
         with self._shard.env.read() as txn:
             sequence = read_sequence(txn)
-            vectors = self._files.new_vectors(collection.dimension)
+            vectors, self._n_slots = self._files.new_vectors(collection.dimension), 0
             points: Points = read_points(txn, collection, vectors, self._check)
         if not len(points.pids):
             raise Cancelled
@@ -207,18 +251,37 @@ class ShardIndex:
             model, points.pids, points.owners, points.expires_at_ms, *points.granted(), vectors, sequence
         )
         self._check()
-        write_index(self._files, index, vectors, sequence)
+        write_index(self._files, index, vectors, sequence, collection)
         return index, sequence
 
     def _catch_up(self, index: CuratorIndex, sequence: int) -> None:
-        """Do on a new index what was published since `sequence`, then let it answer."""
+        """Do on a new index what was published since `sequence`, then let it answer.
+
+        Writers wait for the last few changes only: a long build leaves more than they should wait for.
+        """
+        while self._do_waiting(index, sequence) > QUIET_REPLAY:
+            self._check()
         with self._lock:
-            if self._waiting is None:
-                raise Cancelled  # all was dropped meanwhile
-            for change in self._waiting:
+            for change in self._taken():
                 if change.sequence > sequence:
                     take(index, change)
+            self._sequence = max(self._sequence, sequence)
             self._show(index)
+
+    def _do_waiting(self, index: CuratorIndex, sequence: int) -> int:
+        with self._lock:
+            changes = self._taken()
+        for change in changes:
+            if change.sequence > sequence:
+                take(index, change)
+        return len(changes)
+
+    def _taken(self) -> list[Change]:
+        """What waits, which waits no more; raises Cancelled where all was dropped meanwhile."""
+        if self._waiting is None:
+            raise Cancelled
+        changes, self._waiting = self._waiting, []
+        return changes
 
     def _show(self, index: CuratorIndex) -> None:
         self.current = index
@@ -231,7 +294,7 @@ class ShardIndex:
             self.current = None
             self._may_load = False
             self.state = "absent"
-        self._files.remove()
+        self._remove_files()
         self._trim(self._shard.readings.published_sequence)
 
     def _lay_out(self, index: CuratorIndex) -> None:
@@ -250,7 +313,7 @@ class ShardIndex:
         finally:
             index.abandon_layout()
         self.n_layouts += 1
-        write_index(self._files, successor, self._files.vectors, moment.sequence)
+        write_index(self._files, successor, self._files.vectors, moment.sequence, self._shard.collection)
         self._trim(moment.sequence)
 
     def _trim(self, sequence: int) -> None:
@@ -291,7 +354,7 @@ def _leave(index: CuratorIndex, sequence: int, kills: Mapping[int, Any]) -> None
 
 def replay(index: CuratorIndex, txn: Transaction, sequence: int, change: LoggedChange, dimension: int) -> None:
     """Do a logged change with the vectors as they are now; a point that is gone since is not put."""
-    stored = [read_vector(txn, change.owner, pid) for pid in change.pids.tolist()]
+    stored = [_sound_vector(txn, change.owner, pid) for pid in change.pids.tolist()]
     there = [i for i, vector in enumerate(stored) if vector is not None]
     vectors = np.frombuffer(b"".join(stored[i] or b"" for i in there), "<f4").reshape(len(there), dimension)
     puts: dict[int, Any] = dict(change.puts)
@@ -305,3 +368,12 @@ def replay(index: CuratorIndex, txn: Transaction, sequence: int, change: LoggedC
     _leave(index, sequence, change.kills)
     if there:
         index.put(change.owner, change.pids[there], vectors, change.expires_at_ms[there], puts, sequence)
+
+
+def _sound_vector(txn: Transaction, owner: int, pid: int) -> bytes | None:
+    """A point's vector; None where there is none, or it is damaged."""
+    vector = read_vector(txn, owner, pid)
+    value = None if vector is None else txn.get(record_key(owner, pid))
+    if vector is None or value is None or trusted_record(value, vector, pid) is None:
+        return None
+    return vector

@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 
-from tests.index.curator.world import EVERYTHING, Memory, Point, World
-from vdb.index.curator.index import CuratorIndex
+from tests.index.curator.world import EVERYTHING, Point, World
 from vdb.index.curator.model import Encoding, Form
-from vdb.index.curator.training import train
-from vdb.kernels import cpu_kernels
+from vdb.index.curator.upkeep import default_encoding
 from vdb.types import EVERYONE_ID, Metric
 
 METRICS = pytest.mark.parametrize("metric", list(Metric))
@@ -124,8 +122,6 @@ def test_vectors_of_any_finite_size_are_found(
 
 @pytest.mark.parametrize("dimension", [1, 2, 31, 97, 300])
 def test_any_dimension_is_indexed_even_of_few_points(rng: np.random.Generator, dimension: int) -> None:
-    from vdb.index.curator.upkeep import default_encoding
-
     for n_points in (1, 2, 5, 40):
         world = World(rng, Metric.COSINE, default_encoding(dimension), dimension)
         world.build(world.some_points(n_points))

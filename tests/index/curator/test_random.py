@@ -9,16 +9,13 @@ from vdb.types import Metric
 
 N_POINTS = 300
 N_WRITES = 120
+ENCODINGS = [Encoding(form, 8) for form in Form] + [Encoding(Form.LVQ8, 5)]
 
 pytestmark = pytest.mark.usefixtures("small_bounds")
 
 
 @pytest.mark.parametrize("metric", list(Metric))
-@pytest.mark.parametrize(
-    "encoding",
-    [Encoding(Form.LVQ8, 8), Encoding(Form.LVQ8, 5), Encoding(Form.LVQ4, 8), Encoding(Form.FLOAT32, 8), Encoding(Form.FLOAT16, 8)],
-    ids=lambda encoding: f"{encoding.form.name}-{encoding.dimension}",
-)
+@pytest.mark.parametrize("encoding", ENCODINGS, ids=lambda encoding: f"{encoding.form.name}-{encoding.dimension}")
 def test_every_tenant_sees_what_it_may_after_every_write(
     rng: np.random.Generator, metric: Metric, encoding: Encoding
 ) -> None:

@@ -63,7 +63,7 @@ class World:
 
     rng: np.random.Generator
     metric: Metric = Metric.L2
-    encoding: Encoding = Encoding(Form.LVQ8, 8)
+    encoding: Encoding = field(default_factory=lambda: Encoding(Form.LVQ8, 8))
     dimension: int = 8
     n_tenants: int = 5
     kernels: Kernels = field(default_factory=cpu_kernels)
@@ -162,10 +162,7 @@ class World:
         vectors = self.vectors(n)
         self.put(
             chosen,
-            {
-                pid: Point(chosen, vectors[i], self._expiry(), self.grantees(chosen))
-                for i, pid in enumerate(pids)
-            },
+            {pid: Point(chosen, vectors[i], self._expiry(), self.grantees(chosen)) for i, pid in enumerate(pids)},
         )
         return pids
 
@@ -291,9 +288,7 @@ class World:
         query = self.vectors(1)[0]
         expected = self.visible(tenant, asked, now_ms)
         history = self.history[asked]
-        found = index.search(
-            state, tenant, query, len(history) + 5, asked, now_ms, EVERYTHING, kernels=self.kernels
-        )
+        found = index.search(state, tenant, query, len(history) + 5, asked, now_ms, EVERYTHING, kernels=self.kernels)
         rows = found.row[found.row >= 0]
         pids = state.rows.pids[rows].tolist()
         assert len(set(pids)) == len(pids), f"tenant {tenant} is answered a point twice at {asked}"

@@ -128,6 +128,11 @@ class CuratorIndex:
         return self._n_rows
 
     @property
+    def n_slots(self) -> int:
+        """Slots below this were given out."""
+        return self._n_slots
+
+    @property
     def n_live(self) -> int:
         """Rows that no write has ended; expired ones count until they are purged."""
         return self._n_rows - self._n_ended
@@ -232,6 +237,14 @@ class CuratorIndex:
         rows = self._finder.find(self._state.rows, pids)
         revoked(self._state.reading(tenant), self._state.rows, rows[rows >= 0].astype(np.uint32))
         self._n_named += len(pids)
+
+    def skip_slots(self, n_slots: int) -> None:
+        """Give out none below `n_slots`: an index before this one may still be read from them."""
+        self._n_slots = max(self._n_slots, n_slots)
+
+    def raise_floor(self, sequence: int) -> None:
+        """Answer for no sequence before this one: what led up to it was not done as it happened."""
+        self._state = replace(self._state, floor_sequence=sequence)
 
     # Layout
 
