@@ -109,7 +109,7 @@ class Books:
         """The path that a search of the tenant takes."""
         block = np.zeros(D, np.float32)
         answer = self.driver.run("search", tenant, ("books",), SearchHead(limit=1, explain=True), block)
-        return str(answer.explain["path"])
+        return str(answer.explain.path)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def test_what_is_written_during_a_build_is_in_it(
         books.add(100)
         write_index = index_files.write_index
 
-        def busy(*given: object) -> None:
+        def busy(*given: Any) -> None:
             for _ in range(20):
                 books.change()
                 books.check()
@@ -82,7 +83,7 @@ def test_what_is_written_during_a_layout_is_in_it(
             books.change()
         laid_out = upkeep.laid_out
 
-        def busy(*given: object) -> object:
+        def busy(*given: Any) -> Any:
             for _ in range(10):
                 books.change()
             outcome = laid_out(*given)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.index.curator.world import EVERYTHING, Point, World
+from tests.index.curator.world import Point, World
 from vdb.index.curator.model import Encoding, Form
 from vdb.index.curator.upkeep import default_encoding
 from vdb.types import EVERYONE_ID, Metric
@@ -116,7 +116,7 @@ def test_vectors_of_any_finite_size_are_found(
     with np.errstate(over="ignore", invalid="ignore"):
         world = World(rng, metric, Encoding(form, 8))
         world.build([Point(1, vector) for vector in vectors])
-        found = world.index.search(world.index.state, 1, vectors[0], 400, 1, 0, EVERYTHING, kernels=world.kernels)
+        found = world.search(world.index, world.index.state, 1, vectors[0], 400, 1)
     assert sorted(found.row.tolist()) == list(range(400))
 
 

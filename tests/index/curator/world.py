@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vdb.index.curator.index import CuratorIndex, Effort
+from vdb.index.curator.index import CuratorIndex, Effort, Found
 from vdb.index.curator.model import Encoding, Form, prepared
 from vdb.index.curator.state import State
 from vdb.index.curator.training import train
@@ -270,6 +270,13 @@ class World:
             and (not point.expires_at_ms or point.expires_at_ms > now_ms)
         }
 
+    def search(
+        self, index: CuratorIndex, state: State, tenant: int, query: Floats, k: int, sequence: int, now_ms: int = 0
+    ) -> Found:
+        """All that the tenant sees is compared."""
+        mine, everyones = state.reading(tenant), state.reading(EVERYONE_ID)
+        return index.search(state, mine, everyones, query, k, sequence, now_ms, EVERYTHING, kernels=self.kernels)
+
     def check(
         self,
         tenant: int,
@@ -288,7 +295,7 @@ class World:
         query = self.vectors(1)[0]
         expected = self.visible(tenant, asked, now_ms)
         history = self.history[asked]
-        found = index.search(state, tenant, query, len(history) + 5, asked, now_ms, EVERYTHING, kernels=self.kernels)
+        found = self.search(index, state, tenant, query, len(history) + 5, asked, now_ms)
         rows = found.row[found.row >= 0]
         pids = state.rows.pids[rows].tolist()
         assert len(set(pids)) == len(pids), f"tenant {tenant} is answered a point twice at {asked}"
