@@ -108,16 +108,32 @@ def test_two_thousand_tenants_see_their_own(rng: np.random.Generator) -> None:
 
 @METRICS
 @pytest.mark.parametrize("scale", [1e-30, 1e15, 1e19, 1e30, 3e38])
-@pytest.mark.parametrize("form", list(Form))
-def test_vectors_of_any_finite_size_are_found(
+@pytest.mark.parametrize("form", [Form.LVQ8, Form.LVQ4, Form.FLOAT32], ids=lambda form: form.name)
+def test_vectors_and_queries_of_any_finite_size_are_answered(
     rng: np.random.Generator, metric: Metric, scale: float, form: Form
 ) -> None:
-    vectors = (rng.uniform(-1, 1, (400, 8)) * scale).astype(np.float32)
+    world = World(rng, metric, Encoding(form, 8))
+    world.build([Point(1, vector) for vector in world.vectors(300)])
+    huge = (rng.uniform(-1, 1, (20, 8)) * scale).astype(np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
-        world = World(rng, metric, Encoding(form, 8))
-        world.build([Point(1, vector) for vector in vectors])
-        found = world.search(world.index, world.index.state, 1, vectors[0], 400, 1)
-    assert sorted(found.row.tolist()) == list(range(400))
+        world.put(1, {300 + i: Point(1, vector) for i, vector in enumerate(huge)})
+        for query in (world.vectors(1)[0], huge[0], np.full(8, scale, np.float32)):
+            found = world.search(world.index, world.index.state, 1, query, 400, world.sequence)
+            assert sorted(world.index.state.rows.pids[found.row[found.row >= 0]].tolist()) == list(range(320))
+
+
+@METRICS
+@pytest.mark.parametrize("scale", [1e15, 1e19, 1e30, 3e38])
+def test_points_of_any_finite_size_are_indexed(rng: np.random.Generator, metric: Metric, scale: float) -> None:
+    """The training failed with `Probabilities contain NaN`, and the collection stayed without an index."""
+    world = World(rng, metric)
+    huge = (rng.uniform(-1, 1, (200, 8)) * scale).astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        world.build([Point(1, vector) for vector in (*world.vectors(200), *huge)])
+        world.lay_out()
+        for query in (world.vectors(1)[0], huge[0]):
+            found = world.search(world.index, world.index.state, 1, query, 400, world.sequence)
+            assert sorted(world.index.state.rows.pids[found.row].tolist()) == list(range(400))
 
 
 @pytest.mark.parametrize("dimension", [1, 2, 31, 97, 300])
