@@ -3,7 +3,8 @@
 A cycle: writers and an administrator load a running server over HTTP; SIGKILL; the check of the directory; a new
 server on it (one start in four is killed first); the verifier. Every 25 cycles a fresh directory begins, and the last
 cycle of each directory ends with SIGTERM instead, which must lose nothing either. `--control early-ack` runs a server
-that answers before it commits: the harness must find losses. Exit code 1 when anything was found.
+that answers before it commits: the harness must find losses. Collections are
+indexed (see `busy_index`). Exit code 1 when anything was found.
 """
 
 import argparse
@@ -45,6 +46,10 @@ class Tally:
     n_points_judged: int = 0
     n_in_flight: int = 0
     n_interrupted_starts: int = 0
+    n_indexed: int = 0
+    """Cycles at whose end an index lay on disk."""
+    n_indexes_refused: int = 0
+    """Indexes on disk that a server did not take, and made anew."""
     faults: list[Fault] = field(default_factory=list)
 
 
@@ -160,6 +165,7 @@ def _run_directory(site: Site, n_cycles: int, tally: Tally) -> None:
             faults = site.load(server, "stop" if cycle == CYCLES_PER_DIRECTORY - 1 else "kill")
             tally.n_in_flight += site.n_in_flight
             faults += check(site.data_dir)
+            tally.n_indexed += any(site.data_dir.glob("**/index/layout.vdb"))
             server = site.start()
             faults += site.verify(server)
             _count(tally, faults, site)
@@ -167,6 +173,7 @@ def _run_directory(site: Site, n_cycles: int, tally: Tally) -> None:
         server.kill()
     tally.n_acknowledged += site.n_acknowledged
     tally.n_interrupted_starts += site.n_interrupted_starts
+    tally.n_indexes_refused += site.log.read_bytes().count(b"an index is made anew")
 
 
 def _count(tally: Tally, faults: list[Fault], site: Site) -> None:
@@ -195,6 +202,8 @@ def main(arguments: list[str]) -> int:
         "requests_in_flight_at_the_end": tally.n_in_flight,
         "starts_killed_too": tally.n_interrupted_starts,
         "points_judged": tally.n_points_judged,
+        "cycles_with_an_index": tally.n_indexed,
+        "indexes_refused": tally.n_indexes_refused,
         "faults": dict(Counter(fault.kind for fault in tally.faults)),
         "control": given.control,
         "seed": given.seed,

@@ -1,6 +1,7 @@
-"""A server process that is killed: `vdb serve`, or the early-acknowledging control, on one data directory.
+"""A server process that is killed: `vdb serve` with a busy index, or the early-acknowledging control.
 
-Its port is its own choice, read from the line it prints, so a restart never meets the old socket.
+One data directory, life after life. Its port is its own choice,
+read from the line it prints, so a restart never meets the old socket.
 """
 
 import os
@@ -11,10 +12,11 @@ from pathlib import Path
 from typing import Self
 
 from bench.crash.access import HttpAccess
+from bench.crash.busy_index import FROM_POINTS
 from bench.record import ROOT
 
 ADMIN_KEY = "crash-harness-admin-key"
-SERVE = ("-m", "vdb.cli", "serve")
+SERVE = ("-m", "bench.crash.busy_index", "serve")
 SERVE_EARLY = ("-m", "bench.crash.early_ack", "serve")
 STOP_TIMEOUT_S = 30.0
 
@@ -27,6 +29,7 @@ class ServerProcess:
         environment |= {
             "VDB_ADMIN_KEY": ADMIN_KEY,
             "VDB_COMPILE_KERNELS": "0",
+            "VDB_INDEX_FROM_POINTS": str(FROM_POINTS),
             "VDB_LOG_REQUESTS": "0",
             "VDB_PURGE_INTERVAL_S": "0.2",
         }

@@ -8,13 +8,16 @@ from bench.report import Figure, parser, publish
 
 __all__ = ["main"]
 
+_FROM_POINTS = 2
+"""Collections are indexed as soon as there is anything in them."""
+
 
 def main(arguments: Sequence[str]) -> int:
     """Fuzz a server of its own; 1 if an answer was at fault."""
     options = parser("fuzz", __doc__)
     options.add_argument("--examples", type=int, default=200, help="per operation, caller and kind (default: 200)")
     given = options.parse_args(arguments)
-    with vdb.testing.server() as server:
+    with vdb.testing.server(index_from_points=_FROM_POINTS) as server:
         fuzz = Fuzz(server, given.examples, seed=given.seed)
         for caller in CALLERS:
             for name in fuzz.operations:

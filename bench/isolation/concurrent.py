@@ -19,10 +19,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from bench.crash.access import EngineAccess
 from vdb.config import Settings
+from vdb.engine import indexer
 from vdb.engine.engine import Engine
+from vdb.index.curator import index as curator_index
 from vdb.types import EVERYONE, Role
 
 OWNERS = ("acme", "globex", "initech")
@@ -33,6 +36,9 @@ NOBODY: frozenset[str] = frozenset()
 NEVER_NS = 1 << 62
 MEMORY_BYTES = 30_000
 """Small enough that readings are dropped and loaded again all the time."""
+
+FROM_POINTS = 20
+"""An index comes, is laid out, dropped and loaded meanwhile."""
 
 
 @dataclass(slots=True)
@@ -155,8 +161,14 @@ class Reader(Party):
 def run_concurrently(folder: Path, seconds: float, seed: int) -> Outcome:
     """Run owners and readers for a while, then judge every search."""
     rng, stop = random.Random(seed), threading.Event()
-    settings = Settings(data_dir=folder, admin_key="concurrency-admin-key", memory_bytes=MEMORY_BYTES)
-    engine = Engine.open(settings)
+    settings = Settings(
+        data_dir=folder, admin_key="concurrency-admin-key", memory_bytes=MEMORY_BYTES, index_from_points=FROM_POINTS
+    )
+    with mock.patch.object(indexer, "INTERVAL_S", 0.02), mock.patch.object(curator_index, "LEAST_CHANGES", 20):
+        return _run(Engine.open(settings), seconds, rng, stop)
+
+
+def _run(engine: Engine, seconds: float, rng: random.Random, stop: threading.Event) -> Outcome:
     try:
         access = EngineAccess(engine, Role.ADMIN)
         access.run("create_collection", (), {"name": COLLECTION, "dimension": DIMENSION, "metric": "l2"})

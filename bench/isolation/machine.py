@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -19,10 +20,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from bench.isolation.clock import START_MS, Clock
 from bench.isolation.model import Matches, Written
 from bench.isolation.world import DIMENSION, TENANTS, World
+from vdb.index.curator import index as curator_index
 from vdb.types import EVERYONE, Role
 
 MEMORY_BYTES = (1 << 30, 4_000, 1)
 """Room for every reading, for some of them, for one at a time."""
+
+INDEX_FROM_POINTS = (0, 3, 8)
+LEAST_CHANGES = 4
+"""Never an index, one nearly always, one that comes and goes; it is laid out after so many changes."""
 
 IN_MEMORY = "/dev/shm"
 """Where there is one, the data lies in it: this run is not about disks."""
@@ -97,12 +103,13 @@ class IsolationMachine(RuleBasedStateMachine):
         self._n_looks = 0
         self.world: World
 
-    @initialize(memory_bytes=st.sampled_from(MEMORY_BYTES))
-    def begin(self, memory_bytes: int) -> None:
+    @initialize(memory_bytes=st.sampled_from(MEMORY_BYTES), index_from_points=st.sampled_from(INDEX_FROM_POINTS))
+    def begin(self, memory_bytes: int, index_from_points: int) -> None:
+        self._opened.enter_context(mock.patch.object(curator_index, "LEAST_CHANGES", LEAST_CHANGES))
         folder = Path(tempfile.mkdtemp(prefix="vdb-isolation-", dir=IN_MEMORY if os.path.isdir(IN_MEMORY) else None))
         self._opened.callback(shutil.rmtree, folder, ignore_errors=True)
         self.clock = self._opened.enter_context(Clock())
-        self.world = World(folder / "data", self.clock, memory_bytes)
+        self.world = World(folder / "data", self.clock, memory_bytes, index_from_points)
         self._opened.callback(self.world.close)
         for collection, tenant in itertools.product(self.world.collections, TENANTS):
             self.world.upsert(collection, tenant, Role.ADMIN, FIRST_POINTS)
@@ -190,6 +197,10 @@ class IsolationMachine(RuleBasedStateMachine):
     @rule()
     def purge(self) -> None:
         self.world.purge()
+
+    @rule()
+    def work_on_indexes(self) -> None:
+        self.world.work_on_indexes()
 
     @rule()
     def restart(self) -> None:

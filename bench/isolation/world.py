@@ -47,7 +47,7 @@ def new_collections() -> list[ModelCollection]:
 class World:
     """One data directory, its engine and its model; used by one thread, `close` ends it."""
 
-    def __init__(self, folder: Path, clock: Clock, memory_bytes: int = 1 << 30) -> None:
+    def __init__(self, folder: Path, clock: Clock, memory_bytes: int = 1 << 30, index_from_points: int = 0) -> None:
         self.clock = clock
         self.collections = new_collections()
         self.n_operations: Counter[str] = Counter()
@@ -57,6 +57,7 @@ class World:
             data_dir=folder,
             admin_key=ADMIN_KEY,
             memory_bytes=memory_bytes,
+            index_from_points=index_from_points,
             compile_kernels=False,
             purge_interval_s=3600.0,
             n_writers=1,
@@ -174,6 +175,12 @@ class World:
             collection.forget_tenant(tenant)
             self._catch_up(collection)
         self._make_tenant(tenant)
+
+    def work_on_indexes(self) -> None:
+        """One step of the indexer, which may make, lay out or give up an index; nobody may notice."""
+        for shard in self._engine.services.shards.open_shards():
+            if shard.index.work():
+                shard.count_index()
 
     def restart(self) -> None:
         self._engine.close()
