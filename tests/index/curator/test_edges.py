@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.index.curator.world import Point, World
+from vdb.index.curator.index import Effort
 from vdb.index.curator.model import Encoding, Form
 from vdb.index.curator.upkeep import default_encoding
 from vdb.types import EVERYONE_ID, Metric
@@ -92,6 +93,22 @@ def test_one_tenant_owns_everything(rng: np.random.Generator) -> None:
         world.check(2)
     world.lay_out(3)
     world.check_all()
+
+
+def test_rows_that_are_scanned_whole_leave_the_budget_to_the_others(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tenant of 3,000 own and 3,000 granted rows found none of those granted: its own used the budget up."""
+    monkeypatch.setattr("vdb.index.curator.layout.OWN_WHOLE", 500)
+    world = World(rng)
+    granted = rng.standard_normal((1000, 8)).astype(np.float32)
+    own = [Point(1, vector) for vector in rng.standard_normal((400, 8)).astype(np.float32)]
+    world.build([*own, *(Point(2, vector, 0, frozenset({1})) for vector in granted)])
+    state = world.index.state
+    mine, everyones = state.reading(1), state.reading(EVERYONE_ID)
+    for vector in granted[:50]:
+        found = world.index.search(state, mine, everyones, vector, 1, 1, 0, Effort(100, 20), kernels=world.kernels)
+        assert found.distance[0] < 1e-6 and found.statistics[2] < 1000
 
 
 def test_two_thousand_tenants_see_their_own(rng: np.random.Generator) -> None:

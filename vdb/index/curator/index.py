@@ -53,7 +53,8 @@ class Vectors(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How far a search goes: rows scored before it stops, and candidates compared by their full vectors."""
+    """How far a search goes: rows scored, beyond those that are scanned whole, before it stops; and candidates compared
+    by their full vectors."""
 
     budget: int
     candidates: int
@@ -191,7 +192,7 @@ class CuratorIndex:
         (kernels or current()).search_cells(
             query, *state.arguments, mask, state.vectors, *mine.arguments, *everyones.arguments,
             rows.n_laid, sequence - rows.base_sequence, now_ms // 1000, *model.numbers,
-            effort.budget, max(k, effort.candidates), distance, row, statistics,
+            effort.budget + mine.n_whole + everyones.n_whole, max(k, effort.candidates), distance, row, statistics,
         )  # fmt: skip
         return Found(distance, row, statistics)
 

@@ -75,9 +75,14 @@ class Reading:
     listed: UInt32s
     tail: UInt32s
     arguments: tuple[Int64s, UInt32s, UInt32s, UInt32s] = field(init=False)
+    n_whole: int = field(init=False)
+    """Rows of a run and a list that have no entries: every search scans them."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "arguments", (self.spans, self.entries, self.listed, self.tail))
+        first, stop, own_entries, list_first, list_stop, list_entries = self.spans[:ENTRIES_FIRST].tolist()
+        n_whole = (0 if own_entries else stop - first) + (0 if list_entries else list_stop - list_first)
+        object.__setattr__(self, "n_whole", n_whole)
 
     @property
     def n_rows(self) -> int:
