@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from vdb.kernels.cpu import dots
+from vdb.kernels.cpu import dots, plain_dots
 
 LANES = [0, *(lanes for lanes in (8, 16) if lanes <= dots.LANES)]
 WIDTHS = (32, 64, 96, 128, 160, 192, 384, 1024)
@@ -18,7 +18,7 @@ WIDTHS = (32, 64, 96, 128, 160, 192, 384, 1024)
 
 @pytest.fixture(scope="module", params=LANES)
 def bytes_dot(request: pytest.FixtureRequest) -> Callable[..., int]:
-    dot = dots.wide_bytes(request.param) if request.param else dots.plain_bytes
+    dot = dots.wide_bytes(request.param) if request.param else plain_dots.plain_bytes
 
     @njit
     def product(codes: Any, row: int, query: Any, width: int) -> Any:
@@ -29,7 +29,7 @@ def bytes_dot(request: pytest.FixtureRequest) -> Callable[..., int]:
 
 @pytest.fixture(scope="module", params=LANES)
 def nibbles_dot(request: pytest.FixtureRequest) -> Callable[..., int]:
-    dot = dots.wide_nibbles(request.param) if request.param else dots.plain_nibbles
+    dot = dots.wide_nibbles(request.param) if request.param else plain_dots.plain_nibbles
 
     @njit
     def product(codes: Any, row: int, low: Any, high: Any, width: int) -> Any:
@@ -62,19 +62,60 @@ def test_the_largest_codes_and_queries_do_not_overflow(bytes_dot: Callable[..., 
         assert bytes_dot(codes, 0, query, 65_536) == 255 * component * 65_536
 
 
-@pytest.mark.parametrize("at", [dots.plain_half, dots.half_at])
-def test_half_floats_are_read_as_they_are(at: Callable[..., np.float32]) -> None:
-    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
-    halves = halves[~np.isnan(halves)]
+@pytest.mark.parametrize("lanes", LANES)
+def test_products_of_four_rows_are_those_of_each(rng: np.random.Generator, lanes: int) -> None:
+    of_bytes = dots.wide_four_bytes(lanes) if lanes else plain_dots.plain_four_bytes
+    of_nibbles = dots.wide_four_nibbles(lanes) if lanes else plain_dots.plain_four_nibbles
 
     @njit
-    def read(row: Any, out: Any) -> None:
-        for i in range(len(row)):
-            out[i] = at(row, np.uint64(i))
+    def products(codes: Any, rows: Any, low: Any, high: Any, width: int, levels: Any) -> None:
+        for i in range(0, len(rows), 4):
+            of_bytes(codes, rows, np.uint64(i), low, np.uint64(width), levels[0], np.uint64(i))
+            of_nibbles(codes, rows, np.uint64(i), low, high, np.uint64(width), levels[1], np.uint64(i))
+
+    for width in WIDTHS:
+        codes = rng.integers(0, 256, (20, width + 8), dtype=np.uint8)
+        rows = rng.integers(0, 20, 24).astype(np.uint32)
+        low, high = (rng.integers(-127, 128, width, dtype=np.int8) for _ in range(2))
+        levels = np.zeros((2, 24), np.int32)
+        products(codes, rows, low, high, width, levels)
+        mine = codes[rows, :width].astype(int)
+        np.testing.assert_array_equal(levels[0], mine @ low.astype(int))
+        np.testing.assert_array_equal(levels[1], (mine & 15) @ low.astype(int) + (mine >> 4) @ high.astype(int))
+
+
+@pytest.mark.parametrize("dot", [dots.dot_halves, plain_dots.plain_halves])
+def test_every_half_float_is_read_as_it_is(dot: Callable[..., np.float32]) -> None:
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    halves = halves[np.isfinite(halves)]
+    codes = halves.view(np.uint8).reshape(-1, 2)
+    one = np.ones(1, np.float32)
+
+    @njit
+    def read(codes: Any, query: Any, out: Any) -> None:
+        for i in range(len(codes)):
+            out[i] = dot(codes, np.uint64(i), query)
 
     out = np.empty(len(halves), np.float32)
-    read(halves.view(np.uint16), out)
+    read(codes, one, out)
     np.testing.assert_array_equal(out, halves.astype(np.float32))
+
+
+@pytest.mark.parametrize("dot", [dots.dot_floats, dots.dot_halves, plain_dots.plain_halves])
+def test_products_of_floats_are_exact_on_small_integers(
+    rng: np.random.Generator, dot: Callable[..., np.float32]
+) -> None:
+    dtype = np.float32 if dot is dots.dot_floats else np.float16
+
+    @njit
+    def product(codes: Any, row: int, query: Any) -> Any:
+        return dot(codes, np.uint64(row), query)
+
+    for d in (1, 2, 15, 16, 31, 32, 33, 63, 64, 65, 128, 384):
+        rows = rng.integers(-9, 10, (5, d + d % 2)).astype(dtype)
+        query = rng.integers(-9, 10, d).astype(np.float32)
+        products = [product(rows.view(np.uint8), row, query) for row in range(5)]
+        assert products == (rows[:, :d].astype(np.float32) @ query).tolist()
 
 
 @pytest.mark.parametrize(
@@ -94,8 +135,8 @@ def test_the_widest_form_is_chosen_by_what_numba_compiles_for(features: str, lan
 def test_a_processor_below_the_machines_own_is_respected() -> None:
     """Instructions that numba was told not to use end the process; so do calls into a library that is not there."""
     program = """if True:
-        from vdb.kernels.cpu import dots
-        print(dots.LANES, dots.dot_bytes is dots.plain_bytes, dots.half_at is dots.plain_half)
+        from vdb.kernels.cpu import dots, plain_dots
+        print(dots.LANES, dots.dot_bytes is plain_dots.plain_bytes, dots.dot_halves is plain_dots.plain_halves)
     """
     environment = os.environ | {"NUMBA_CPU_NAME": "generic"}
     run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)

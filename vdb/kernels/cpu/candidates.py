@@ -84,27 +84,6 @@ def threshold(entry_score: Float32s, n_entry_rows: Int64s, above: np.float32, wa
 
 
 @inlined
-def is_visible(
-    row: int, dead_at: UInt32s, added_at: UInt32s, expires_at: UInt32s, n_laid: int, sequence: int, now_s: int
-) -> bool:
-    """Whether the row is there at `sequence` and `now_s`."""
-    if np.int64(dead_at[row]) <= sequence:
-        return False
-    if row >= n_laid and np.int64(added_at[row - n_laid]) > sequence:
-        return False
-    return bool(expires_at.shape[0] == 0 or expires_at[row] == 0 or np.int64(expires_at[row]) > now_s)
-
-
-@inlined
-def holds(heap_row: UInt32s, row: np.uint32) -> bool:
-    """Whether the row is among the candidates."""
-    found = False
-    for slot in range(heap_row.shape[0]):
-        found |= heap_row[slot] == row
-    return found
-
-
-@inlined
 def sift_down(heap_score: Float32s, heap_row: UInt32s, size: int, score: np.float32, row: np.uint32) -> None:
     """Put (score, row) in place of the root of a max-heap."""
     slot = 0
@@ -121,6 +100,48 @@ def sift_down(heap_score: Float32s, heap_row: UInt32s, size: int, score: np.floa
         slot = child
     heap_score[slot] = score
     heap_row[slot] = row
+
+
+@inlined
+def keep_best(
+    rows: UInt32s, score: Float32s, dead_at: UInt32s, added_at: UInt32s, expires_at: UInt32s, n_laid: int,
+    sequence: int, now_s: int, may_repeat: bool, heap_score: Float32s, heap_row: UInt32s,
+) -> None:  # fmt: skip
+    """Fold the rows that are there at `sequence` and `now_s` into a max-heap, each once where they may repeat.
+
+    What was evicted cannot come back: its score, the same again, is not below the worst. One function, because numba
+    counts references to every array that a part is called with.
+    """
+    size = heap_row.shape[0]
+    may_expire = expires_at.shape[0] > 0
+    worst = heap_score[0]
+    for i in range(score.shape[0]):
+        entering = score[np.uint64(i)]
+        if not entering < worst:
+            continue
+        row = rows[np.uint64(i)]
+        at = np.int64(row)
+        is_seen = np.int64(dead_at[at]) > sequence
+        if at >= n_laid:
+            is_seen &= np.int64(added_at[at - n_laid]) <= sequence
+        if may_expire:
+            is_seen &= expires_at[at] == 0 or np.int64(expires_at[at]) > now_s
+        if may_repeat:
+            for slot in range(size):
+                is_seen &= heap_row[slot] != row
+        if not is_seen:
+            continue
+        slot = 0
+        child = 1
+        while child < size:
+            if child + 1 < size and heap_score[child + 1] > heap_score[child]:
+                child += 1
+            if heap_score[child] <= entering:
+                break
+            heap_score[slot], heap_row[slot] = heap_score[child], heap_row[child]
+            slot, child = child, 2 * child + 1
+        heap_score[slot], heap_row[slot] = entering, row
+        worst = heap_score[0]
 
 
 @inlined

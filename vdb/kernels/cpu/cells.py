@@ -22,7 +22,7 @@ Parts: `estimates.py`, `candidates.py`, `dots.py`. Twin: `vdb/kernels/reference_
 import numpy as np
 from numba import types
 
-from vdb.kernels.cpu.candidates import EMPTY, gather, holds, is_visible, sift_down, sort, threshold
+from vdb.kernels.cpu.candidates import EMPTY, gather, keep_best, sort, threshold
 from vdb.kernels.cpu.compiling import compiled, inlined, input_array
 from vdb.kernels.cpu.dots import prefetch
 from vdb.kernels.cpu.estimates import prepare, quantize, score_nodes, score_rows, settled, split
@@ -41,8 +41,6 @@ from vdb.kernels.reference_cells import (
     OWN_STOP,
 )
 
-BLOCK = 64
-"""Rows scored before any is offered to the heap."""
 VECTORS_AHEAD = 3
 """Candidates whose vectors are asked for before they are compared."""
 
@@ -103,8 +101,7 @@ def _distance(full: Float32s, vector: Float32s, metric: int) -> np.float32:
 def _ask_vector(vectors: Float32s, slots: UInt32s, heap_row: UInt32s, i: int, n: int) -> None:
     if i < n:
         slot = np.uint64(slots[np.uint64(heap_row[i])])
-        for line in range(0, 4 * vectors.shape[1], 64):
-            prefetch(vectors, slot, np.uint64(line))
+        prefetch(vectors, slot)
 
 
 @inlined
@@ -190,8 +187,8 @@ def _gather_near(
     end = place
     for i in range(entry_score.shape[0]):
         if below < entry_score[i] <= reached:
-            entry = entries[np.uint64(spans[ENTRIES_FIRST] + i)]
-            start, n = int(entry[1]), int(entry[2])
+            place_of = np.uint64(spans[ENTRIES_FIRST] + i)
+            start, n = int(entries[place_of, np.uint64(1)]), int(entries[place_of, np.uint64(2)])
             end = gather(listed, i < spans[OWN_ENTRIES], start, n, pids, mask, capacity, rows, end)
     return end
 
@@ -260,22 +257,10 @@ def search_cells(
     heap_score = np.full(m, np.inf, np.float32)
     heap_row = np.full(m, EMPTY, np.uint32)
     may_repeat = spans[N_TAIL] + spans_b[N_TAIL] > 0 or spans_b[LIST_STOP] + spans_b[OWN_STOP] > 0
-    score = np.empty(BLOCK, np.float32)
-    for first in range(0, n_rows, BLOCK):
-        n = min(BLOCK, n_rows - first)
-        score_rows(
-            codes, constants, offsets, rows[:n_rows], first, encoding, width, coded, high, full, step, total, score[:n]
-        )
-        worst = heap_score[0]
-        for i in range(n):
-            if not score[i] < worst:
-                continue
-            candidate = rows[np.uint64(first + i)]
-            if not is_visible(candidate, dead_at, added_at, expires_at, n_laid, sequence, now_s):
-                continue
-            if may_repeat and holds(heap_row, candidate):
-                continue
-            sift_down(heap_score, heap_row, m, score[i], candidate)
-            worst = heap_score[0]
+    score = np.empty(n_rows, np.float32)
+    score_rows(codes, constants, offsets, rows, encoding, width, coded, high, full, step, total, score)
+    keep_best(
+        rows, score, dead_at, added_at, expires_at, n_laid, sequence, now_s, may_repeat, heap_score, heap_row
+    )  # fmt: skip
     statistics[0], statistics[1], statistics[2] = n_all, n_visited, n_rows
     statistics[3] = _rerank(full, vectors, pids, slots, heap_score, heap_row, metric, distance, row)

@@ -9,19 +9,22 @@ llvmlite and numba's code generation have no types, so what touches them is `Any
 """
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import numpy as np
 from llvmlite import ir
 from llvmlite.binding import llvm_version_info
-from numba import njit, types
+from numba import types
 from numba.core import cgutils, codegen, config
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from vdb.kernels.reference import UInt8s
+from vdb.kernels.cpu.plain_dots import plain_bytes, plain_four_bytes, plain_four_nibbles, plain_halves, plain_nibbles
+from vdb.kernels.reference import Float32s, UInt8s, UInt32s
 from vdb.kernels.reference_cells import Int8s
+from vdb.kernels.reference_layout import Int32s
 
 _BUILD: Any = cgutils
 _CODEGEN: Any = codegen
@@ -30,7 +33,11 @@ _CONFIG: Any = config
 ALIGNED = 32
 """Bytes that the width of a code row is a multiple of: one step of the narrower instruction."""
 
-_I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+_I8, _I32, _I64, _F32 = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
+
+LINE_BYTES = 64
+FLOATS = 16
+"""Components of a vector of floats: LLVM makes of it what the processor has."""
 
 
 def lanes_of(features: str) -> int:
@@ -46,14 +53,73 @@ _FEATURES: str = _CODEGEN.get_host_cpu_features() if _CONFIG.CPU_FEATURES is Non
 LANES = lanes_of(_FEATURES)
 CONVERTS_HALVES = "+f16c" in _FEATURES.split(",") or platform.machine() in ("aarch64", "arm64")
 """Elsewhere LLVM calls a function of a library that is not there, which ends the process."""
-HALF_SCALE = np.float32(2.0**112)
-"""Of the bits of a half, read as those of a float32: between the biases of their exponents."""
 
 
 DotBytes = Callable[[UInt8s, np.uint64, Int8s, np.uint64], np.int32]
 """(codes, row, query, width) → Σ code · component of codes[row]."""
 DotNibbles = Callable[[UInt8s, np.uint64, Int8s, Int8s, np.uint64], np.int32]
 """(codes, row, low, high, width) → Σ low half · low + high half · high."""
+
+
+DotFloats = Callable[[UInt8s, np.uint64, Float32s], np.float32]
+"""(codes, row, query) → Σ component · query of codes[row], whose bytes are floats or halves."""
+FourBytes = Callable[[UInt8s, UInt32s, np.uint64, Int8s, np.uint64, Int32s, np.uint64], None]
+"""(codes, rows, first, query, width, levels, place): `dot_bytes` of rows[first : first + 4] to levels[place:]."""
+FourNibbles = Callable[[UInt8s, UInt32s, np.uint64, Int8s, Int8s, np.uint64, Int32s, np.uint64], None]
+"""(codes, rows, first, low, high, width, levels, place): `dot_nibbles` of four rows likewise."""
+
+
+def _arrays(context: Any, builder: Any, signature: Any, args: Any) -> list[Any]:
+    """What of the arguments are arrays, in their places; None for numbers."""
+    return [
+        context.make_array(kind)(context, builder, value) if isinstance(kind, types.Array) else None
+        for kind, value in zip(signature.args, args, strict=True)
+    ]
+
+
+def _four_places(builder: Any, arrays: list[Any], first: Any) -> list[Any]:
+    """Addresses of the four rows that the second array names from `first` on."""
+    at = [builder.gep(arrays[1].data, [builder.add(first, ir.Constant(_I64, i))]) for i in range(4)]
+    return [_address(builder, arrays[0], builder.zext(builder.load(place), _I64)) for place in at]
+
+
+def _store_sums(builder: Any, totals: list[Any], lanes: int, levels: Any) -> None:
+    """Sums of the lanes of four vectors, by halves and then in pairs, to four places from the pointer `levels` on."""
+
+    def picked(a: Any, b: Any, places: list[int]) -> Any:
+        return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_I32, len(places)), places))
+
+    def paired(a: Any, b: Any) -> Any:
+        return builder.add(picked(a, b, [0, 2, 4, 6]), picked(a, b, [1, 3, 5, 7]))
+
+    while lanes > 4:
+        half = lanes // 2
+        low, high = list(range(half)), list(range(half, lanes))
+        totals = [builder.add(picked(total, total, low), picked(total, total, high)) for total in totals]
+        lanes = half
+    sums = paired(paired(totals[0], totals[1]), paired(totals[2], totals[3]))
+    builder.store(sums, builder.bitcast(levels, sums.type.as_pointer()), align=4)
+
+
+@contextmanager
+def _rolled(builder: Any, stop: Any, stride: int) -> Iterator[Any]:
+    """A loop over 0, stride, … below `stop` that LLVM leaves as it is: rows are a few vectors long, and unrolled by 32
+    for longer ones they cost more time to choose the way through the copies than to multiply."""
+    counter = _BUILD.alloca_once(builder, _I64)
+    builder.store(ir.Constant(_I64, 0), counter)
+    head, body, end = (builder.append_basic_block(name) for name in ("rolled.head", "rolled.body", "rolled.end"))
+    builder.branch(head)
+    builder.position_at_end(head)
+    place = builder.load(counter)
+    builder.cbranch(builder.icmp_unsigned("<", place, stop), body, end)
+    builder.position_at_end(body)
+    yield place
+    builder.store(builder.add(place, ir.Constant(_I64, stride)), counter)
+    disabled = [builder.module.add_metadata([f"llvm.loop.{what}"]) for what in ("unroll.disable", "mustprogress")]
+    loop = builder.module.add_metadata([disabled[0], disabled[1]])
+    loop.operands = (loop, *disabled)
+    builder.branch(head).set_metadata("llvm.loop", loop)
+    builder.position_at_end(end)
 
 
 def _address(builder: Any, array: Any, row: Any) -> Any:
@@ -90,18 +156,47 @@ def _sum(builder: Any, lanes_of: Any, lanes: int) -> Any:
     return builder.call(function, [lanes_of])
 
 
-def _accumulate(builder: Any, width: Any, lanes: int, step: Callable[[Any, Any, int], Any]) -> Any:
-    """Σ over `width` bytes: whole vectors, then half of one where that is left. `step(total, offset, n_bytes)`."""
+def _accumulate(builder: Any, width: Any, lanes: int, n: int, step: Callable[[list[Any], Any, int], list[Any]]) -> Any:
+    """`n` sums over `width` bytes: whole vectors, then half of one if that is left. `step(totals, at, n_bytes)`."""
     n_bytes = 4 * lanes
-    total = _BUILD.alloca_once_value(builder, ir.Constant(ir.VectorType(_I32, lanes), None))
-    with _BUILD.for_range(builder, builder.udiv(width, ir.Constant(_I64, n_bytes))) as loop:
-        offset = builder.mul(loop.index, ir.Constant(_I64, n_bytes))
-        builder.store(step(builder.load(total), offset, n_bytes), total)
+    nothing = ir.Constant(ir.VectorType(_I32, lanes), None)
+    totals = [_BUILD.alloca_once_value(builder, nothing) for _ in range(n)]
+
+    def add(offset: Any, n_read: int) -> None:
+        for total, sum_of in zip(totals, step([builder.load(total) for total in totals], offset, n_read), strict=True):
+            builder.store(sum_of, total)
+
+    rest = builder.urem(width, ir.Constant(_I64, n_bytes))
+    with _rolled(builder, builder.sub(width, rest), n_bytes) as offset:
+        add(offset, n_bytes)
     if n_bytes > ALIGNED:
-        rest = builder.urem(width, ir.Constant(_I64, n_bytes))
         with builder.if_then(builder.icmp_unsigned("!=", rest, ir.Constant(_I64, 0))):
-            builder.store(step(builder.load(total), builder.sub(width, rest), ALIGNED), total)
-    return _sum(builder, builder.load(total), lanes)
+            add(builder.sub(width, rest), ALIGNED)
+    return [builder.load(total) for total in totals]
+
+
+def _bytes_step(builder: Any, places: list[Any], query: Any, lanes: int) -> Callable[..., list[Any]]:
+    def step(totals: list[Any], offset: Any, n_bytes: int) -> list[Any]:
+        asked = _load(builder, query, offset, n_bytes, lanes)
+        codes = [_load(builder, place, offset, n_bytes, lanes) for place in places]
+        return [_multiply_add(builder, total, mine, asked, lanes) for total, mine in zip(totals, codes, strict=True)]
+
+    return step
+
+
+def _nibbles_step(builder: Any, places: list[Any], low: Any, high: Any, lanes: int) -> Callable[..., list[Any]]:
+    def step(totals: list[Any], offset: Any, n_bytes: int) -> list[Any]:
+        asked = [_load(builder, at, offset, n_bytes, lanes) for at in (low, high)]
+        sums = []
+        for total, place in zip(totals, places, strict=True):
+            packed = _load(builder, place, offset, n_bytes, lanes)
+            lows = builder.and_(packed, ir.Constant(packed.type, [15] * (4 * lanes)))
+            highs = builder.lshr(packed, ir.Constant(packed.type, [4] * (4 * lanes)))
+            total = _multiply_add(builder, total, lows, asked[0], lanes)
+            sums.append(_multiply_add(builder, total, highs, asked[1], lanes))
+        return sums
+
+    return step
 
 
 def wide_bytes(lanes: int) -> DotBytes:
@@ -112,15 +207,9 @@ def wide_bytes(lanes: int) -> DotBytes:
         signature = types.int32(codes, types.uint64, query, types.uint64)
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            rows = context.make_array(signature.args[0])(context, builder, args[0])
-            queries = context.make_array(signature.args[2])(context, builder, args[2])
-            codes_at = _address(builder, rows, args[1])
-
-            def step(total: Any, offset: Any, n_bytes: int) -> Any:
-                loaded = [_load(builder, at, offset, n_bytes, lanes) for at in (codes_at, queries.data)]
-                return _multiply_add(builder, total, loaded[0], loaded[1], lanes)
-
-            return _accumulate(builder, args[3], lanes, step)
+            arrays = _arrays(context, builder, signature, args)
+            step = _bytes_step(builder, [_address(builder, arrays[0], args[1])], arrays[2].data, lanes)
+            return _sum(builder, _accumulate(builder, args[3], lanes, 1, step)[0], lanes)
 
         return signature, generate
 
@@ -135,93 +224,136 @@ def wide_nibbles(lanes: int) -> DotNibbles:
         signature = types.int32(codes, types.uint64, low, high, types.uint64)
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            rows = context.make_array(signature.args[0])(context, builder, args[0])
-            lows = context.make_array(signature.args[2])(context, builder, args[2])
-            highs = context.make_array(signature.args[3])(context, builder, args[3])
-            codes_at = _address(builder, rows, args[1])
-
-            def step(total: Any, offset: Any, n_bytes: int) -> Any:
-                packed = _load(builder, codes_at, offset, n_bytes, lanes)
-                mask = ir.Constant(packed.type, [15] * (4 * lanes))
-                fours = ir.Constant(packed.type, [4] * (4 * lanes))
-                for half, at in ((builder.and_(packed, mask), lows.data), (builder.lshr(packed, fours), highs.data)):
-                    total = _multiply_add(builder, total, half, _load(builder, at, offset, n_bytes, lanes), lanes)
-                return total
-
-            return _accumulate(builder, args[4], lanes, step)
+            arrays = _arrays(context, builder, signature, args)
+            places = [_address(builder, arrays[0], args[1])]
+            step = _nibbles_step(builder, places, arrays[2].data, arrays[3].data, lanes)
+            return _sum(builder, _accumulate(builder, args[4], lanes, 1, step)[0], lanes)
 
         return signature, generate
 
     return cast(DotNibbles, dot)
 
 
+def wide_four_bytes(lanes: int) -> FourBytes:
+    """`four_bytes` by `vpdpbusd` of `lanes` int32 lanes, 8 or 16: the query is loaded once, sums are added together."""
+
+    @intrinsic
+    def dots(
+        typing_context: Any, codes: Any, rows: Any, first: Any, query: Any, width: Any, levels: Any, place: Any
+    ) -> Any:
+        signature = types.void(codes, rows, types.uint64, query, types.uint64, levels, types.uint64)
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            arrays = _arrays(context, builder, signature, args)
+            step = _bytes_step(builder, _four_places(builder, arrays, args[2]), arrays[3].data, lanes)
+            _store_sums(
+                builder, _accumulate(builder, args[4], lanes, 4, step), lanes, builder.gep(arrays[5].data, [args[6]])
+            )
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return cast(FourBytes, dots)
+
+
+def wide_four_nibbles(lanes: int) -> FourNibbles:
+    """`four_nibbles` by `vpdpbusd` of `lanes` int32 lanes, 8 or 16."""
+
+    @intrinsic
+    def dots(
+        typing_context: Any, codes: Any, rows: Any, first: Any, low: Any, high: Any, width: Any, levels: Any, place: Any
+    ) -> Any:
+        signature = types.void(codes, rows, types.uint64, low, high, types.uint64, levels, types.uint64)
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            arrays = _arrays(context, builder, signature, args)
+            places = _four_places(builder, arrays, args[2])
+            step = _nibbles_step(builder, places, arrays[3].data, arrays[4].data, lanes)
+            _store_sums(
+                builder, _accumulate(builder, args[5], lanes, 4, step), lanes, builder.gep(arrays[6].data, [args[7]])
+            )
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return cast(FourNibbles, dots)
+
+
+def _dot_of(component: Any) -> DotFloats:
+    """Σ component · query of a row whose components are `component`, float or half, in vectors of `FLOATS`."""
+
+    @intrinsic
+    def dot(typing_context: Any, codes: Any, row: Any, query: Any) -> Any:
+        signature = types.float32(codes, types.uint64, query)
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            arrays = _arrays(context, builder, signature, args)
+            mine = builder.bitcast(_address(builder, arrays[0], args[1]), component.as_pointer())
+            n = _BUILD.unpack_tuple(builder, arrays[2].shape, 1)[0]
+            return _dot_floats(builder, mine, arrays[2].data, n)
+
+        return signature, generate
+
+    return cast(DotFloats, dot)
+
+
+def _dot_floats(builder: Any, mine: Any, query: Any, n: Any) -> Any:
+    """Pairs of vectors, one vector, then one by one."""
+    wide = ir.VectorType(_F32, FLOATS)
+    totals = [_BUILD.alloca_once_value(builder, ir.Constant(wide, None)) for _ in range(2)]
+    rest = _BUILD.alloca_once_value(builder, ir.Constant(_F32, 0.0))
+
+    def product(offset: Any, total: Any, kind: Any) -> None:
+        pair = []
+        for place in (mine, query):
+            at = builder.gep(place, [offset])
+            scalar = place.type.pointee
+            if kind is _F32:
+                loaded = builder.load(at)
+            else:
+                loaded = builder.load(builder.bitcast(at, ir.VectorType(scalar, FLOATS).as_pointer()), align=1)
+            pair.append(loaded if scalar is _F32 else builder.fpext(loaded, kind))
+        flags = ("contract", "reassoc")
+        builder.store(builder.fadd(builder.load(total), builder.fmul(*pair, flags=flags), flags=flags), total)
+
+    left = builder.urem(n, ir.Constant(_I64, 2 * FLOATS))
+    done = builder.sub(n, left)
+    with _rolled(builder, done, 2 * FLOATS) as offset:
+        product(offset, totals[0], wide)
+        product(builder.add(offset, ir.Constant(_I64, FLOATS)), totals[1], wide)
+    with _rolled(builder, left, 1) as offset:
+        product(builder.add(done, offset), rest, _F32)
+    function = _BUILD.get_or_insert_function(
+        builder.module, ir.FunctionType(_F32, [_F32, wide]), f"llvm.vector.reduce.fadd.v{FLOATS}f32"
+    )
+    flags = ("contract", "reassoc")
+    both = builder.fadd(builder.load(totals[0]), builder.load(totals[1]), flags=flags)
+    return builder.call(function, [builder.load(rest), both], fastmath=flags)
+
+
 @intrinsic
-def _half_at(typing_context: Any, row: Any, i: Any) -> Any:
-    """Component `i` of a row of half floats, given as a uint16 array, as float32."""
-    signature = types.float32(row, types.uint64)
+def _prefetch(typing_context: Any, rows: Any, row: Any) -> Any:
+    """Ask for all cache lines of `row` of a 2-D array; a hint that never faults."""
+    signature = types.void(rows, types.uint64)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        half = builder.bitcast(builder.load(builder.gep(array.data, [args[1]])), ir.HalfType())
-        return builder.fpext(half, ir.FloatType())
-
-    return signature, generate
-
-
-@intrinsic
-def _prefetch(typing_context: Any, array: Any, row: Any, offset: Any) -> Any:
-    """Ask for the cache line at byte `offset` of `row` of a 2-D array; a hint that never faults."""
-    signature = types.void(array, types.uint64, types.uint64)
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        rows = context.make_array(signature.args[0])(context, builder, args[0])
-        strides = _BUILD.unpack_tuple(builder, rows.strides, 2)
-        bytes_at = builder.bitcast(rows.data, _I8.as_pointer())
-        place = builder.gep(bytes_at, [builder.add(builder.mul(args[1], strides[0]), args[2])])
-        function = _BUILD.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(ir.VoidType(), [_I8.as_pointer(), _I32, _I32, _I32]),
-            "llvm.prefetch.p0",
-        )
-        builder.call(function, [place, ir.Constant(_I32, 0), ir.Constant(_I32, 3), ir.Constant(_I32, 1)])
+        array = _arrays(context, builder, signature, args)[0]
+        stride = _BUILD.unpack_tuple(builder, array.strides, 2)[0]
+        start = builder.gep(builder.bitcast(array.data, _I8.as_pointer()), [builder.mul(args[1], stride)])
+        kind = ir.FunctionType(ir.VoidType(), [_I8.as_pointer(), _I32, _I32, _I32])
+        function = _BUILD.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        with _rolled(builder, stride, LINE_BYTES) as offset:
+            how = [ir.Constant(_I32, number) for number in (0, 3, 1)]  # to read, into all caches, data
+            builder.call(function, [builder.gep(start, [offset]), *how])
         return context.get_dummy_value()
 
     return signature, generate
 
 
-@njit(nogil=True, forceinline=True)
-def plain_bytes(codes: UInt8s, row: np.uint64, query: Int8s, width: np.uint64) -> np.int32:
-    """`dot_bytes` for any processor."""
-    total = np.int32(0)
-    mine = codes[row]
-    for i in range(np.int64(width)):
-        total += np.int32(mine[i]) * np.int32(query[i])
-    return total
-
-
-@njit(nogil=True, forceinline=True)
-def plain_nibbles(codes: UInt8s, row: np.uint64, low: Int8s, high: Int8s, width: np.uint64) -> np.int32:
-    """`dot_nibbles` for any processor."""
-    total = np.int32(0)
-    mine = codes[row]
-    for i in range(np.int64(width)):
-        packed = np.int32(mine[i])
-        total += (packed & np.int32(15)) * np.int32(low[i]) + (packed >> np.int32(4)) * np.int32(high[i])
-    return total
-
-
-@njit(nogil=True, forceinline=True)
-def plain_half(row: NDArray[np.uint16], i: np.uint64) -> np.float32:
-    """`half_at` for any processor."""
-    bits = np.uint32(row[i])
-    if bits & np.uint32(0x7C00) == np.uint32(0x7C00):
-        return np.float32(-np.inf) if bits >> np.uint32(15) else np.float32(np.inf)
-    magnitude = np.uint32((bits & np.uint32(0x7FFF)) << np.uint32(13)).view(np.float32) * HALF_SCALE
-    return np.float32(-magnitude) if bits >> np.uint32(15) else np.float32(magnitude)
-
-
 dot_bytes: DotBytes = wide_bytes(LANES) if LANES else plain_bytes
 dot_nibbles: DotNibbles = wide_nibbles(LANES) if LANES else plain_nibbles
-wide_half = cast(Callable[[NDArray[np.uint16], np.uint64], np.float32], _half_at)
-half_at = wide_half if CONVERTS_HALVES else plain_half
-prefetch = cast(Callable[[NDArray[Any], np.uint64, np.uint64], None], _prefetch)
+four_bytes: FourBytes = wide_four_bytes(LANES) if LANES else plain_four_bytes
+four_nibbles: FourNibbles = wide_four_nibbles(LANES) if LANES else plain_four_nibbles
+dot_floats = _dot_of(_F32)
+dot_halves = _dot_of(ir.HalfType()) if CONVERTS_HALVES else plain_halves
+prefetch = cast(Callable[[NDArray[Any], np.uint64], None], _prefetch)

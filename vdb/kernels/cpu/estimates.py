@@ -6,11 +6,21 @@ Shapes and dtypes as in `cells.py`. Estimates are finite: what overflows is sett
 import numpy as np
 
 from vdb.kernels.cpu.compiling import inlined
-from vdb.kernels.cpu.dots import dot_bytes, dot_nibbles, half_at, prefetch
+from vdb.kernels.cpu.dots import (
+    dot_bytes,
+    dot_floats,
+    dot_halves,
+    dot_nibbles,
+    four_bytes,
+    four_nibbles,
+    prefetch,
+)
 from vdb.kernels.reference import COSINE, IP, Float32s, Int64s, UInt8s, UInt32s
 from vdb.kernels.reference_cells import FLOAT32, LVQ4, LVQ8, Int8s
 
-AHEAD = 12
+BLOCK = 64
+"""Rows whose products are taken before their constants are read again."""
+AHEAD = 16
 """Rows whose codes are asked for before they are scored."""
 LARGEST = np.float32(np.finfo(np.float32).max)
 LEAST_STEP = np.float32(np.finfo(np.float32).tiny)
@@ -95,9 +105,8 @@ def score_nodes(
     width = np.uint64(node_codes.shape[1] - 8)
     at = width // np.uint64(4)
     for i in range(score.shape[0]):
-        entry = entries[np.uint64(first + i)]
-        node = np.uint64(entry[0])
-        weight[i] = np.int64(entry[2])
+        node = np.uint64(entries[np.uint64(first + i), np.uint64(0)])
+        weight[i] = np.int64(entries[np.uint64(first + i), np.uint64(2)])
         levels = np.float32(dot_bytes(node_codes, node, coded, width))
         dot = node_constants[node, at] * step * levels + node_constants[node, at + np.uint64(1)] * total
         if metric == IP:
@@ -107,52 +116,51 @@ def score_nodes(
 
 
 @inlined
-def _ask(codes: UInt8s, rows: UInt32s, i: int) -> None:
-    """Prefetch the row `AHEAD` of the i-th, unless it follows the one before it, which the hardware sees itself."""
-    ahead = np.uint64(i + AHEAD)
-    if ahead < np.uint64(rows.shape[0]) and rows[ahead] != rows[ahead - np.uint64(1)] + np.uint32(1):
-        for line in range(0, codes.shape[1], 64):
-            prefetch(codes, np.uint64(rows[ahead]), np.uint64(line))
-
-
-@inlined
 def score_rows(
-    codes: UInt8s, constants: Float32s, offsets: Float32s, rows: UInt32s, first: int, encoding: int, width: int,
+    codes: UInt8s, constants: Float32s, offsets: Float32s, rows: UInt32s, encoding: int, width: int,
     coded: Int8s, high: Int8s, full: Float32s, step: np.float32, total: np.float32, score: Float32s,
 ) -> None:  # fmt: skip
-    """Estimates of the rows from `first` on: |x|² − 2 <q, x> where there are offsets, else −<q, x>; both less a
-    constant of the query."""
+    """Estimates of as many rows as `score` has: |x|² − 2 <q, x> where there are offsets, else −<q, x>; both less a
+    constant of the query.
+
+    One function, loops within: numba counts references to every array that a part is called with, which costs more
+    than the row. Rows `AHEAD` are prefetched unless they follow those before them, which the hardware sees itself.
+    """
+    n = score.shape[0]
+    is_coded = encoding in (LVQ8, LVQ4)
+    has_offsets = offsets.shape[0] > 0
     at = np.uint64(width // 4)
-    if encoding == LVQ8:
-        for i in range(score.shape[0]):
-            _ask(codes, rows, first + i)
-            row = np.uint64(rows[np.uint64(first + i)])
-            levels = np.float32(dot_bytes(codes, row, coded, np.uint64(width)))
-            score[i] = -(constants[row, at] * step * levels + constants[row, at + np.uint64(1)] * total)
-    elif encoding == LVQ4:
-        for i in range(score.shape[0]):
-            _ask(codes, rows, first + i)
-            row = np.uint64(rows[np.uint64(first + i)])
-            levels = np.float32(dot_nibbles(codes, row, coded, high, np.uint64(width)))
-            score[i] = -(constants[row, at] * step * levels + constants[row, at + np.uint64(1)] * total)
-    elif encoding == FLOAT32:
-        for i in range(score.shape[0]):
-            _ask(codes, rows, first + i)
-            wide = constants[np.uint64(rows[np.uint64(first + i)])]
-            dot = np.float32(0)
-            for j in range(full.shape[0]):
-                dot += wide[j] * full[j]
-            score[i] = -dot
-    else:
-        for i in range(score.shape[0]):
-            _ask(codes, rows, first + i)
-            halves = codes[np.uint64(rows[np.uint64(first + i)])].view(np.uint16)
-            dot = np.float32(0)
-            for j in range(full.shape[0]):
-                dot += half_at(halves, np.uint64(j)) * full[j]
-            score[i] = -dot
-    if offsets.shape[0] > 0:
-        for i in range(score.shape[0]):
-            score[i] = offsets[np.uint64(rows[np.uint64(first + i)])] + np.float32(2) * score[i]
-    for i in range(score.shape[0]):
-        score[i] = settled(score[i])
+    levels = np.empty(BLOCK, np.int32)
+    for i in range(min(AHEAD, n)):
+        prefetch(codes, np.uint64(rows[np.uint64(i)]))
+    for first in range(0, n, BLOCK):
+        stop = min(first + BLOCK, n)
+        for i in range(first, stop, 4):
+            ahead = np.uint64(i + AHEAD)
+            if i + AHEAD + 4 <= n and rows[ahead + np.uint64(3)] != rows[ahead - np.uint64(1)] + np.uint32(4):
+                for j in range(4):
+                    prefetch(codes, np.uint64(rows[ahead + np.uint64(j)]))
+            if is_coded and i + 4 <= stop:
+                if encoding == LVQ8:
+                    four_bytes(codes, rows, np.uint64(i), coded, np.uint64(width), levels, np.uint64(i - first))
+                else:
+                    four_nibbles(
+                        codes, rows, np.uint64(i), coded, high, np.uint64(width), levels, np.uint64(i - first)
+                    )  # fmt: skip
+                continue
+            for j in range(i, min(i + 4, stop)):
+                row = np.uint64(rows[np.uint64(j)])
+                if encoding == LVQ8:
+                    levels[j - first] = dot_bytes(codes, row, coded, np.uint64(width))
+                elif encoding == LVQ4:
+                    levels[j - first] = dot_nibbles(codes, row, coded, high, np.uint64(width))
+                elif encoding == FLOAT32:
+                    score[j] = dot_floats(codes, row, full)
+                else:
+                    score[j] = dot_halves(codes, row, full)
+        for i in range(first, stop):
+            row = np.uint64(rows[np.uint64(i)])
+            if is_coded:
+                scaled = constants[row, at] * step * np.float32(levels[np.uint64(i - first)])
+                score[i] = scaled + constants[row, at + np.uint64(1)] * total
+            score[i] = settled(offsets[row] - np.float32(2) * score[i] if has_offsets else -score[i])
