@@ -61,7 +61,7 @@ def _scans(
             min(runs[f"quarter of a {kind}"]),
             search.n - quarter,
             bar if kind == "run" else None,
-        )  # fmt: skip
+        )
         for kind in ("run", "list")
     ]
     return [*figures, report.Figure(f"{name}, bound", search.row_bytes / bandwidth, "ns")]
