@@ -59,6 +59,33 @@ def test_of_equally_near_cells_the_lowest_is_taken(kernels: Kernels) -> None:
     assert cell.tolist() == [1] * 5
 
 
+@pytest.mark.parametrize("n_tops", [1, 3, 20, 50])
+def test_cells_below_the_nearest_nodes_are_compared_and_no_others(
+    kernels: Kernels, rng: np.random.Generator, n_tops: int
+) -> None:
+    tops = rng.integers(-8, 8, (20, 33)).astype(np.float32)
+    cells = rng.integers(-8, 8, (200, 33)).astype(np.float32)
+    cells[1::2] = cells[::2]  # ties go to the lower
+    rows = rng.integers(-127, 128, (300, 33)).astype(np.float32)
+    rows[:, 0], rows[7] = 127, 0
+    first = np.sort(np.append(rng.choice(np.arange(1, 200), 19, replace=False), [0, 200])).astype(np.uint32)
+    top_codes, cell_codes = encoded(tops, LVQ8, 1.0)[0], encoded(cells, LVQ8, 1.0)[0]
+    top_norms, cell_norms = (tops**2).sum(axis=1), (cells**2).sum(axis=1)
+    cell = np.full(300, 777, np.uint32)
+    kernels.nearest_cells_below(
+        rows, top_codes, top_codes.view(np.float32), top_norms, first,
+        cell_codes, cell_codes.view(np.float32), cell_norms, n_tops, cell,
+    )  # fmt: skip
+    top_scores = top_norms - 2 * rows.astype(float) @ tops.T
+    scores = cell_norms - 2 * rows.astype(float) @ cells.T
+    near = np.sort(top_scores, axis=1)[:, min(n_tops, 20) - 1] + 0.1
+    top_of = np.repeat(np.arange(20), np.diff(first.astype(int)))
+    assert np.all(top_scores[np.arange(300), top_of[cell]] <= near)
+    below = np.where((top_scores <= near[:, None])[:, top_of], scores, np.inf)
+    np.testing.assert_allclose(scores[np.arange(300), cell], below.min(axis=1), rtol=1e-6, atol=0.1)
+    assert np.mean(cell == below.argmin(axis=1)) > 0.95
+
+
 @pytest.mark.parametrize("value", [1e30, 3e38, np.inf, np.nan, 1e-44])
 def test_a_row_whose_products_overflow_has_a_cell(kernels: Kernels, rng: np.random.Generator, value: float) -> None:
     codes, _ = encoded(rng.integers(-8, 8, (20, 31)).astype(np.float32), LVQ8, 1.0)
@@ -66,7 +93,12 @@ def test_a_row_whose_products_overflow_has_a_cell(kernels: Kernels, rng: np.rand
     constants[::2, -2:] = 3e38
     rows = rng.choice(np.array([value, -value, 0], np.float32), (30, 31))
     cell = np.full(30, 77, np.uint32)
-    kernels.nearest_cells(rows, codes, constants, np.full(20, np.inf, np.float32), cell)
+    offset = np.full(20, np.inf, np.float32)
+    kernels.nearest_cells(rows, codes, constants, offset, cell)
+    assert np.all(cell < 20)
+    cell[:] = 77
+    halves = np.array([0, 10, 20], np.uint32)
+    kernels.nearest_cells_below(rows, codes[:2], constants[:2], offset[:2], halves, codes, constants, offset, 2, cell)
     assert np.all(cell < 20)
 
 
@@ -99,9 +131,13 @@ def test_keys_and_lists_are_the_same_from_both(rng: np.random.Generator) -> None
     np.testing.assert_array_equal(lists[0], lists[1])
 
 
-def test_lists_are_translated_and_sorted_by_cell_and_row(kernels: Kernels, rng: np.random.Generator) -> None:
-    cells = np.sort(rng.integers(0, 30, 400)).astype(np.uint32)
+@pytest.mark.parametrize("n_cells", [1, 2, 30, 100_000])
+def test_lists_are_translated_and_sorted_by_cell_and_row(
+    kernels: Kernels, rng: np.random.Generator, n_cells: int
+) -> None:
+    cells = np.sort(rng.integers(0, n_cells, 400)).astype(np.uint32)
     cells[200:] = cells[:200]
+    cells = np.append(cells, np.uint32(0xFFFF_FFFF))  # room for another row, which nothing was written to
     place = rng.permutation(400).astype(np.uint32)
     parts = [rng.choice(400, n, replace=False).astype(np.uint32) for n in (0, 1, 50, 400, 0)]
     starts = np.cumsum([0, *map(len, parts)]).astype(np.int64)

@@ -73,6 +73,21 @@ NearestCells = Callable[
     ],
     None,
 ]
+NearestCellsBelow = Callable[
+    [
+        Float32s,  # kept (n, d)
+        UInt8s,  # top_codes (g, W)
+        Float32s,  # top_constants
+        Float32s,  # top_offset
+        UInt32s,  # first (g + 1,)
+        UInt8s,  # cell_codes (c, W)
+        Float32s,  # cell_constants
+        Float32s,  # cell_offset
+        int,  # n_tops
+        UInt32s,  # cell (n,)
+    ],
+    None,
+]
 SharingKeys = Callable[
     [
         Int64s,  # starts (t + 1,)
@@ -130,6 +145,7 @@ class Kernels:
     scan_many: ScanMany
     search_cells: SearchCells
     nearest_cells: NearestCells
+    nearest_cells_below: NearestCellsBelow
     sharing_keys: SharingKeys
     list_rows: ListRows
     cut_entries: CutEntries
@@ -144,6 +160,7 @@ def reference_kernels() -> Kernels:
         reference.scan_many,
         reference_cells.search_cells,
         reference_layout.nearest_cells,
+        reference_layout.nearest_cells_below,
         reference_layout.sharing_keys,
         reference_layout.list_rows,
         reference_layout.cut_entries,
@@ -162,6 +179,7 @@ def cpu_kernels() -> Kernels:
         scan.scan_many,
         cells.search_cells,
         layout.nearest_cells,
+        layout.nearest_cells_below,
         layout.sharing_keys,
         layout.list_rows,
         layout.cut_entries,

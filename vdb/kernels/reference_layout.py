@@ -32,13 +32,38 @@ def nearest_cells(
 ) -> None:
     """The cell of each row by estimated distance; ties go to the lower number."""
     cell[:] = 0
-    n_chunk = max(1, CHUNK_BYTES // (8 * max(1, len(cell_codes))))
+    for some in _chunks(len(kept), len(cell_codes)):
+        cell[some] = _scores(kept[some], cell_codes, cell_constants, cell_offset).argmin(axis=0)
+
+
+def nearest_cells_below(
+    kept: Float32s, top_codes: UInt8s, top_constants: Float32s, top_offset: Float32s, first: UInt32s,
+    cell_codes: UInt8s, cell_constants: Float32s, cell_offset: Float32s, n_tops: int, cell: UInt32s,
+) -> None:  # fmt: skip
+    """The nearest cell of each row among those below its `n_tops` nearest nodes; ties go to lower numbers."""
+    cell[:] = 0
+    top_of = np.searchsorted(first[1:], np.arange(len(cell_codes)), side="right")
+    for some in _chunks(len(kept), len(cell_codes)):
+        near = _scores(kept[some], top_codes, top_constants, top_offset).argsort(axis=0, kind="stable")[:n_tops]
+        is_near = np.zeros((len(top_codes), near.shape[1]), np.bool_)
+        np.put_along_axis(is_near, near, True, axis=0)
+        scores = _scores(kept[some], cell_codes, cell_constants, cell_offset)
+        cell[some] = np.where(is_near[top_of], scores, np.float32(np.inf)).argmin(axis=0)
+
+
+def _chunks(n_rows: int, n_cells: int) -> list[slice]:
+    """Rows that are scored at once; none where there are no cells."""
+    n_chunk = max(1, CHUNK_BYTES // (8 * max(1, n_cells)))
+    return [slice(first, first + n_chunk) for first in range(0, n_rows if n_cells else 0, n_chunk)]
+
+
+def _scores(kept: Float32s, codes: UInt8s, constants: Float32s, offset: Float32s) -> Float32s:
+    """Squared distances but for the norms of the rows, float32 (c, n)."""
     with np.errstate(over="ignore", invalid="ignore"):
-        for first in range(0, len(kept) if len(cell_codes) else 0, n_chunk):
-            coded, step, total = quantize(limited(kept[first : first + n_chunk]))
-            dot = (cell_constants[:, -2, None] * step) * byte_products(cell_codes, coded).astype(np.float32)
-            dot += cell_constants[:, -1, None] * total
-            cell[first : first + n_chunk] = settled(cell_offset[:, None] - np.float32(2) * dot).argmin(axis=0)
+        coded, step, total = quantize(limited(kept))
+        dot = (constants[:, -2, None] * step) * byte_products(codes, coded).astype(np.float32)
+        dot += constants[:, -1, None] * total
+        return settled(offset[:, None] - np.float32(2) * dot)
 
 
 def sharing_keys(starts: Int64s, rows: UInt32s, key: UInt64s) -> None:

@@ -299,13 +299,12 @@ class CuratorIndex:
         slots = np.arange(self._n_slots, self._n_slots + n, dtype=np.uint32)
         self._vectors.put(slots, ready)
         stop = first + n
-        rows.codes[first:stop], offsets = model.encode_rows(ready)
+        rows.codes[first:stop], offsets, rows.cells[first:stop] = model.place_rows(ready, current())
         if len(offsets):
             rows.offsets[first:stop] = offsets
         rows.pids[first:stop] = pids
         rows.slots[first:stop] = slots
         rows.owners[first:stop] = owner
-        rows.cells[first:stop] = model.cells_of(ready, current())
         rows.dead_at[first:stop] = ALIVE
         rows.added_at[first - rows.n_laid : stop - rows.n_laid] = sequence - rows.base_sequence
         if len(rows.expires_at):

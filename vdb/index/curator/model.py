@@ -25,6 +25,11 @@ CONSTANT_BYTES = 8
 """Step and bias of a row, float32, behind its codes."""
 BLOCK_ROWS = 16_384
 
+LEAST_CELLS = 256
+"""Of fewer cells all are compared."""
+N_TOPS = 8
+"""Parts of the tree, of about √c cells, in which the cell of a row is looked for."""
+
 _NO_OFFSETS: Float32s = np.zeros(0, np.float32)
 
 
@@ -166,19 +171,73 @@ class Model:
         norms = np.einsum("ij,ij->i", centroids, centroids, dtype=np.float64).astype(np.float32)
         return codes, as_constants(codes), norms
 
+    @cached_property
+    def _top_parts(self) -> tuple[UInt8s, Float32s, Float32s, UInt32s]:
+        """Nodes that share out the cells, about √c of them below each, and the first cell of each and the end."""
+        low, high = self.cell_ranges
+        most = int(np.sqrt(len(self.leaves)))
+        tops, waiting = [], [0]
+        while waiting:
+            node = waiting.pop()
+            if high[node] - low[node] <= most:
+                tops.append(node)
+            else:
+                waiting += self.children[node, ::-1].tolist()
+        codes = np.ascontiguousarray(self.node_codes[tops])
+        centroids = self.centroid[tops]
+        norms = np.einsum("ij,ij->i", centroids, centroids, dtype=np.float64).astype(np.float32)
+        return codes, as_constants(codes), norms, np.append(low[tops], len(self.leaves)).astype(np.uint32)
+
     def encode_rows(self, rows: Float32s) -> tuple[UInt8s, Float32s]:
         """Codes of prepared rows, uint8 (n, row_bytes), and their squared norms float32 (n,), (0,) unless L2."""
-        kept = rows if self.projection is None else self.projection.project_rows(rows)
+        return self._encoded(rows, self._kept(rows))
+
+    def place_rows(self, rows: Float32s, kernels: Kernels) -> tuple[UInt8s, Float32s, UInt32s]:
+        """The same, and the cells of the rows, for which they are projected once."""
+        kept = self._kept(rows)
+        return *self._encoded(rows, kept), self._cells(self._as_queries(rows, kept), kernels)
+
+    def cells_of(self, rows: Float32s, kernels: Kernels) -> UInt32s:
+        """The cell of each prepared row: the one whose centroid is nearest by the codes, looked for in the parts of
+        the tree that are nearest."""
+        cells = np.empty(len(rows), np.uint32)
+        for first in range(0, len(rows), BLOCK_ROWS):
+            block = rows[first : first + BLOCK_ROWS]
+            kept = block if self.projection is None else self.projection.project_queries(block)
+            cells[first : first + BLOCK_ROWS] = self._cells(kept, kernels)
+        return cells
+
+    def _kept(self, rows: Float32s) -> Float32s:
+        return rows if self.projection is None else self.projection.project_rows(rows)
+
+    def _as_queries(self, rows: Float32s, kept: Float32s) -> Float32s:
+        """Rows as queries are projected; `kept` is what they are as rows."""
+        projection = self.projection
+        if projection is None:
+            return rows
+        if self._is_of_rows:
+            return kept + self._kept_mean
+        return projection.project_queries(rows)
+
+    @cached_property
+    def _is_of_rows(self) -> bool:
+        return self.projection is not None and self.projection.is_of_rows
+
+    @cached_property
+    def _kept_mean(self) -> Float32s:
+        return self.projection.project_queries(self.projection.mean[None])[0] if self.projection else _NO_OFFSETS
+
+    def _encoded(self, rows: Float32s, kept: Float32s) -> tuple[UInt8s, Float32s]:
         offsets = _NO_OFFSETS
         if self.metric is Metric.L2:
             offsets = np.einsum("ij,ij->i", rows, rows, dtype=np.float64).astype(np.float32)
         return coded_rows(kept, self.encoding), offsets
 
-    def cells_of(self, rows: Float32s, kernels: Kernels) -> UInt32s:
-        """The cell of each prepared row: the one whose centroid is nearest by the codes."""
-        cells = np.empty(len(rows), np.uint32)
-        for first in range(0, len(rows), BLOCK_ROWS):
-            block = rows[first : first + BLOCK_ROWS]
-            kept = block if self.projection is None else self.projection.project_queries(block)
-            kernels.nearest_cells(np.ascontiguousarray(kept), *self._cell_parts, cells[first : first + BLOCK_ROWS])
+    def _cells(self, kept: Float32s, kernels: Kernels) -> UInt32s:
+        cells = np.empty(len(kept), np.uint32)
+        kept = np.ascontiguousarray(kept)
+        if len(self.leaves) < LEAST_CELLS:
+            kernels.nearest_cells(kept, *self._cell_parts, cells)
+        else:
+            kernels.nearest_cells_below(kept, *self._top_parts, *self._cell_parts, N_TOPS, cells)
         return cells

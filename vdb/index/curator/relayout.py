@@ -16,7 +16,6 @@ from vdb.index.curator.state import (
     LIST_STOP,
     N_TAIL,
     NO_PLACES,
-    REVOKED,
     Bools,
     Directories,
     Pairs,
@@ -25,7 +24,7 @@ from vdb.index.curator.state import (
     State,
 )
 from vdb.kernels import Kernels
-from vdb.kernels.reference import Float32s, Int64s, UInt8s, UInt32s
+from vdb.kernels.reference import Float32s, UInt8s, UInt32s
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,50 +79,62 @@ def coded(model: Model, vectors: Float32s, slots: UInt32s, kernels: Kernels) -> 
     offsets = [np.zeros(0, np.float32)]
     for first in range(0, len(slots), BLOCK_ROWS):
         block = vectors[slots[first : first + BLOCK_ROWS]]
-        codes[first : first + BLOCK_ROWS], its_offsets = model.encode_rows(block)
-        cells[first : first + BLOCK_ROWS] = model.cells_of(block, kernels)
+        here = slice(first, first + BLOCK_ROWS)
+        codes[here], its_offsets, cells[here] = model.place_rows(block, kernels)
         offsets.append(its_offsets)
     return codes, np.concatenate(offsets), cells
 
 
 def _granted(moment: Moment, is_kept: Bools, place: UInt32s) -> tuple[UInt32s, Pairs]:
     """What each tenant sees beside its own, by the rows' new numbers."""
-    directories = moment.state.directories
+    directories, changed = moment.state.directories, moment.changed
     owners = moment.state.rows.owners
-    of_pair, pairs = _unchanged(directories, np.fromiter(moment.changed, np.uint32, len(moment.changed)))
-    parts = [pairs]
-    changed = sorted(moment.changed)
-    for tenant in changed:
-        parts.append(listed_rows(moment.changed[tenant]))
-    tenant_of = np.concatenate(
-        [directories.tenants[of_pair], np.repeat(np.array(changed, np.uint32), [len(part) for part in parts[1:]])]
-    )
-    rows = np.concatenate(parts)
-    rows = rows[is_known := rows < moment.n_rows]
-    tenant_of = tenant_of[is_known]
-    is_granted = is_kept[rows] & (owners[rows] != tenant_of)
-    rows, tenant_of = rows[is_granted], tenant_of[is_granted]
-    order = np.argsort(tenant_of, kind="stable")
-    tenants, n_pairs = np.unique(tenant_of, return_counts=True)
+    tenants = np.union1d(directories.tenants, np.fromiter(changed, np.uint32, len(changed))).astype(np.uint32)
+    lists = _lists(directories, moment.n_rows, changed, tenants)
+    n_listed = np.fromiter(map(len, lists), np.int64, len(lists))
+    rows = np.concatenate([NO_PLACES, *lists])
+    tenant_of = np.repeat(tenants, n_listed)
+    known = np.flatnonzero(rows < moment.n_rows)  # others are revoked
+    rows, tenant_of = rows[known], tenant_of[known]
+    granted = np.flatnonzero(is_kept[rows] & (owners[rows] != tenant_of))
+    rows, tenant_of = rows[granted], tenant_of[granted]
     starts = np.zeros(len(tenants) + 1, np.int64)
-    np.cumsum(n_pairs, out=starts[1:])
-    return tenants.astype(np.uint32), (starts, place[rows[order]])
+    starts[:-1] = np.searchsorted(tenant_of, tenants)
+    starts[-1] = len(rows)
+    held = starts[1:] > starts[:-1]
+    return tenants[held], (np.append(starts[:-1][held], len(rows)), place[rows])
 
 
-def _unchanged(directories: Directories, changed: UInt32s) -> tuple[Int64s, UInt32s]:
-    """The laid lists of tenants not in `changed`: which tenant (its place) each row belongs to, and the rows."""
-    first, stop = directories.spans[:, LIST_FIRST], directories.spans[:, LIST_STOP]
-    n_rows = np.where(np.isin(directories.tenants, changed), 0, stop - first)
-    of_pair = np.repeat(np.arange(len(n_rows)), n_rows)
-    starts = np.cumsum(n_rows) - n_rows
-    places = np.arange(int(n_rows.sum())) - np.repeat(starts - first, n_rows)
-    rows = directories.listed[places]
-    is_seen = (rows & np.uint32(REVOKED)) == 0
-    return of_pair[is_seen], rows[is_seen]
+def _lists(directories: Directories, n_rows: int, changed: dict[int, Reading], tenants: UInt32s) -> list[UInt32s]:
+    """The list of each of `tenants`, ascending; its tail, where it has one, behind. Each row once."""
+    laid = directories.listed
+    first, stop = directories.spans[:, LIST_FIRST].tolist(), directories.spans[:, LIST_STOP].tolist()
+    lists = dict(zip(directories.tenants.tolist(), zip(first, stop, strict=True), strict=True))
+    is_late = np.zeros(n_rows, np.bool_)
+    found = []
+    for tenant in tenants.tolist():
+        reading = changed.get(tenant)
+        if reading is None:
+            begin, end = lists[tenant]
+            found.append(laid[begin:end])
+        else:
+            found.append(listed_rows(reading, is_late))
+    return found
 
 
-def listed_rows(reading: Reading) -> UInt32s:
-    """Rows of a reading's list and tail that are not revoked, each once."""
+def listed_rows(reading: Reading, is_late: Bools) -> UInt32s:
+    """Rows of a reading's list and tail that are not revoked, each once: a row may be listed, and granted again.
+
+    `is_late` is False for every row, before and after.
+    """
     spans = reading.spans
-    rows = np.concatenate((reading.listed[spans[LIST_FIRST] : spans[LIST_STOP]], reading.tail[: spans[N_TAIL]]))
-    return np.unique(rows[(rows & np.uint32(REVOKED)) == 0])
+    listed = reading.listed[spans[LIST_FIRST] : spans[LIST_STOP]]
+    tail = reading.tail[: spans[N_TAIL]]
+    if not len(tail):
+        return listed
+    tail = np.unique(tail[tail < len(is_late)])
+    listed = listed[listed < len(is_late)]
+    is_late[tail] = True
+    rows = np.concatenate((listed[~is_late[listed]], tail))
+    is_late[tail] = False
+    return rows

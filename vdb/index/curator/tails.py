@@ -11,7 +11,6 @@ from vdb.index.curator.state import (
     LIST_FIRST,
     LIST_STOP,
     N_TAIL,
-    NO_ENTRIES,
     OWN_ENTRIES,
     OWN_FIRST,
     OWN_STOP,
@@ -64,9 +63,8 @@ def folded(reading: Reading, model: Model, rows: Rows, sequence: int, kernels: K
     mine = np.zeros((1, len(spans)), np.int64)
     mine[0, LIST_STOP] = n
     how = (merged, rows.cells, model.children, *model.cell_ranges, ENTRY_ROWS, OWN_WHOLE, LIST_WHOLE)
-    entries = np.empty((len(own) + kernels.cut_entries(mine, *how, NO_ENTRIES), 3), np.uint32)
-    entries[: len(own)] = own
-    kernels.cut_entries(mine, *how, entries[len(own) :])
+    room = np.empty((n, 3), np.uint32)  # an entry holds a row at least
+    entries = np.concatenate((own, room[: kernels.cut_entries(mine, *how, room)]))
     mine[0, OWN_FIRST], mine[0, OWN_STOP], mine[0, OWN_ENTRIES] = spans[OWN_FIRST], spans[OWN_STOP], len(own)
     return Reading(mine[0], entries, merged, np.empty(0, np.uint32))
 

@@ -14,7 +14,7 @@ from vdb.kernels.reference import Int64s, UInt32s
 RETRAIN_GROWTH = 1.5
 """A model is replaced only when the rows are this many times those it was trained for: otherwise a collection that is
 hard to cluster would be trained at every layout."""
-LOOKED_AT = 10_000
+LOOKED_AT = 4_000
 """Rows that tell whether a model still fits."""
 BLOCK_ROWS = 16_384
 

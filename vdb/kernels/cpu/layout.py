@@ -20,6 +20,7 @@ from vdb.kernels.reference_cells import (
     OWN_FIRST,
     OWN_STOP,
     REVOKED,
+    Int8s,
 )
 from vdb.kernels.reference_layout import MIXER, MIXER_SHIFT, Int32s, UInt64s
 
@@ -33,6 +34,18 @@ NEAREST_CELLS = types.void(
     input_array(types.float32),  # cell_offset: squared norms
     types.uint32[::1],  # cell (n,)
 )
+NEAREST_CELLS_BELOW = types.void(
+    input_array(types.float32, 2),  # kept (n, d)
+    input_array(types.uint8, 2),  # top_codes (g, W): nodes that share out the cells
+    input_array(types.float32, 2),  # top_constants
+    input_array(types.float32),  # top_offset: squared norms
+    _U32S,  # first (g + 1,): the cells below each
+    input_array(types.uint8, 2),  # cell_codes (c, W)
+    input_array(types.float32, 2),  # cell_constants
+    input_array(types.float32),  # cell_offset
+    types.int64,  # n_tops: nodes whose cells are compared
+    types.uint32[::1],  # cell (n,)
+)
 SHARING_KEYS = types.void(
     _I64S,  # starts (t + 1,): where each tenant's pairs begin
     _U32S,  # rows (p,)
@@ -42,7 +55,7 @@ LIST_ROWS = types.void(
     _I64S,  # starts (t + 1,)
     _U32S,  # rows (p,), of the old order
     _U32S,  # place (n,): the row of the new order
-    _U32S,  # cells (n,) of the new order
+    _U32S,  # cells (≥ n,) of the new order
     types.uint32[::1],  # listed (p,): new rows, each tenant's in the order of (cell, row)
 )
 CUT_ENTRIES = types.int64(
@@ -68,6 +81,24 @@ FOLD = types.int64(
 
 LOW_BITS = np.uint32(REVOKED - 1)
 
+CELLS_PER_ROW = 8
+"""A list with fewer rows than one for so many cells is sorted by comparing: it would visit more cells than rows."""
+MOST_INSERTED = 32
+"""Rows of one cell that are sorted by insertion."""
+
+
+@inlined
+def _score(
+    codes: UInt8s, constants: Float32s, offset: Float32s, number: int, coded: Int8s, step: np.float32,
+    total: np.float32, width: np.uint64,
+) -> np.float32:  # fmt: skip
+    """The squared distance to one centroid, but for the norm of the row."""
+    c = np.uint64(number)
+    at = width // np.uint64(4)
+    levels = np.float32(dot_bytes(codes, c, coded, width))
+    dot = constants[c, at] * step * levels + constants[c, at + np.uint64(1)] * total
+    return settled(offset[c] - np.float32(2) * dot)
+
 
 @compiled(NEAREST_CELLS)
 def nearest_cells(
@@ -75,7 +106,6 @@ def nearest_cells(
 ) -> None:
     """The cell of each row by estimated distance; ties go to the lower number."""
     width = np.uint64(cell_codes.shape[1] - 8)
-    at = width // np.uint64(4)
     coded = np.empty(cell_codes.shape[1] - 8, np.int8)
     mine = np.empty(kept.shape[1], np.float32)
     for i in range(kept.shape[0]):
@@ -85,13 +115,47 @@ def nearest_cells(
         best = np.float32(np.inf)
         chosen = np.uint32(0)
         for number in range(cell_codes.shape[0]):
-            c = np.uint64(number)
-            levels = np.float32(dot_bytes(cell_codes, c, coded, width))
-            dot = cell_constants[c, at] * step * levels + cell_constants[c, at + np.uint64(1)] * total
-            score = settled(cell_offset[c] - np.float32(2) * dot)
+            score = _score(cell_codes, cell_constants, cell_offset, number, coded, step, total, width)
             if score < best:
                 best = score
                 chosen = np.uint32(number)
+        cell[i] = chosen
+
+
+@compiled(NEAREST_CELLS_BELOW)
+def nearest_cells_below(
+    kept: Float32s, top_codes: UInt8s, top_constants: Float32s, top_offset: Float32s, first: UInt32s,
+    cell_codes: UInt8s, cell_constants: Float32s, cell_offset: Float32s, n_tops: int, cell: UInt32s,
+) -> None:  # fmt: skip
+    """The nearest cell of each row among those below its `n_tops` nearest nodes; ties go to lower numbers."""
+    width = np.uint64(cell_codes.shape[1] - 8)
+    coded = np.empty(cell_codes.shape[1] - 8, np.int8)
+    mine = np.empty(kept.shape[1], np.float32)
+    near = np.empty(n_tops, np.int64)
+    near_score = np.empty(n_tops, np.float32)
+    for i in range(kept.shape[0]):
+        for j in range(kept.shape[1]):
+            mine[j] = limited(kept[i, j])
+        step, total = quantize(mine, coded)
+        n_near = 0
+        for number in range(top_codes.shape[0]):
+            score = _score(top_codes, top_constants, top_offset, number, coded, step, total, width)
+            if n_near == n_tops and score >= near_score[n_near - 1]:
+                continue
+            n_near = min(n_near + 1, n_tops)
+            j = n_near - 1
+            while j > 0 and near_score[j - 1] > score:
+                near[j], near_score[j] = near[j - 1], near_score[j - 1]
+                j -= 1
+            near[j], near_score[j] = number, score
+        best = np.float32(np.inf)
+        chosen = np.uint32(0)
+        for j in range(n_near):
+            for number in range(first[near[j]], first[near[j] + 1]):
+                score = _score(cell_codes, cell_constants, cell_offset, number, coded, step, total, width)
+                if score < best or (score == best and number < chosen):
+                    best = score
+                    chosen = np.uint32(number)
         cell[i] = chosen
 
 
@@ -105,22 +169,75 @@ def sharing_keys(starts: Int64s, rows: UInt32s, key: UInt64s) -> None:
             key[rows[i]] = mixed ^ (mixed >> np.uint64(MIXER_SHIFT))
 
 
+@inlined
+def _sort_list(first: int, stop: int, listed: UInt32s, cells: UInt32s) -> None:
+    """Sort the places [first, stop) by (cell, row), by comparing them."""
+    keys = np.empty(stop - first, np.uint64)
+    for i in range(stop - first):
+        row = listed[first + i]
+        keys[i] = (np.uint64(cells[row]) << np.uint64(32)) | np.uint64(row)
+    keys.sort()
+    for i in range(stop - first):
+        listed[first + i] = np.uint32(keys[i] & np.uint64(0xFFFFFFFF))
+
+
+@inlined
+def _sort_cells(first: int, stop: int, listed: UInt32s, cells: UInt32s, ends: Int64s, moved: UInt32s) -> None:
+    """Sort the places [first, stop) by (cell, row): dealt out to the cells first, then each cell's few compared."""
+    ends[:] = 0
+    for i in range(first, stop):
+        moved[i - first] = listed[i]
+        ends[cells[listed[i]]] += 1
+    end = first
+    for cell in range(ends.shape[0]):
+        end += ends[cell]
+        ends[cell] = end - ends[cell]
+    for i in range(stop - first):
+        cell = cells[moved[i]]
+        listed[ends[cell]] = moved[i]
+        ends[cell] += 1
+    begin = first
+    for cell in range(ends.shape[0]):
+        if ends[cell] - begin > MOST_INSERTED:
+            listed[begin : ends[cell]].sort()
+        else:
+            for i in range(begin + 1, ends[cell]):
+                row = listed[i]
+                j = i
+                while j > begin and listed[j - 1] > row:
+                    listed[j] = listed[j - 1]
+                    j -= 1
+                listed[j] = row
+        begin = ends[cell]
+
+
 @compiled(LIST_ROWS)
 def list_rows(starts: Int64s, rows: UInt32s, place: UInt32s, cells: UInt32s, listed: UInt32s) -> None:
     """Translate each tenant's rows to the new order and sort them by (cell, row)."""
+    n_cells, most = np.int64(0), np.int64(0)
+    for i in range(place.shape[0]):
+        n_cells = max(n_cells, np.int64(cells[i]) + 1)
     for t in range(starts.shape[0] - 1):
-        n = starts[t + 1] - starts[t]
-        keys = np.empty(n, np.uint64)
+        most = max(most, starts[t + 1] - starts[t])
+    ends = np.empty(n_cells, np.int64)
+    moved = np.empty(most, np.uint32)
+    for t in range(starts.shape[0] - 1):
+        first, stop = starts[t], starts[t + 1]
         is_sorted = True
-        for i in range(n):
-            row = place[rows[starts[t] + i]]
-            keys[i] = (np.uint64(cells[row]) << np.uint64(32)) | np.uint64(row)
-            if i > 0 and keys[i] < keys[i - 1]:
+        last = np.uint64(0)
+        for i in range(first, stop):
+            row = place[rows[i]]
+            listed[i] = row
+            key = (np.uint64(cells[row]) << np.uint64(32)) | np.uint64(row)
+            if key < last:
                 is_sorted = False
-        if not is_sorted:
-            keys.sort()
-        for i in range(n):
-            listed[starts[t] + i] = np.uint32(keys[i] & np.uint64(0xFFFFFFFF))
+            last = key
+        if is_sorted:
+            continue
+        if (stop - first) * CELLS_PER_ROW < n_cells:
+            _sort_list(first, stop, listed, cells)
+        else:
+            _sort_cells(first, stop, listed, cells, ends, moved)
 
 
 @inlined
