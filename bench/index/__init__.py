@@ -1,0 +1,46 @@
+"""The shared index beside its searches: writes, searches while a layout is made, growth, filters, memory, start.
+
+Parts run each in a process of its own, with BLAS at one thread, and write a row each; vectors and tenants are those of
+`bench tenants`, kept in `--cache`. What a part measures is told in its module.
+"""
+
+import argparse
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import report
+from bench.record import ROOT
+from bench.tenants.store import default_folder
+
+PARTS = ("writes",)
+
+_THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""Read by the libraries when they are loaded, so a process is started with them."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the parts asked for; 1 where a bar is missed."""
+    given = _parser().parse_args(arguments)
+    if len(given.part) == 1 and all(os.environ.get(name) == value for name, value in _THREADS.items()):
+        figures = importlib.import_module(f"bench.index.{given.part[0]}").measure(given.cache, given.seed, given.quick)
+        return report.publish("index", arguments, given.results, figures)
+    how = ["--seed", str(given.seed), "--cache", str(given.cache), "--results", str(given.results)]
+    command = [sys.executable, "-m", "bench", "index", *how, *(["--quick"] if given.quick else [])]
+    codes = []
+    for part in given.part:
+        print(f"\n== {part}", flush=True)
+        run = subprocess.run([*command, "--part", part], cwd=ROOT, env=os.environ | _THREADS, check=False)
+        codes.append(run.returncode)
+    return max(codes)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = report.parser("index", __doc__)
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=PARTS, help="which (default: all)")
+    parser.add_argument("--quick", action="store_true", help="a hundredth of the size, on generated vectors")
+    parser.add_argument("--cache", type=Path, default=default_folder(), help="folder of what is generated")
+    return parser
