@@ -10,6 +10,13 @@ from bench.index import PARTS, main
 
 FIGURES = {
     "writes": {"insert, batches of 1,000", "grant, batches of 1,000", "revoke, batches of 1,000"},
+    "pauses": {"p99 during a layout / quiet, CPU", "p99 during a layout / quiet, wall less other load"},
+    "growth": {"recall lost by growth, budget 14 n^0.6", "layouts"},
+    "filters": {"recall, owner, 1 %", "first search, owner, 1 %", "later searches, shared, 0.01 %"},
+}
+MUST_HOLD = {
+    "growth": {f"foreign, dead or repeated hits, budget {factor} n^0.6" for factor in (7, 14, 30)},
+    "filters": {f"answers short of hits, owner, {percent} %" for percent in (50, 10, 1, 0.1, 0.01)},
 }
 
 
@@ -29,3 +36,4 @@ def test_every_part_has_its_figures_named_here() -> None:
 def test_a_part_runs_and_reports_its_figures(part: str, tmp_path: Path) -> None:
     figures = _figures(part, tmp_path)
     assert figures.keys() >= FIGURES[part]
+    assert {name: figures[name] for name in MUST_HOLD.get(part, ()) if not figures[name]["passes"]} == {}

@@ -14,6 +14,9 @@ from vdb.kernels.reference import Int64s, UInt32s
 RETRAIN_GROWTH = 1.5
 """A model is replaced only when the rows are this many times those it was trained for: otherwise a collection that is
 hard to cluster would be trained at every layout."""
+FEW_ROWS, FEW_GROWTH = 10_000, 8
+"""A model of fewer rows than this is replaced when there are so many times as many: trained on 1,200 of 120,000 rows it
+found 1.1 % fewer of the neighbours than one of all, and drift does not tell."""
 LOOKED_AT = 4_000
 """Rows that tell whether a model still fits."""
 BLOCK_ROWS = 16_384
@@ -46,6 +49,8 @@ def laid_out(index: CuratorIndex, moment: Moment) -> Outcome:
     vectors = moment.state.vectors
     live = np.flatnonzero(rows.dead_at[: moment.n_rows] == ALIVE)
     found = 1.0
+    if 0 < model.n_trained < FEW_ROWS and len(live) >= FEW_GROWTH * model.n_trained:
+        return Outcome(index.successor(moment, _trained(moment, live), is_recoded=True), 0, found, True)
     if len(live) >= RETRAIN_GROWTH * model.n_trained:
         found = drift(model, vectors[rows.slots[_sampled(live, LOOKED_AT)]])
         if found >= DRIFTED:
