@@ -1,7 +1,7 @@
 """Growth: an index trained on 1 % of the points, which then takes the rest with churn, finds what a fresh one finds."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -140,3 +140,15 @@ def test_an_index_that_grew_hundredfold_finds_what_a_fresh_one_finds(rng: np.ran
     of_grown, of_fresh = recall(grew, collection, sequence, asked), recall(fresh, collection, sequence, asked)
     assert n_layouts > 3 and grew.n_live == N_POINTS
     assert of_grown >= of_fresh - MOST_LOST, f"{of_grown:.4f} after growth, {of_fresh:.4f} built at once"
+
+
+def test_a_model_of_few_rows_is_replaced_when_they_are_eight_times_as_many(rng: np.random.Generator) -> None:
+    collection = peopled(prepared(rng.standard_normal((900, DIMENSION)).astype(np.float32), Metric.COSINE), rng)
+    pids = np.arange(900, dtype=np.uint32)
+    few = built(collection, pids[:100], 1)
+    few = few.successor(few.begin_layout(1), replace(few.state.model, n_trained=100))
+    put(few, collection, pids[100:790], 2, is_noise=False)
+    assert not laid_out(few, few.begin_layout(2)).is_trained
+    put(few, collection, pids[790:], 3, is_noise=False)
+    outcome = laid_out(few, few.begin_layout(3))
+    assert outcome.is_trained and outcome.index.state.model.n_trained == 900
