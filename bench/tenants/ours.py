@@ -101,7 +101,8 @@ class Ours(Contender):
         found = self._index.search(
             state, mine, state.reading(EVERYONE_ID), query, K, SEQUENCE, 0, effort, kernels=self._kernels
         )
-        return np.where(found.row >= 0, state.rows.pids[found.row].astype(np.int64), -1)
+        row = found.row if found.row[-1] >= 0 else found.row[found.row >= 0]
+        return state.rows.pids[row]
 
     @property
     def facts(self) -> dict[str, float | str]:

@@ -38,7 +38,8 @@ Tree = tuple[Int32s, UInt32s, UInt32s]
 class World:
     """What `search_cells` is given before its readings and numbers, in its order."""
 
-    of_queries: Float32s
+    of_queries: UInt8s
+    query_constants: Float32s
     node_codes: UInt8s
     node_constants: Float32s
     node_offset: Float32s
@@ -195,8 +196,10 @@ def _make_world(
     of_slots[slots] = vectors
     pids = rng.permutation(2 * n)[:n].astype(np.uint32)
     mask = np.packbits(rng.random(int(rng.integers(1, 2 * n + 2))) < rng.random(), bitorder="little")
+    directions, _ = encoded(np.eye(d, dtype=np.float32)[chosen if is_projected else chosen[:0]], LVQ8, 1.0)
     return World(
-        of_queries=np.eye(d, dtype=np.float32)[chosen] if is_projected else np.zeros((0, d), np.float32),
+        of_queries=directions,
+        query_constants=directions.view(np.float32),
         node_codes=node_codes,
         node_constants=node_codes.view(np.float32),
         node_offset=rng.integers(0, 60, n_nodes).astype(np.float32),

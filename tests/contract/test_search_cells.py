@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.contract.readings import ENCODINGS, HUGE, Case, make_case, search
+from tests.contract.readings import ENCODINGS, HUGE, LOWEST, Case, make_case, search
 from vdb.kernels import METRIC_NUMBER, Kernels, cpu_kernels, reference_kernels
 from vdb.kernels.reference import COSINE, IP, L2
 from vdb.kernels.reference_cells import (
@@ -51,7 +51,8 @@ def blurred(rng: np.random.Generator, case: Case) -> Case:
     world = case.world
     if case.encoding in (LVQ8, LVQ4):
         world.constants[:, -2:] *= 1 + rng.random((len(world.codes), 2), np.float32) / 16
-        if len(world.of_queries) and not np.any(world.of_queries @ case.query):
+        directions = world.of_queries[:, : len(case.query)].astype(np.float32) + LOWEST
+        if len(directions) and not np.any(directions @ case.query):
             case.query[:] = 1
     return case
 
@@ -254,7 +255,8 @@ def test_real_valued_vectors_are_found_by_their_true_distances(
     """Against float64: distances of what is found, and that nothing nearer by more than the codes' error is missing."""
     case = only_mine(make_case(rng, 300, 384, IP, encoding, k=10, m=60), np.arange(300))
     vectors = rng.standard_normal((300, 384)).astype(np.float32)
-    case.world.of_queries = np.zeros((0, 384), np.float32)
+    case.world.of_queries = np.zeros((0, 392), np.uint8)
+    case.world.query_constants = case.world.of_queries.view(np.float32)
     case.world.vectors[case.world.slots] = vectors
     if encoding == LVQ8:
         low, step = vectors.min(axis=1), np.ptp(vectors, axis=1) / 255

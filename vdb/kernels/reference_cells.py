@@ -49,15 +49,29 @@ def limited(kept: Float32s) -> Float32s:
     return np.nan_to_num(kept, nan=0.0, posinf=LARGEST, neginf=-LARGEST)
 
 
-def prepare(query: Float32s, of_queries: Float32s, metric: int) -> tuple[Float32s, Float32s, np.float32]:
+def prepare(
+    query: Float32s, of_queries: UInt8s, query_constants: Float32s, metric: int
+) -> tuple[Float32s, Float32s, np.float32]:
     """The query as it is compared (normalised for cosine), projected, and its norm (1 for cosine)."""
     norm = np.sqrt(np.einsum("i,i->", query, query, dtype=np.float64))
     scale = np.float32(1)
     if metric == COSINE:
         scale = np.float32(min(1.0 / norm, LARGEST)) if norm > 0 else np.float32(0)
     full = query * scale
-    kept = of_queries @ full if len(of_queries) else full
+    kept = _projected(full, of_queries, query_constants) if len(of_queries) else full
     return full, limited(kept), np.float32(1 if metric == COSINE else min(norm, LARGEST))
+
+
+def _projected(full: Float32s, of_queries: UInt8s, query_constants: Float32s) -> Float32s:
+    """Inner products of the query, in two levels of 8 bits, with coded directions."""
+    coarse, steps, totals = quantize(full[None])
+    step, total = np.float64(steps[0]), np.float64(totals[0])
+    rest = step / 254
+    left = (full.astype(np.float64) - coarse[0].astype(np.float64) * step) / rest
+    fine = np.rint(np.clip(left, -127, 127)).astype(np.int8)
+    dot = byte_products(of_queries, coarse[0]) * step + byte_products(of_queries, fine) * rest
+    kept = query_constants[:, -2].astype(np.float64) * dot + query_constants[:, -1].astype(np.float64) * total
+    return kept.astype(np.float32)
 
 
 def quantize(kept: Float32s) -> tuple[Int8s, Float32s, Float32s]:
@@ -176,7 +190,7 @@ def _distances(full: Float32s, vectors: Float32s, metric: int) -> Float32s:
 
 def _n_compared(true: Float32s, score: Float32s, k: int) -> int:
     """How many candidates, in the order of their scores, are compared before the rest cannot be among the k best."""
-    n_sure = max(2 * k, LEAST_COMPARED)
+    n_sure = max(k + k // 2, LEAST_COMPARED)
     errors = true.astype(np.float64) - score.astype(np.float64)
     sums, squares = np.cumsum(errors), np.cumsum(errors * errors)
     best = [-value for value in heapq.nsmallest(k, true[:n_sure].tolist())]
@@ -191,7 +205,8 @@ def _n_compared(true: Float32s, score: Float32s, k: int) -> int:
 
 
 def search_cells(
-    query: Float32s, of_queries: Float32s, node_codes: UInt8s, node_constants: Float32s, node_offset: Float32s,
+    query: Float32s, of_queries: UInt8s, query_constants: Float32s,
+    node_codes: UInt8s, node_constants: Float32s, node_offset: Float32s,
     codes: UInt8s, constants: Float32s, offsets: Float32s, pids: UInt32s, slots: UInt32s, dead_at: UInt32s,
     added_at: UInt32s, expires_at: UInt32s, mask: UInt8s, vectors: Float32s,
     spans: Int64s, entries: UInt32s, listed: UInt32s, tail: UInt32s,
@@ -210,7 +225,7 @@ def search_cells(
     if min(len(row), m) == 0:
         return
     with np.errstate(over="ignore", invalid="ignore"):
-        full, kept, norm = prepare(query, of_queries, metric)
+        full, kept, norm = prepare(query, of_queries, query_constants, metric)
         coded_rows, steps, totals = quantize(kept[None])
         coded, step, total = coded_rows[0], steps[0], totals[0]
         entry_score = _score_nodes(

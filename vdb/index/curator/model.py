@@ -119,11 +119,17 @@ class Model:
         return METRIC_NUMBER[self.metric], int(self.encoding.form), self.encoding.width
 
     @cached_property
-    def of_queries(self) -> Float32s:
-        """float32 (d, D); (0, D) where rows keep all components."""
+    def of_queries(self) -> UInt8s:
+        """The directions of queries as LVQ8 rows, uint8 (d, W); none where rows keep all components."""
+        encoding = Encoding(Form.LVQ8, self.dimension)
         if self.projection is None:
-            return np.zeros((0, self.dimension), np.float32)
-        return self.projection.of_queries
+            return np.zeros((0, encoding.row_bytes), np.uint8)
+        return coded_rows(self.projection.of_queries, encoding)
+
+    @cached_property
+    def query_constants(self) -> Float32s:
+        """The memory of `of_queries` as float32."""
+        return as_constants(self.of_queries)
 
     @cached_property
     def leaves(self) -> UInt32s:

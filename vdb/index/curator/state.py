@@ -137,7 +137,7 @@ class State:
 
     def __post_init__(self) -> None:
         model, rows = self.model, self.rows
-        of_model = (model.of_queries, model.node_codes, model.node_constants, model.node_offset)
+        of_model = (model.of_queries, model.query_constants, model.node_codes, model.node_constants, model.node_offset)
         of_rows = (
             rows.codes, rows.constants, rows.offsets, rows.pids, rows.slots, rows.dead_at, rows.added_at,
             rows.expires_at,

@@ -2,8 +2,8 @@
 
 D = dimension, d = kept dimensions, n = rows (capacity), k = neighbours, m = candidates. C order.
 
-Model: `of_queries` float32 (d, D), (0, D) for none; node_codes uint8, one LVQ8 row per tree node; node_offset float32:
-squared norm of the centroid (L2, cosine) or rms radius of its rows (ip).
+Model: `of_queries` uint8, d directions of D components as LVQ8 rows, none for no projection; node_codes uint8, one LVQ8
+row per tree node; node_offset float32: squared norm of the centroid (L2, cosine) or rms radius of its rows (ip).
 Rows: codes uint8 (n, W); constants is the same memory as float32 (n, W / 4): step and bias follow `width` code bytes.
 offsets float32: exact |x|², (0,) where the metric needs none. pids, slots uint32; vectors float32 (slots, D),
 normalised for cosine. dead_at uint32 and added_at uint32 (of rows from `n_laid` on) count sequences from the layout's;
@@ -52,7 +52,8 @@ _READING = (
 )
 SEARCH_CELLS = types.void(
     input_array(types.float32),  # query
-    input_array(types.float32, 2),  # of_queries
+    input_array(types.uint8, 2),  # of_queries
+    input_array(types.float32, 2),  # query_constants
     input_array(types.uint8, 2),  # node_codes
     input_array(types.float32, 2),  # node_constants
     input_array(types.float32),  # node_offset
@@ -135,7 +136,7 @@ def _rerank(
     """
     k = row.shape[0]
     n = sort(heap_score, heap_row)
-    n_sure = max(2 * k, LEAST_COMPARED)
+    n_sure = max(k + k // 2, LEAST_COMPARED)
     errors, squares = 0.0, 0.0
     for i in range(min(n, VECTORS_AHEAD)):
         _ask_vector(vectors, slots, heap_row, i, n)
@@ -195,7 +196,8 @@ def _gather_near(
 
 @compiled(SEARCH_CELLS)
 def search_cells(
-    query: Float32s, of_queries: Float32s, node_codes: UInt8s, node_constants: Float32s, node_offset: Float32s,
+    query: Float32s, of_queries: UInt8s, query_constants: Float32s,
+    node_codes: UInt8s, node_constants: Float32s, node_offset: Float32s,
     codes: UInt8s, constants: Float32s, offsets: Float32s, pids: UInt32s, slots: UInt32s, dead_at: UInt32s,
     added_at: UInt32s, expires_at: UInt32s, mask: UInt8s, vectors: Float32s,
     spans: Int64s, entries: UInt32s, listed: UInt32s, tail: UInt32s,
@@ -214,7 +216,7 @@ def search_cells(
     n_kept = of_queries.shape[0] if of_queries.shape[0] > 0 else n_dimensions
     full = np.empty(n_dimensions, np.float32)
     kept = np.empty(n_kept, np.float32)
-    norm = prepare(query, of_queries, metric, full, kept)
+    norm = prepare(query, of_queries, query_constants, metric, full, kept)
     coded = np.empty(max(node_codes.shape[1] - 8, width), np.int8)
     step, total = quantize(kept, coded)
     n_entries = spans[OWN_ENTRIES] + spans[LIST_ENTRIES]
