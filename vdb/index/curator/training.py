@@ -8,6 +8,7 @@ are then means of whole rows. D = dimension, n = rows, v = nodes, c = cells. Row
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vdb.errors import InvalidArgument
 from vdb.index.curator.model import Encoding, Form, Model
@@ -30,6 +31,7 @@ TREE_DIMENSIONS = 96
 """Principal directions that a tree is cut in."""
 DIRECTION_ROWS = 16_384
 _OVERSAMPLED, _ITERATIONS = 16, 3
+_LEAST_EIGENVALUE = 1e-10
 
 LARGEST = 1e14
 """Components beyond it are taken for it when a model is trained."""
@@ -233,13 +235,22 @@ def _reduced(rows: Float32s) -> Float32s:
 
 
 def _directions(centred: Float32s) -> Float32s:
-    """About the leading principal directions as columns, (D, 96), by subspace iteration over the rows themselves."""
+    """About the leading principal directions as columns, (D, at most 96), by subspace iteration over the rows."""
     basis = np.random.default_rng(0).standard_normal((centred.shape[1], TREE_DIMENSIONS + _OVERSAMPLED))
-    scale = float(np.abs(centred).max()) or 1.0
-    unit = (centred / scale).astype(np.float32)
+    unit = centred / (float(np.abs(centred).max()) or 1.0)
     for _ in range(_ITERATIONS):
-        basis = np.linalg.qr(unit.T @ (unit @ basis.astype(np.float32)))[0]
+        basis = _orthonormal((unit.T @ (unit @ basis.astype(np.float32))).astype(np.float64))
     kept = unit @ basis.astype(np.float32)
     _, vectors = np.linalg.eigh((kept.T @ kept).astype(np.float64))
     directions: Float32s = np.ascontiguousarray((basis @ vectors)[:, ::-1][:, :TREE_DIMENSIONS], np.float32)
     return directions
+
+
+def _orthonormal(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A basis of their span, without directions that hardly any lie in; one of zeros where all are zero."""
+    values, vectors = np.linalg.eigh(columns.T @ columns)
+    is_kept = values > _LEAST_EIGENVALUE * max(float(values[-1]), float(np.finfo(np.float64).tiny))
+    is_kept[-1] = True
+    scale = np.sqrt(np.where(values[is_kept] > 0, values[is_kept], 1.0))
+    basis: NDArray[np.float64] = columns @ (vectors[:, is_kept] / scale)
+    return basis
