@@ -1,0 +1,142 @@
+"""Measuring a profile: true recalls, classes that exist, rows left out of their own answers, readings as they are."""
+
+import numpy as np
+import pytest
+
+from vdb.index.curator import measuring
+from vdb.index.curator.index import CuratorIndex, Effort, Found
+from vdb.index.curator.measuring import measure, visible_rows
+from vdb.index.curator.model import Encoding, Form, prepared
+from vdb.index.curator.profile import BUDGETS, CANDIDATES, residuals
+from vdb.index.curator.training import train
+from vdb.kernels import cpu_kernels
+from vdb.kernels.reference import Float32s, UInt32s
+from vdb.types import EVERYONE_ID, Metric
+
+N, D = 6_000, 24
+LARGE, SMALL, OWNER = 1, 2, 9
+
+
+class Held:
+    """Vectors in memory."""
+
+    def __init__(self, rows: Float32s) -> None:
+        self.rows = rows
+
+    def put(self, slots: UInt32s, vectors: Float32s) -> None:
+        """Grows by what is put."""
+        grown = np.zeros((max(len(self.rows), int(slots.max()) + 1), self.rows.shape[1]), np.float32)
+        grown[: len(self.rows)] = self.rows
+        grown[slots] = vectors
+        self.rows = grown
+
+
+def built(rng: np.random.Generator, metric: Metric, kept: int = 12, public: int = 0) -> tuple[CuratorIndex, Float32s]:
+    """One owner of all, a tenant granted 5,000 rows, one granted 300, and `public` rows of everyone's."""
+    centres = rng.standard_normal((40, D)) * 2
+    raw = (centres[rng.integers(40, size=N)] + rng.standard_normal((N, D))).astype(np.float32)
+    rows = prepared(raw, metric)
+    model = train(rows, N, metric, Encoding(Form.LVQ8, kept))
+    granted = [np.sort(rng.choice(N, size, replace=False)).astype(np.uint32) for size in (5_000, 300, public)]
+    starts = np.cumsum([0, *map(len, granted)]).astype(np.int64)
+    tenants = np.array([LARGE, SMALL, EVERYONE_ID], np.uint32)
+    pids, owners = np.arange(N, dtype=np.uint32), np.full(N, OWNER, np.uint32)
+    pairs = (starts, np.concatenate(granted))
+    index = CuratorIndex.build(model, pids, owners, np.zeros(N, np.int64), tenants, pairs, Held(rows), 1, cpu_kernels())
+    return index, raw
+
+
+def searched(index: CuratorIndex, tenant: int, query: Float32s, k: int, sequence: int, effort: Effort) -> Found:
+    state = index.state
+    mine, everyones = state.reading(tenant), state.reading(EVERYONE_ID)
+    return index.search(state, mine, everyones, query, k, sequence, 0, effort, kernels=cpu_kernels())
+
+
+@pytest.mark.parametrize("metric", list(Metric))
+def test_recall_rises_with_effort_to_all_of_it(rng: np.random.Generator, metric: Metric) -> None:
+    index, raw = built(rng, metric)
+    queries = raw[:80] + 0.1 * rng.standard_normal((80, D), dtype=np.float32)
+    profile = measure(index, index.state, queries, 1, 0, kernels=cpu_kernels())
+    assert {level.size_class for level in profile.levels} == {0, 2}
+    for level in profile.levels:
+        recall = np.array(level.recall)
+        assert recall.shape == (len(BUDGETS), len(CANDIDATES))
+        assert recall[-1, -1] > 0.99, recall[-1]
+        assert (np.diff(recall, axis=0) >= -0.02).all()
+        assert (np.diff(recall, axis=1) >= -0.02).all()
+
+
+@pytest.mark.parametrize("metric", list(Metric))
+def test_a_target_is_met_by_queries_that_were_not_measured(rng: np.random.Generator, metric: Metric) -> None:
+    index, raw = built(rng, metric)
+    rows = prepared(raw, metric)
+    queries = raw[:400] + 0.3 * rng.standard_normal((400, D), dtype=np.float32)
+    profile = measure(index, index.state, queries[:300], 1, 0, kernels=cpu_kernels())
+    view = visible_rows(index.state, LARGE, 1, 0)
+    mine = rows[index.state.rows.slots[view]].astype(np.float64)
+    n_right = 0
+    for query in queries[300:]:
+        ready = prepared(query[None], metric)[0].astype(np.float64)
+        distances = np.square(mine - ready).sum(axis=1) if metric is Metric.L2 else -(mine @ ready)
+        nearest = set(view[np.argsort(distances, kind="stable")[:10]].tolist())
+        residual = float(residuals(index.state.model.projection, prepared(query[None], metric))[0])
+        effort, reached, extrapolated = profile.effort(0.95, 10, len(view), residual)
+        found = searched(index, LARGE, query, 10, 1, effort)
+        n_right += len(nearest & set(found.row.tolist()))
+        assert reached
+        assert not extrapolated or residual > 0.3
+    assert n_right / 1_000 > 0.93, n_right
+
+
+def test_rows_that_ask_are_left_out_of_their_own_answers(rng: np.random.Generator) -> None:
+    index, raw = built(rng, Metric.L2, kept=4)
+    slots = np.arange(60, dtype=np.int64)
+    kernels = cpu_kernels()
+    with_own = measure(index, index.state, raw[:60], 1, 0, ks=(1,), kernels=kernels)
+    without = measure(index, index.state, raw[:60], 1, 0, ks=(1,), own_slots=slots, kernels=kernels)
+    first, second = (
+        next(level.recall[0][0] for level in profile.levels if level.size_class == 2) for profile in (with_own, without)
+    )
+    assert second < first, (first, second)
+
+
+def test_what_a_tenant_may_see_is_what_is_searched(rng: np.random.Generator) -> None:
+    index, raw = built(rng, Metric.COSINE, public=500)
+    index.kill(np.arange(100, dtype=np.uint32), 2)
+    index.revoke(LARGE, np.arange(100, 200, dtype=np.uint32))
+    state = index.state
+    for tenant in (LARGE, SMALL, OWNER):
+        for sequence in (1, 2):
+            seen = visible_rows(state, tenant, sequence, 0)
+            effort = Effort(1 << 40, N)
+            found = searched(index, tenant, raw[0], N, sequence, effort)
+            assert np.array_equal(np.sort(found.row[found.row >= 0]), seen)
+
+
+def test_every_k_is_measured(rng: np.random.Generator) -> None:
+    index, raw = built(rng, Metric.L2)
+    profile = measure(index, index.state, raw[:40], 1, 0, ks=(1, 20), kernels=cpu_kernels())
+    assert profile.ks == (1, 20)
+
+
+def test_no_queries_or_no_readings_give_the_prior(rng: np.random.Generator) -> None:
+    index, raw = built(rng, Metric.L2)
+    assert measure(index, index.state, raw[:0], 1, 0, kernels=cpu_kernels()).levels == ()
+    index.kill(np.arange(N, dtype=np.uint32), 2)
+    assert measure(index, index.state, raw[:5], 2, 0, kernels=cpu_kernels()).levels == ()
+
+
+def test_the_seed_says_everything(rng: np.random.Generator) -> None:
+    index, raw = built(rng, Metric.COSINE)
+    first, second = (measure(index, index.state, raw[:30], 1, 0, kernels=cpu_kernels(), seed=3) for _ in range(2))
+    assert first == second
+
+
+def test_queries_of_small_residual_classes_join_a_neighbour(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "LEAST_QUERIES", 3)
+    joined = measuring._residual_classes
+    assert joined(np.array([0.05, 0.15, 0.15, 0.15], np.float32)).tolist() == [1, 1, 1, 1]
+    assert joined(np.array([0.15, 0.15, 0.15, 0.95], np.float32)).tolist() == [1, 1, 1, 1]
+    assert joined(np.array([0.15] * 3 + [0.35] * 3, np.float32)).tolist() == [1] * 3 + [3] * 3
+    assert joined(np.array([0.5], np.float32)).tolist() == [5]
+    assert joined(np.zeros(0, np.float32)).tolist() == []

@@ -1,0 +1,243 @@
+"""Measures a profile: searches at rising effort against exact answers, over readings of every size class.
+
+Queries are recorded ones, or rows of the collection itself, which are then left out of their own answers. Each size
+class is asked all queries, spread over some of its readings. Runs beside searches and writes: it holds one state.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from vdb.index.curator.index import CuratorIndex, Effort, Found
+from vdb.index.curator.model import prepared
+from vdb.index.curator.profile import (
+    BUDGETS,
+    CANDIDATES,
+    EXPONENT,
+    Level,
+    Profile,
+    residual_class,
+    residuals,
+    size_class,
+)
+from vdb.index.curator.state import (
+    LIST_FIRST,
+    LIST_STOP,
+    N_TAIL,
+    OWN_FIRST,
+    OWN_STOP,
+    Reading,
+    Rows,
+    State,
+)
+from vdb.kernels import Kernels, current
+from vdb.kernels.reference import Float32s, Int64s, UInt32s
+from vdb.types import EVERYONE_ID, Metric
+
+N_READINGS = 8
+"""Readings of a size class that are searched."""
+MOST_QUERIES = 400
+"""Queries asked of a size class and residual class."""
+LEAST_QUERIES = 50
+"""Fewer of a residual class are counted to the next harder one."""
+SATURATED = 0.99995
+_BLOCK_ROWS = 16_384
+_SLACK = 1e-5
+
+
+def measure(
+    index: CuratorIndex,
+    state: State,
+    queries: Float32s,
+    sequence: int,
+    now_ms: int,
+    *,
+    ks: tuple[int, ...] = (10,),
+    own_slots: Int64s | None = None,
+    kernels: Kernels | None = None,
+    seed: int = 0,
+) -> Profile:
+    """Levels for `queries` (m, D) as they are asked, at a sequence and time that `state` answers for.
+
+    `own_slots` int64 (m,): the slot of the row that a query is, left out of its answers; −1 for none. Deterministic for
+    a seed. Without queries or readings the profile is the prior.
+    """
+    rng = np.random.default_rng(seed)
+    ready = prepared(queries, state.model.metric)
+    slots = np.full(len(queries), -1, np.int64) if own_slots is None else own_slots
+    classes = _residual_classes(residuals(state.model.projection, ready))
+    asked = Asked(index, state, sequence, now_ms, kernels or current())
+    levels = []
+    for group, tenants in readings(state, rng):
+        views = [asked.view(tenant) for tenant in tenants]
+        views = [view for view in views if len(view.rows) > 1]
+        for hardness in np.unique(classes).tolist() if views else []:
+            mine = rng.permutation(np.flatnonzero(classes == hardness))[:MOST_QUERIES]
+            for k in ks:
+                recall = asked.recalls(views, ready[mine], slots[mine], k)
+                n_rows = float(np.exp(np.mean([np.log(len(view.rows)) for view in views])))
+                levels.append(Level(k, group, hardness, n_rows, len(mine), recall))
+    return Profile(tuple(levels))
+
+
+def visible_rows(state: State, tenant: int, sequence: int, now_ms: int) -> UInt32s:
+    """The rows that a tenant may see, everyone's among them, ascending."""
+    named = np.concatenate([_named(state.reading(tenant)), _named(state.reading(EVERYONE_ID))])
+    rows = np.unique(named[named < state.rows.capacity])
+    seen: UInt32s = rows[_is_visible(state.rows, rows, sequence - state.rows.base_sequence, now_ms // 1000)]
+    return seen
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """A reading to ask: its tenant and visible rows."""
+
+    tenant: int
+    rows: UInt32s
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """The searches that are measured."""
+
+    index: CuratorIndex
+    state: State
+    sequence: int
+    now_ms: int
+    kernels: Kernels
+
+    def view(self, tenant: int) -> View:
+        return View(tenant, visible_rows(self.state, tenant, self.sequence, self.now_ms))
+
+    def search(self, view: View, query: Float32s, k: int, effort: Effort) -> Found:
+        return self.index.search(
+            self.state,
+            self.state.reading(view.tenant),
+            self.state.reading(EVERYONE_ID),
+            query,
+            k,
+            self.sequence,
+            self.now_ms,
+            effort,
+            kernels=self.kernels,
+        )
+
+    def recalls(self, views: list[View], queries: Float32s, slots: Int64s, k: int) -> tuple[tuple[float, ...], ...]:
+        """Mean recall@k of the queries, spread over the views, for every budget and number of candidates.
+
+        Searched are all budgets with the most candidates, and all numbers of candidates with the budget at which that
+        saturates. The rest is their product: that a search gets to a neighbour and that the neighbour is among its
+        candidates are nearly independent, and fewer rows scored leave it fewer rivals, so the product errs to less.
+        """
+        bounds = np.empty(len(queries), np.float32)
+        n_true = np.empty(len(queries), np.int64)
+        for i, view in enumerate(views):
+            mine = np.arange(i, len(queries), len(views))
+            bounds[mine], n_true[mine] = self.exact(view, queries[mine], slots[mine], k)
+        how = (views, queries, slots, bounds, n_true, k)
+        by_budget = np.zeros(len(BUDGETS))
+        widest = BUDGETS[-1]
+        for i, factor in enumerate(BUDGETS):
+            by_budget[i:], is_all = self._mean_recall(*how, factor, CANDIDATES[-1])
+            if is_all or by_budget[i] >= SATURATED:
+                widest = factor
+                break
+        by_candidates = np.full(len(CANDIDATES), by_budget[-1])
+        for j, per_k in enumerate(CANDIDATES[:-1]):
+            by_candidates[j], _ = self._mean_recall(*how, widest, per_k)
+            if by_candidates[j] >= by_budget[-1]:
+                break
+        recall = np.outer(by_budget / max(float(by_budget[-1]), 1e-9), by_candidates)
+        return tuple(tuple(round(float(one), 6) for one in row) for row in recall)
+
+    def _mean_recall(
+        self, views: list[View], queries: Float32s, slots: Int64s, bounds: Float32s, n_true: Int64s,
+        k: int, factor: float, per_k: float,
+    ) -> tuple[float, bool]:  # fmt: skip
+        """The recall of one effort, and whether it scored all there is."""
+        total, is_all = 0.0, True
+        for i, (query, slot) in enumerate(zip(queries, slots.tolist(), strict=True)):
+            view = views[i % len(views)]
+            budget = int(np.ceil(factor * len(view.rows) ** EXPONENT))
+            effort = Effort(budget, int(np.ceil(per_k * k)))
+            n = k if slot < 0 else k + 1
+            found = self.search(view, query, n, effort)
+            is_hit = (found.row >= 0) & (found.distance <= bounds[i])
+            if slot >= 0:
+                is_hit &= self.state.rows.slots[found.row] != slot
+            total += min(int(is_hit.sum()), int(n_true[i])) / max(int(n_true[i]), 1)
+            is_all &= int(found.statistics[2]) >= len(view.rows)
+        return total / len(queries), is_all
+
+    def exact(self, view: View, queries: Float32s, slots: Int64s, k: int) -> tuple[Float32s, Int64s]:
+        """The distance within which a query's true neighbours lie, and how many they are, (m,) each."""
+        metric = self.state.model.metric
+        nearest = np.full((len(queries), k), np.inf, np.float32)
+        for first in range(0, len(view.rows), _BLOCK_ROWS):
+            some = self.state.rows.slots[view.rows[first : first + _BLOCK_ROWS]]
+            distances = _distances(metric, queries, self.state.vectors[some])
+            distances[slots[:, None] == some[None, :].astype(np.int64)] = np.inf
+            nearest = np.sort(np.concatenate((nearest, _least(distances, k)), axis=1), axis=1)[:, :k]
+        n_true = np.isfinite(nearest).sum(axis=1)
+        last = np.take_along_axis(nearest, np.maximum(n_true - 1, 0)[:, None], axis=1)[:, 0]
+        return (last + _SLACK * np.maximum(np.abs(last), 1e-2)).astype(np.float32), n_true
+
+
+def _residual_classes(values: Float32s) -> Int64s:
+    """The class of each query; those of which there are too few join the next harder, the hardest the one before."""
+    classes = np.array([residual_class(float(value)) for value in values], np.int64)
+    present = np.unique(classes).tolist()
+    for place, one in enumerate(present):
+        if 0 < (classes == one).sum() < LEAST_QUERIES and place + 1 < len(present):
+            classes[classes == one] = present[place + 1]
+    last, others = present[-1:], sorted(set(classes.tolist()))[:-1]
+    if last and others and (classes == last[0]).sum() < LEAST_QUERIES:
+        classes[classes == last[0]] = others[-1]
+    return classes
+
+
+def readings(state: State, rng: np.random.Generator) -> Iterator[tuple[int, list[int]]]:
+    """Of every size class: some tenants whose readings are of it."""
+    spans = state.directories.spans
+    sizes = spans[:, OWN_STOP] - spans[:, OWN_FIRST] + spans[:, LIST_STOP] - spans[:, LIST_FIRST] + spans[:, N_TAIL]
+    of_tenant = dict(zip(state.directories.tenants.tolist(), sizes.tolist(), strict=True))
+    of_tenant |= {tenant: reading.n_rows for tenant, reading in list(state.changed.items())}
+    n_everyones = of_tenant.pop(EVERYONE_ID, 0)
+    tenants = np.array(sorted(tenant for tenant, n in of_tenant.items() if n > 0), np.int64)
+    classes = np.array([size_class(of_tenant[tenant] + n_everyones) for tenant in tenants.tolist()], np.int64)
+    for group in np.unique(classes).tolist():
+        yield group, rng.permutation(tenants[classes == group])[:N_READINGS].tolist()
+
+
+def _named(reading: Reading) -> UInt32s:
+    """Rows that a reading names; revoked ones keep their mark."""
+    spans = reading.spans
+    own = np.arange(spans[OWN_FIRST], spans[OWN_STOP], dtype=np.uint32)
+    return np.concatenate([own, reading.listed[spans[LIST_FIRST] : spans[LIST_STOP]], reading.tail[: spans[N_TAIL]]])
+
+
+def _is_visible(rows: Rows, chosen: UInt32s, sequence: int, now_s: int) -> np.ndarray:
+    is_visible = rows.dead_at[chosen].astype(np.int64) > sequence
+    later = chosen >= rows.n_laid
+    is_visible[later] &= rows.added_at[chosen[later] - rows.n_laid] <= sequence
+    if len(rows.expires_at):
+        expires_at = rows.expires_at[chosen].astype(np.int64)
+        is_visible &= (expires_at == 0) | (expires_at > now_s)
+    return np.asarray(is_visible)
+
+
+def _distances(metric: Metric, queries: Float32s, rows: Float32s) -> Float32s:
+    """As the kernels state them: 1 − cos, squared L2, −<q, x>, float32 (m, n)."""
+    products: Float32s = queries @ rows.T
+    if metric is Metric.COSINE:
+        return np.asarray(1 - products)
+    if metric is Metric.IP:
+        return np.negative(products, out=products)
+    squares = np.einsum("ij,ij->i", rows, rows) - 2 * products
+    return np.asarray(np.maximum(squares + np.einsum("ij,ij->i", queries, queries)[:, None], 0))
+
+
+def _least(distances: Float32s, k: int) -> Float32s:
+    k = min(k, distances.shape[1])
+    return np.partition(distances, k - 1, axis=1)[:, :k]
