@@ -57,7 +57,7 @@ def test_the_grid_is_multiples_of_32_and_all_dimensions() -> None:
 @pytest.mark.parametrize("dimension", [1, 2, 32, 33, 768, 3_072, 8_192])
 def test_the_grid_of_any_dimension_is_sound_and_not_large(dimension: int) -> None:
     found = candidates(dimension, True)
-    assert len(found) == len(set(found)) <= 4 * choice.MOST_DIMENSIONS + 4
+    assert len(found) == len(set(found)) <= 4 * choice.MOST_KEPT // choice.GRID + 4
     assert all(1 <= one.encoding.dimension <= dimension for one in found)
 
 

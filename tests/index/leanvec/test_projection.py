@@ -127,3 +127,28 @@ def test_what_cannot_be_fitted_is_refused(rng: np.random.Generator) -> None:
     for attempt in attempts:
         with pytest.raises(InvalidArgument):
             attempt()
+
+
+def test_long_rows_are_whitened_without_all_directions_and_lose_no_more(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, queries = rows_like_text(rng, 1_000), rows_like_text(rng, 300, turn=D // 2)
+    slow = fit_queries(rows, queries, KEPT)
+    monkeypatch.setattr(projection, "EXACT_DIMENSIONS", D - 1)
+    fast = fit_queries(rows, queries, KEPT)
+    losses = [loss(made, rows, queries) for made in (slow, fast)]
+    assert losses[1] < 1.01 * losses[0], losses
+    fit_queries(np.zeros((3, D), np.float32), np.zeros((2, D), np.float32), KEPT)
+
+
+def test_a_cut_of_a_projection_of_rows_is_one_of_rows(rng: np.random.Generator) -> None:
+    rows, queries = rows_like_text(rng, 300), rows_like_text(rng, 60, turn=5)
+    assert fit_rows(rows, KEPT).cut(3).is_of_rows
+    assert not fit_queries(rows, queries, KEPT).cut(3).is_of_rows
+    stored = fit_rows(rows, KEPT)
+    assert Projection(stored.of_queries.copy(), stored.of_rows, stored.mean, stored.energy).is_of_rows
+
+
+def test_fewer_of_very_long_rows_are_looked_at() -> None:
+    assert projection.sample_rows(768) == projection.SAMPLE_ROWS
+    assert projection.sample_rows(8_192) == projection.LEAST_ROWS

@@ -24,8 +24,8 @@ from vdb.types import Metric
 MEASURED_ROWS = 20_000
 MEASURED_QUERIES = 300
 GRID = 32
-MOST_DIMENSIONS = 32
-"""Reduced dimensions are multiples of `GRID`, or of more where that would be more than so many of them."""
+MOST_KEPT = 1_024
+"""Reduced dimensions are multiples of `GRID` up to this: more eigenvectors of longer rows take minutes."""
 LADDER = (1.0, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 13, 16, 20, 26)
 """Numbers of candidates that are tried, as multiples of k."""
 ALIKE = 1.03
@@ -81,8 +81,7 @@ class Choice:
 
 def candidates(dimension: int, has_queries: bool) -> list[Candidate]:
     """All encodings that are tried for rows of that dimension."""
-    step = GRID * -(-dimension // (GRID * MOST_DIMENSIONS))
-    reduced = list(range(step, dimension, step))
+    reduced = list(range(GRID, min(dimension, MOST_KEPT + 1), GRID))
     found = [
         Candidate(Encoding(form, kept), for_queries)
         for for_queries in ((False, True) if has_queries else (False,))

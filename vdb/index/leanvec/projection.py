@@ -111,11 +111,11 @@ def fit_queries(rows: Float32s, queries: Float32s, dimension: int) -> Projection
     nothing = np.zeros_like(mean)
     asked = _moments(queries[: sample_rows(rows.shape[1])], nothing)
     metric = QUERY_WEIGHT * asked + (1 - QUERY_WEIGHT) * _moments(sample, nothing)
-    root, inverse_root = _roots(metric)
-    spread = root @ _moments(sample, mean) @ root
+    root = _root(metric)
+    spread = root @ _moments(sample, mean) @ root.T
     values, vectors = _leading(spread, dimension)
     of_rows = np.ascontiguousarray(vectors.T @ root, np.float32)
-    of_queries = np.ascontiguousarray(vectors.T @ inverse_root, np.float32)
+    of_queries = np.ascontiguousarray(np.linalg.solve(root, vectors).T, np.float32)
     return Projection(of_queries, of_rows, mean.astype(np.float32), _shares(values, vectors, float(np.trace(spread))))
 
 
@@ -151,12 +151,17 @@ def _moments(rows: Float32s, mean: Float64s) -> Float64s:
     return total / len(rows)
 
 
-def _roots(metric: Float64s) -> tuple[Float64s, Float64s]:
-    """The symmetric root of a metric and its inverse, eigenvalues floored."""
+def _root(metric: Float64s) -> Float64s:
+    """W with WᵀW the metric, eigenvalues floored: the symmetric root, or where that takes minutes Cholesky's.
+
+    Any such W gives the same projection. Cholesky's floor is added to all eigenvalues.
+    """
+    if len(metric) > EXACT_DIMENSIONS:
+        floor = FLOOR * max(float(np.abs(metric).sum(axis=1).max()), float(np.finfo(np.float32).tiny))
+        return np.ascontiguousarray(np.linalg.cholesky(metric + floor * np.eye(len(metric))).T)
     values, vectors = np.linalg.eigh(metric)
     largest = max(float(values[-1]), float(np.finfo(np.float32).tiny))
-    roots = np.sqrt(np.maximum(values, FLOOR * largest))
-    return (vectors * roots) @ vectors.T, (vectors / roots) @ vectors.T
+    return (vectors * np.sqrt(np.maximum(values, FLOOR * largest))) @ vectors.T
 
 
 def _leading(matrix: Float64s, n: int) -> tuple[Float64s, Float64s]:
