@@ -32,8 +32,8 @@ ALIKE = 1.03
 """Costs within this of the least are taken for equal: the smallest code is chosen."""
 READING_EXPONENT = 0.6
 """Rows to score grow with this power of the rows of a reading (DESIGN §2)."""
-ENTRY_ROWS = 40.0
-"""Rows of an entry of a reading, on average."""
+ENTRIES_PER_ROOT = 5.0
+"""Entries of a reading for each unit of the square root of its rows: a leaf of a collection of 4 √n is one at least."""
 RADIUS_WEIGHT = 0.2
 LEAST_COMPARED, ERROR_SPREADS = 16, 3.0
 """As the kernel compares candidates: see `vdb/kernels/cpu/cells.py`."""
@@ -126,7 +126,7 @@ def choose(
     bench = _Bench.of(base, asked, metric, k, seed)
     size = float(n_reading or len(base))
     trials = [
-        _cheapest(measured, candidate, cost, target, size / len(base), size / ENTRY_ROWS)
+        _cheapest(measured, candidate, cost, target, size / len(base), ENTRIES_PER_ROOT * size**0.5)
         for candidate, measured in bench.measure(tried, projections)
     ]
     best = _best(trials)
