@@ -161,7 +161,8 @@ def _root(metric: Float64s) -> Float64s:
         return np.ascontiguousarray(np.linalg.cholesky(metric + floor * np.eye(len(metric))).T)
     values, vectors = np.linalg.eigh(metric)
     largest = max(float(values[-1]), float(np.finfo(np.float32).tiny))
-    return (vectors * np.sqrt(np.maximum(values, FLOOR * largest))) @ vectors.T
+    root: Float64s = (vectors * np.sqrt(np.maximum(values, FLOOR * largest))) @ vectors.T
+    return root
 
 
 def _leading(matrix: Float64s, n: int) -> tuple[Float64s, Float64s]:
