@@ -13,7 +13,7 @@ from vdb.kernels import cpu_kernels
 from vdb.kernels.reference import Float32s, UInt32s
 from vdb.types import EVERYONE_ID, Metric
 
-N, D = 6_000, 24
+N, D = 3_000, 24
 LARGE, SMALL, OWNER = 1, 2, 9
 
 
@@ -32,12 +32,12 @@ class Held:
 
 
 def built(rng: np.random.Generator, metric: Metric, kept: int = 12, public: int = 0) -> tuple[CuratorIndex, Float32s]:
-    """One owner of all, a tenant granted 5,000 rows, one granted 300, and `public` rows of everyone's."""
+    """One owner of all, a tenant granted 2,500 rows, one granted 300, and `public` rows of everyone's."""
     centres = rng.standard_normal((40, D)) * 2
     raw = (centres[rng.integers(40, size=N)] + rng.standard_normal((N, D))).astype(np.float32)
     rows = prepared(raw, metric)
     model = train(rows, N, metric, Encoding(Form.LVQ8, kept))
-    granted = [np.sort(rng.choice(N, size, replace=False)).astype(np.uint32) for size in (5_000, 300, public)]
+    granted = [np.sort(rng.choice(N, size, replace=False)).astype(np.uint32) for size in (2_500, 300, public)]
     starts = np.cumsum([0, *map(len, granted)]).astype(np.int64)
     tenants = np.array([LARGE, SMALL, EVERYONE_ID], np.uint32)
     pids, owners = np.arange(N, dtype=np.uint32), np.full(N, OWNER, np.uint32)
@@ -57,7 +57,7 @@ def test_recall_rises_with_effort_to_all_of_it(rng: np.random.Generator, metric:
     index, raw = built(rng, metric)
     queries = raw[:80] + 0.1 * rng.standard_normal((80, D), dtype=np.float32)
     profile = measure(index, index.state, queries, 1, 0, kernels=cpu_kernels())
-    assert {level.size_class for level in profile.levels} == {0, 2}
+    assert {level.size_class for level in profile.levels} == {0, 1}
     for level in profile.levels:
         recall = np.array(level.recall)
         assert recall.shape == (len(BUDGETS), len(CANDIDATES))
@@ -70,12 +70,12 @@ def test_recall_rises_with_effort_to_all_of_it(rng: np.random.Generator, metric:
 def test_a_target_is_met_by_queries_that_were_not_measured(rng: np.random.Generator, metric: Metric) -> None:
     index, raw = built(rng, metric)
     rows = prepared(raw, metric)
-    queries = raw[:400] + 0.3 * rng.standard_normal((400, D), dtype=np.float32)
-    profile = measure(index, index.state, queries[:300], 1, 0, kernels=cpu_kernels())
+    queries = raw[:200] + 0.3 * rng.standard_normal((200, D), dtype=np.float32)
+    profile = measure(index, index.state, queries[:120], 1, 0, kernels=cpu_kernels())
     view = visible_rows(index.state, LARGE, 1, 0)
     mine = rows[index.state.rows.slots[view]].astype(np.float64)
     n_right = 0
-    for query in queries[300:]:
+    for query in queries[120:]:
         ready = prepared(query[None], metric)[0].astype(np.float64)
         distances = np.square(mine - ready).sum(axis=1) if metric is Metric.L2 else -(mine @ ready)
         nearest = set(view[np.argsort(distances, kind="stable")[:10]].tolist())
@@ -85,7 +85,7 @@ def test_a_target_is_met_by_queries_that_were_not_measured(rng: np.random.Genera
         n_right += len(nearest & set(found.row.tolist()))
         assert reached
         assert not extrapolated or residual > 0.3
-    assert n_right / 1_000 > 0.93, n_right
+    assert n_right / 800 > 0.92, n_right
 
 
 def test_rows_that_ask_are_left_out_of_their_own_answers(rng: np.random.Generator) -> None:
@@ -95,7 +95,7 @@ def test_rows_that_ask_are_left_out_of_their_own_answers(rng: np.random.Generato
     with_own = measure(index, index.state, raw[:60], 1, 0, ks=(1,), kernels=kernels)
     without = measure(index, index.state, raw[:60], 1, 0, ks=(1,), own_slots=slots, kernels=kernels)
     first, second = (
-        next(level.recall[0][0] for level in profile.levels if level.size_class == 2) for profile in (with_own, without)
+        next(level.recall[0][0] for level in profile.levels if level.size_class == 1) for profile in (with_own, without)
     )
     assert second < first, (first, second)
 

@@ -22,7 +22,7 @@ from vdb.index.leanvec.projection import Projection
 from vdb.kernels.reference import Float32s
 
 BUDGETS = (0.5, 1.0, 2.0, 3.0, 4.5, 6.0, 8.0, 11.0, 16.0, 24.0, 36.0, 64.0, 128.0, 512.0)
-CANDIDATES = (1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0, 40.0)
+CANDIDATES = (1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0, 40.0, 80.0)
 EXPONENT = 0.6
 SIZES = (0, 1_000, 4_000, 16_000, 64_000, 256_000, 1_000_000, 4_000_000)
 """Where size classes begin, in rows of a reading."""
