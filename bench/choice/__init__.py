@@ -28,11 +28,12 @@ def main(arguments: Sequence[str]) -> int:
     """Run the workload; 1 where a bar is missed."""
     parser = report.parser("choice", __doc__)
     parser.add_argument("--n", type=int, default=20_000, help="rows of each corpus, at most (default: 20,000)")
+    parser.add_argument("--only", help="only corpora with this in their name")
     parser.add_argument("--every", type=int, default=1, help="only every so many reduced dimensions (default: 1)")
     given = parser.parse_args(arguments)
     kernels = cpu_kernels()
     figures = _fits(given.seed) + _trees(given.seed)
-    for corpus in corpora(given.n, given.seed):
+    for corpus in (one for one in corpora(given.n, given.seed) if (given.only or "") in one.name):
         figures += _measure(corpus, kernels, given.every, given.seed)
         figures += [
             report.Figure(f"{corpus.name}: loss of {name}, d = {corpus.rows.shape[1] // 3}", value, "", bar)

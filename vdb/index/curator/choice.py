@@ -28,8 +28,8 @@ MOST_KEPT = 1_024
 """Reduced dimensions are multiples of `GRID` up to this: more eigenvectors of longer rows take minutes."""
 LADDER = (1.0, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 13, 16, 20, 26)
 """Numbers of candidates that are tried, as multiples of k."""
-ALIKE = 1.03
-"""Costs within this of the least are taken for equal: the smallest code is chosen."""
+ALIKE = 1.05
+"""Costs within this of the least are taken for equal, as they are measured no better: the smallest code is chosen."""
 READING_EXPONENT = 0.6
 """Rows to score grow with this power of the rows of a reading (DESIGN §2)."""
 ENTRIES_PER_ROOT = 5.0
