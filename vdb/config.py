@@ -125,6 +125,8 @@ class Settings:
     """Whether the span of a request names its tenant."""
     index_from_points: int = 20_000
     """Vectors from which on a collection gets an index, in the background; searches are exact until then. 0: never."""
+    record_queries: bool = True
+    """Whether some recent queries of each collection are kept, as vectors, to choose its encoding and effort by."""
     compile_kernels: bool = True
     """Whether numba kernels are compiled in the background; without, NumPy answers."""
     limits: Limits = Limits()

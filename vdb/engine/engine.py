@@ -114,7 +114,7 @@ class Engine:
         self._ledger = Ledger()
         self._memory = MemoryCap(settings.memory_bytes, self._evict)
         self._shards = Shards(self._open_shard, settings.max_open_environments)
-        self._indexing = Indexing(settings.index_from_points, self._gives_up)
+        self._indexing = Indexing(settings.index_from_points, self._gives_up, settings.record_queries)
         secret = directory.secret()  # before the catalog: where there are keys, there is what verifies them
         upgrade(directory, map_bytes=settings.map_bytes, max_map_bytes=settings.max_map_bytes)
         self.services = Services(

@@ -1,6 +1,7 @@
-"""The files of an index: `layout.vdb`, its last layout and model, and `vectors.vdb`, which it ranks candidates by.
+"""The files of an index: `layout.vdb`, its last layout and model, `vectors.vdb`, which it ranks candidates by, and
+`tuning.vdb` (see `vdb.engine.tuning`).
 
-Both are derived and may be removed at any time while no server runs. What was written after the layout's sequence is in
+All are derived and may be removed at any time while no server runs. What was written after the layout's sequence is in
 the collection's log of changes.
 """
 
@@ -41,6 +42,10 @@ class Files:
     def vectors_path(self) -> Path:
         return self._folder / "vectors.vdb"
 
+    @property
+    def tuning_path(self) -> Path:
+        return self._folder / "tuning.vdb"
+
     def exists(self) -> bool:
         return self.layout_path.exists() and self.vectors_path.exists()
 
@@ -68,10 +73,11 @@ class Files:
         return self._vectors
 
     def remove(self) -> None:
-        """Remove both files, the layout first: without it nobody trusts the vectors."""
+        """Remove the files, the layout first: without it nobody trusts the vectors."""
         self.close()
         self.layout_path.unlink(missing_ok=True)
         self.vectors_path.unlink(missing_ok=True)
+        self.tuning_path.unlink(missing_ok=True)
         if self._folder.exists():
             sweep_drafts(self._folder)
 

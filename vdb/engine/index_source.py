@@ -45,6 +45,14 @@ class Points:
         chosen = np.random.default_rng(seed).choice(n, SAMPLE_POINTS, replace=False)
         return np.array(rows[np.sort(chosen)])
 
+    def readings(self) -> dict[int, int]:
+        """How many points each tenant may see: its own and those granted to it."""
+        owners, counts = np.unique(self.owners, return_counts=True)
+        found = dict(zip(owners.tolist(), counts.tolist(), strict=True))
+        for tenant, slots in self.shared.items():
+            found[tenant] = found.get(tenant, 0) + len(slots)
+        return found
+
     def granted(self) -> tuple[NDArray[np.uint32], tuple[NDArray[np.int64], NDArray[np.uint32]]]:
         """Tenants that are granted something, ascending; where each one's slots start, and the slots."""
         tenants = sorted(self.shared)

@@ -11,14 +11,17 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from vdb.engine.choosing import described
 from vdb.engine.filters import Filter
-from vdb.engine.plan import Notes, Plan, effort
+from vdb.engine.plan import Chosen, Notes, Plan, effort
 from vdb.engine.readings import Reading
 from vdb.engine.row_sets import Mask, Masks, flags_of, masks_of, row_set_of
 from vdb.engine.services import Services
 from vdb.engine.shard import Shard, Snapshot
 from vdb.index.curator.index import CuratorIndex, Effort
+from vdb.index.curator.model import prepared
 from vdb.index.curator.narrowing import narrowed
+from vdb.index.curator.profile import Profile, residuals
 from vdb.index.curator.state import Reading as StateReading
 from vdb.index.curator.state import State
 from vdb.index.flat import FlatSegment, FlatState
@@ -102,9 +105,10 @@ def indexed(
         return None
     mine, everyones = state.reading(tenant), state.reading(EVERYONE_ID)
     n_rows = mine.n_rows + everyones.n_rows
+    profile = shard.index.tuner.profile
     rows = row_set_of(services, collection, snapshot, parsed)
     if rows is None or parsed is None:
-        return IndexNearest(index, state, mine, everyones, snapshot, n_rows, plan)
+        return IndexNearest(index, state, mine, everyones, snapshot, n_rows, plan, profile)
 
     def narrow(of: int, reading: StateReading) -> StateReading:
         place = (collection.id, parsed.key, of, "reading")
@@ -118,7 +122,7 @@ def indexed(
 
     mine = narrow(tenant, mine)
     everyones = narrow(EVERYONE_ID, everyones) if everyones.n_rows else everyones
-    return IndexNearest(index, state, mine, everyones, snapshot, n_rows, plan, True, rows.is_exact)
+    return IndexNearest(index, state, mine, everyones, snapshot, n_rows, plan, profile, True, rows.is_exact)
 
 
 @dataclass(slots=True)
@@ -179,6 +183,7 @@ class IndexNearest:
     snapshot: Snapshot
     n_rows: int
     plan: Plan
+    profile: Profile | None = None
     is_by_index: bool = False
     is_filtered: bool = False
     scan_us: float = 0.0
@@ -204,7 +209,7 @@ class IndexNearest:
 
     def _nearest(self, query: NDArray[np.float32], k: int, n_allowed: int) -> list[Place]:
         """Searches again, further, where rows that nobody may see any more left too few."""
-        budget, candidates, self.notes = effort(self.plan, k, n_allowed)
+        budget, candidates, self.notes = self._effort(query, k, n_allowed)
         budget = min(n_allowed, budget)
         snapshot = self.snapshot
         while True:
@@ -218,6 +223,14 @@ class IndexNearest:
                 return self._places(found.distance[:n_found], found.row[:n_found])
             budget = min(n_allowed, budget * WIDENING)
 
+    def _effort(self, query: NDArray[np.float32], k: int, n_allowed: int) -> Chosen:
+        """By the profile; what the projection does not see of the query is asked where that makes a difference."""
+        profile, residual = self.profile, 0.0
+        if profile is not None and len(profile.residual_classes) > 1:
+            model = self.state.model
+            residual = float(residuals(model.projection, prepared(query[None], model.metric))[0])
+        return effort(self.plan, k, n_allowed, profile, residual)
+
     def _places(self, distance: NDArray[np.float32], row: NDArray[np.int64]) -> list[Place]:
         if self.state.model.metric is Metric.L2:
             distance = np.sqrt(distance)
@@ -228,7 +241,6 @@ class IndexNearest:
 
     def explain(self) -> dict[str, Any]:
         entries, visited, scored, compared = self.statistics.tolist()
-        encoding = self.state.model.encoding
         return {
             "path": "index",
             "entries": entries,
@@ -237,7 +249,7 @@ class IndexNearest:
             "reranked": compared,
             "budget": self.effort.budget,
             "candidates": self.effort.candidates,
-            "encoding": f"{encoding.form.name.lower()}, {encoding.dimension} dimensions",
+            "encoding": described(self.state.model.encoding),
             "recall": self.notes.recall,
             "reached": self.notes.reached,
             "extrapolated": self.notes.extrapolated,

@@ -67,6 +67,7 @@ def search(
     parsed = filter_of(request.filter, collection)
     matches = matches_of(parsed)
     with services.shard_for_read(collection, request) as shard:
+        shard.index.tuner.recorded.note(queries)
         for _ in range(MAX_ATTEMPTS):
             is_indexed = not plan.exact and shard.index.take() is not None
             readings = () if is_indexed else (shard.reading(tenant_id), shard.reading(EVERYONE_ID))

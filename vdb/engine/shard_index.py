@@ -7,27 +7,25 @@ changes, then the readings, then the sequence is published.
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from vdb.engine.choosing import Wish, described
 from vdb.engine.index_files import Files, read_index, write_index
 from vdb.engine.index_source import Points, read_points
 from vdb.engine.readings import Change
-from vdb.engine.trust import trusted_record
-from vdb.errors import CorruptData
+from vdb.engine.replay import replay, take
+from vdb.engine.tuner import LEAST_TUNED, Tuner, typical_reading
+from vdb.errors import CorruptData, VdbError
 from vdb.index.curator.index import CuratorIndex
-from vdb.index.curator.training import train
-from vdb.index.curator.upkeep import default_encoding, laid_out
-from vdb.storage.changes import LoggedChange, drop_changes, iterate_changes, read_changes_from
-from vdb.storage.env import Transaction
-from vdb.storage.keyspace import record_key
+from vdb.index.curator.upkeep import laid_out
+from vdb.storage.changes import drop_changes, iterate_changes, read_changes_from
 from vdb.storage.meta import read_sequence
-from vdb.storage.points import read_totals, read_vector
+from vdb.storage.points import read_totals
 
 if TYPE_CHECKING:
     from vdb.engine.shard import Shard
@@ -47,10 +45,13 @@ SHRINK_SHARE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Indexing:
-    """How a server's indexes are made: from how many vectors on (0: never), and whether one must give up now."""
+    """How a server's indexes are made: from how many vectors on (0: never), whether one must give up now, whether
+    queries are recorded, and from how many vectors on encodings and efforts are measured unasked."""
 
     from_points: int
     is_cancelled: Callable[[int], bool]
+    is_recording: bool = True
+    least_tuned: int = LEAST_TUNED
 
 
 class Cancelled(Exception):
@@ -77,6 +78,8 @@ class ShardIndex:
         self.state = "absent"
         self.n_builds = 0
         self.n_layouts = 0
+        is_recording = indexing.is_recording and indexing.from_points > 0
+        self.tuner = Tuner(shard.collection, self._files, is_recording, indexing.least_tuned)
 
     # Publication, on the writer's thread
 
@@ -135,10 +138,13 @@ class ShardIndex:
             return
         self._may_load = False
         self._n_missed = 0
+        began = time.perf_counter()
         try:
             with self._gathering():
                 index, sequence = self._read()
+                self.tuner.load(index.state.model)
                 self._catch_up(index, sequence)
+            self._log("an index was loaded", began, index)
         except Cancelled:
             return  # dropped meanwhile: it is loaded again
         except Exception as exc:
@@ -197,8 +203,12 @@ class ShardIndex:
                 return False
         elif index.n_live < SHRINK_SHARE * self._from_points:
             self._retire()
+        elif self.tuner.wanted is not None:
+            self._tune(index)
         elif index.should_lay_out:
             self._lay_out(index)
+        elif self.tuner.is_due(index):
+            self._measure(index)
         else:
             return False
         return True
@@ -223,6 +233,7 @@ class ShardIndex:
 
     def _build(self) -> None:
         self.state = "building"
+        began = time.perf_counter()
         try:
             self._shard.queue.submit(lambda group: group.keep_changes(), 0).result()
             with self._gathering():
@@ -232,6 +243,7 @@ class ShardIndex:
             if self.current is None:
                 self.state = "absent"
         self.n_builds += 1
+        self._log("an index was built", began, index)
         self._trim(sequence)
 
     def _built(self) -> tuple[CuratorIndex, int]:
@@ -243,15 +255,15 @@ class ShardIndex:
         if not len(points.pids):
             raise Cancelled
         sample = points.sample(vectors.rows, collection.id)
-        n_points = len(points.pids)
-        model = train(sample, n_points, collection.metric, default_encoding(collection.dimension))
-        model = replace(model, n_trained=n_points)
+        n_reading = typical_reading(points.readings())
+        model = self.tuner.train(sample, len(points.pids), n_reading, Wish(), self._check)
         self._check()
         index = CuratorIndex.build(
             model, points.pids, points.owners, points.expires_at_ms, *points.granted(), vectors, sequence
         )
         self._check()
         write_index(self._files, index, vectors, sequence, collection)
+        self._adopt(index)
         return index, sequence
 
     def _catch_up(self, index: CuratorIndex, sequence: int) -> None:
@@ -297,24 +309,60 @@ class ShardIndex:
         self._remove_files()
         self._trim(self._shard.readings.published_sequence)
 
-    def _lay_out(self, index: CuratorIndex) -> None:
+    def _lay_out(self, index: CuratorIndex, is_forced: bool = False) -> bool:
+        """Whether the successor answers now, not where the index was dropped meanwhile."""
+        began = time.perf_counter()
         with self._lock:
             moment = index.begin_layout(self._sequence or self._shard.readings.published_sequence)
         try:
-            outcome = laid_out(index, moment)
+            outcome = laid_out(index, moment, self.tuner.retrainer(moment.state, self._check), is_forced)
             successor = outcome.index
             while index.replay(successor) > QUIET_REPLAY:
                 self._check()
             with self._lock:
                 if self.current is not index:
-                    return
+                    return False
                 index.replay(successor)
                 self._show(successor)
         finally:
             index.abandon_layout()
         self.n_layouts += 1
+        self._log("an index was laid out anew", began, successor, split=outcome.n_split, trained=outcome.is_trained)
         write_index(self._files, successor, self._files.vectors, moment.sequence, self._shard.collection)
+        self._adopt(successor)
         self._trim(moment.sequence)
+        return True
+
+    def _adopt(self, index: CuratorIndex) -> None:
+        self.tuner.adopt(index.state.model)
+        self.tuner.save()
+
+    def _tune(self, index: CuratorIndex) -> None:
+        """Train and code anew as an admin wants it, then measure; what fails is the job's to tell."""
+        try:
+            if not self._lay_out(index, is_forced=True) or self.current is None:
+                raise Cancelled
+            self._measure(self.current)
+        except Cancelled:
+            raise
+        except Exception as exc:
+            self.tuner.finish(exc.detail if isinstance(exc, VdbError) else "internal error; see the server's log")
+            raise
+        self.tuner.finish()
+
+    def _measure(self, index: CuratorIndex) -> None:
+        def check() -> None:
+            self._check()
+            if self.current is not index:
+                raise Cancelled  # dropped: whoever searches waits to load it
+
+        try:
+            self.tuner.measure(index, self._shard.readings.published_sequence, time.time_ns() // 1_000_000, check)
+        except Cancelled:
+            raise
+        except Exception:
+            self.tuner.measured_in_vain(index)
+            raise
 
     def _trim(self, sequence: int) -> None:
         """Remove from the log what the files hold, in small writes."""
@@ -325,55 +373,22 @@ class ShardIndex:
             )
             n_dropped = int(future.result())
 
+    def _log(self, what: str, began: float, index: CuratorIndex, **more: int) -> None:
+        told = {
+            "environment": self._shard.env.path.name,
+            "rows": index.n_rows,
+            "cells": len(index.state.model.leaves),
+            "encoding": described(index.state.model.encoding),
+            "seconds": round(time.perf_counter() - began, 2),
+        }
+        logger.info(what, extra=told | more)
+
     def _check(self) -> None:
         if self._indexing.is_cancelled(self._shard.collection.id):
             raise Cancelled
 
     def close(self) -> None:
         """Let the files go; nobody works or searches any more."""
+        self.tuner.save_recorded()
         self.drop()
         self._files.close()
-
-
-def take(index: CuratorIndex, change: Change) -> None:
-    """Do a committed change on an index."""
-    _leave(index, change.sequence, change.kills)
-    if change.puts:
-        index.put(change.owner, change.pids, change.vectors, change.expires_at_ms, change.puts, change.sequence)
-
-
-def _leave(index: CuratorIndex, sequence: int, kills: Mapping[int, Any]) -> None:
-    """Points that leave their owner are gone; others leave a grantee's reading."""
-    for audience, pids in kills.items():
-        numbers = np.asarray(pids, np.uint32)
-        if audience > 0:
-            index.kill(numbers, sequence)
-        else:
-            index.revoke(-audience, numbers)
-
-
-def replay(index: CuratorIndex, txn: Transaction, sequence: int, change: LoggedChange, dimension: int) -> None:
-    """Do a logged change with the vectors as they are now; a point that is gone since is not put."""
-    stored = [_sound_vector(txn, change.owner, pid) for pid in change.pids.tolist()]
-    there = [i for i, vector in enumerate(stored) if vector is not None]
-    vectors = np.frombuffer(b"".join(stored[i] or b"" for i in there), "<f4").reshape(len(there), dimension)
-    puts: dict[int, Any] = dict(change.puts)
-    if len(there) < len(stored):
-        place = {position: i for i, position in enumerate(there)}
-        everyone = range(len(stored))
-        puts = {
-            audience: [place[i] for i in (everyone if positions is None else positions) if i in place]
-            for audience, positions in puts.items()
-        }
-    _leave(index, sequence, change.kills)
-    if there:
-        index.put(change.owner, change.pids[there], vectors, change.expires_at_ms[there], puts, sequence)
-
-
-def _sound_vector(txn: Transaction, owner: int, pid: int) -> bytes | None:
-    """A point's vector; None where there is none, or it is damaged."""
-    vector = read_vector(txn, owner, pid)
-    value = None if vector is None else txn.get(record_key(owner, pid))
-    if vector is None or value is None or trusted_record(value, vector, pid) is None:
-        return None
-    return vector

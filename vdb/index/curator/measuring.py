@@ -4,7 +4,7 @@ Queries are recorded ones, or rows of the collection itself, which are then left
 class is asked all queries, spread over some of its readings. Runs beside searches and writes: it holds one state.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,17 +57,19 @@ def measure(
     own_slots: Int64s | None = None,
     kernels: Kernels | None = None,
     seed: int = 0,
+    check: Callable[[], None] = lambda: None,
 ) -> Profile:
     """Levels for `queries` (m, D) as they are asked, at a sequence and time that `state` answers for.
 
     `own_slots` int64 (m,): the slot of the row that a query is, left out of its answers; −1 for none. Deterministic for
-    a seed. Without queries or readings the profile is the prior.
+    a seed. Without queries or readings the profile is the prior. `check` is called now and then, and raises when it is
+    to end.
     """
     rng = np.random.default_rng(seed)
     ready = prepared(queries, state.model.metric)
     slots = np.full(len(queries), -1, np.int64) if own_slots is None else own_slots
     classes = _residual_classes(residuals(state.model.projection, ready))
-    asked = Asked(index, state, sequence, now_ms, kernels or current())
+    asked = Asked(index, state, sequence, now_ms, kernels or current(), check)
     levels = []
     for group, tenants in readings(state, rng):
         views = [asked.view(tenant) for tenant in tenants]
@@ -106,6 +108,7 @@ class Asked:
     sequence: int
     now_ms: int
     kernels: Kernels
+    check: Callable[[], None] = lambda: None
 
     def view(self, tenant: int) -> View:
         return View(tenant, visible_rows(self.state, tenant, self.sequence, self.now_ms))
@@ -156,6 +159,7 @@ class Asked:
         k: int, factor: float, per_k: float,
     ) -> tuple[float, bool]:  # fmt: skip
         """The recall of one effort, and whether it scored all there is."""
+        self.check()
         total, is_all = 0.0, True
         for i, (query, slot) in enumerate(zip(queries, slots.tolist(), strict=True)):
             view = views[i % len(views)]

@@ -1,5 +1,6 @@
 """What a layout does beyond ordering rows: full cells are split, a model that no longer fits is replaced."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from vdb.index.curator.model import Encoding, Form, Model
 from vdb.index.curator.relayout import Moment
 from vdb.index.curator.state import ALIVE
 from vdb.index.curator.training import DRIFTED, SAMPLE_ROWS, cell_limit, drift, grow, train
-from vdb.kernels.reference import Int64s, UInt32s
+from vdb.kernels.reference import Float32s, Int64s, UInt32s
 
 RETRAIN_GROWTH = 1.5
 """A model is replaced only when the rows are this many times those it was trained for: otherwise a collection that is
@@ -20,6 +21,9 @@ found 1.1 % fewer of the neighbours than one of all, and drift does not tell."""
 LOOKED_AT = 4_000
 """Rows that tell whether a model still fits."""
 BLOCK_ROWS = 16_384
+
+Retrain = Callable[[Float32s, int, Model], Model]
+"""Makes a model of a sample of prepared rows (n, D), of so many, in place of the one there is."""
 
 SMALL_DIMENSION = 96
 KEPT_SHARE = 0.4
@@ -43,27 +47,26 @@ def default_encoding(dimension: int) -> Encoding:
     return Encoding(Form.LVQ8, min(dimension, -(-int(KEPT_SHARE * dimension) // STEP) * STEP))
 
 
-def laid_out(index: CuratorIndex, moment: Moment) -> Outcome:
-    """The successor of `index` as of `moment`."""
+def alike(rows: Float32s, n_total: int, model: Model) -> Model:
+    """A model with the encoding of the one there is."""
+    return replace(train(rows, n_total, model.metric, model.encoding), n_trained=n_total)
+
+
+def laid_out(index: CuratorIndex, moment: Moment, retrain: Retrain = alike, is_forced: bool = False) -> Outcome:
+    """The successor of `index` as of `moment`; `is_forced`: with a new model, whether the old one fits or not."""
     rows, model = moment.state.rows, moment.state.model
     vectors = moment.state.vectors
     live = np.flatnonzero(rows.dead_at[: moment.n_rows] == ALIVE)
     found = 1.0
-    if 0 < model.n_trained < FEW_ROWS and len(live) >= FEW_GROWTH * model.n_trained:
-        return Outcome(index.successor(moment, _trained(moment, live), is_recoded=True), 0, found, True)
-    if len(live) >= RETRAIN_GROWTH * model.n_trained:
+    is_forced = is_forced and len(live) > 0
+    is_few = 0 < model.n_trained < FEW_ROWS and len(live) >= FEW_GROWTH * model.n_trained
+    if is_forced or is_few or len(live) >= RETRAIN_GROWTH * model.n_trained:
         found = drift(model, vectors[rows.slots[_sampled(live, LOOKED_AT)]])
-        if found >= DRIFTED:
-            trained = _trained(moment, live)
+        if is_forced or is_few or found >= DRIFTED:
+            trained = retrain(np.array(vectors[rows.slots[_sampled(live, SAMPLE_ROWS)]]), len(live), model)
             return Outcome(index.successor(moment, trained, is_recoded=True), 0, found, True)
     cells, grown = _grown(model, moment, live)
     return Outcome(index.successor(moment, grown, cells), len(grown.leaves) - len(model.leaves), found, False)
-
-
-def _trained(moment: Moment, live: Int64s) -> Model:
-    model = moment.state.model
-    sample = np.array(moment.state.vectors[moment.state.rows.slots[_sampled(live, SAMPLE_ROWS)]])
-    return replace(train(sample, len(live), model.metric, model.encoding), n_trained=len(live))
 
 
 def _sampled(live: Int64s, n: int) -> Int64s:
