@@ -44,6 +44,7 @@ _PATHS: dict[str, Schema] = {
 _EXAMPLES: dict[str, Any] = {
     "create_collection": {"name": "notes", "dimension": 3, "fields": {"lang": "string"}, "indexes": ["lang"]},
     "update_collection": {"tenants": ["acme", "globex"], "metadata": {"owner": "search-team"}},
+    "tune": {"queries": "rows", "encoding": {"form": "lvq8", "dimension": 160}},
     "set_aliases": {"set": {"docs": "docs-v2"}, "remove": ["docs-old"]},
     "upsert": {"points": [{"id": "a", "vector": [1, 0, 0], "payload": {"lang": "en"}}]},
     "get_points": {"ids": ["a"], "with_vector": True},

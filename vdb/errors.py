@@ -9,7 +9,7 @@
     ├── Forbidden               SharingForbidden NotOwner
     ├── NotFound                CollectionNotFound TenantNotFound KeyNotFound JobNotFound PointNotFound RouteNotFound
     │                           MethodNotAllowed UnsupportedMediaType
-    ├── Conflict                AlreadyExists VersionConflict QuotaExceeded LimitReached
+    ├── Conflict                AlreadyExists VersionConflict QuotaExceeded LimitReached NoIndex
     ├── Unavailable             QueueFull SequenceTimeout ShuttingDown RateLimited
     ├── StorageFailure          DiskFull DirectoryLocked FormatTooNew CorruptData
     ├── TransportError          TransportTimeout        (raised by the SDK only)
@@ -215,6 +215,12 @@ class LimitReached(Conflict):
     """A cap of the whole server, such as the number of collections, is reached."""
 
     code = "limit_reached"
+
+
+class NoIndex(Conflict):
+    """The collection has no index, so there is none to be tuned."""
+
+    code = "no_index"
 
 
 class Unavailable(VdbError):

@@ -24,6 +24,7 @@ EXPECTED = {
     "delete_collection": "401 401 401 403 403 403 403 200 200",
     "collection_stats": "401 401 401 200 200 400 200 200 200",
     "list_members": "401 401 401 403 403 403 403 200 200",
+    "tune": "401 401 401 403 403 403 403 409 409",
     "list_aliases": "401 401 401 200 200 200 200 200 200",
     "set_aliases": "401 401 401 403 403 403 403 200 200",
     "upsert": "401 401 401 403 200 400 200 400 200",
@@ -55,7 +56,7 @@ EXPECTED = {
 }
 
 CODES = {400: {"tenant_required"}, 401: {"unauthenticated", "key_expired"}, 403: {"forbidden", "sharing_forbidden"},
-         404: {"tenant_not_found", "job_not_found"}}  # fmt: skip
+         404: {"tenant_not_found", "job_not_found"}, 409: {"no_index"}}  # fmt: skip
 
 Who = dict[str, Any]
 Asked = tuple[tuple[str, ...], Any]
@@ -127,6 +128,7 @@ REQUESTS: dict[str, Callable[[Live], Asked]] = {
     "delete_collection": lambda live: ((_collection(live),), None),
     "collection_stats": lambda live: (("notes",), None),
     "list_members": lambda live: (("notes",), None),
+    "tune": lambda live: (("notes",), {}),
     "list_aliases": lambda live: ((), None),
     "set_aliases": lambda live: ((), {"set": {"current": "notes"}}),
     "upsert": lambda live: (("notes",), {"points": [POINT]}),

@@ -103,6 +103,13 @@ class RawClient:
     def members(self, name: str) -> Any:
         return self.ask("list_members", (name,))["members"]
 
+    def tune(
+        self, name: str, queries: Any = None, form: Any = None, dimension: Any = None, for_queries: Any = False
+    ) -> Any:
+        given = {"form": form, "dimension": dimension, "for_queries": for_queries}
+        encoding = None if form is None else {key: value for key, value in given.items() if value is not None}
+        return self.wait_for_job(self.ask("tune", (name,), {"queries": queries, "encoding": encoding})["id"])
+
     def create_tenant(self, name: str, max_points: Any = None, max_bytes: Any = None, rate: Any = None) -> Any:
         quota = {"points": max_points, "bytes": max_bytes}
         return self.ask("create_tenant", (), {"name": name, "quota": quota, "rate": rate})

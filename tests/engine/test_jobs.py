@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import vdb.engine.jobs as jobs
+import vdb.engine.maintenance as maintenance
 from tests.engine.driver import Driver, opened, wait_until
 from vdb.engine.shards import Shards
 from vdb.errors import JobNotFound, TenantNotFound, Unauthenticated, UnknownGrantee, VdbError
@@ -215,8 +216,8 @@ def test_a_job_that_fails_is_shown_as_failed_and_the_next_one_runs(
 def test_jobs_are_forgotten_a_week_after_their_end(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(driver, 2)
     driver.finish_job(even(driver))
-    jobs.forget_finished(driver.engine.services)
+    maintenance.forget_finished(driver.engine.services)
     assert len(driver.run("list_jobs", None, (), ListPage()).jobs) == 1
-    monkeypatch.setattr(jobs, "KEPT_FINISHED_MS", -1000)
-    jobs.forget_finished(driver.engine.services)
+    monkeypatch.setattr(maintenance, "KEPT_FINISHED_MS", -1000)
+    maintenance.forget_finished(driver.engine.services)
     wait_until(lambda: driver.run("list_jobs", None, (), ListPage()).jobs == [])

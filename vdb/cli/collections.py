@@ -1,4 +1,4 @@
-"""`vdb collections`: list, create, show, stats, update, rename, delete, members, aliases, alias."""
+"""`vdb collections`: list, create, show, stats, tune, update, rename, delete, members, aliases, alias."""
 
 import argparse
 from typing import Any
@@ -34,6 +34,7 @@ def add(commands: Commands) -> None:
     )
     stats.add_argument("name", metavar="NAME", help="the collection, or an alias of it")
     add_server(stats, tenant=True)
+    _add_tune(group)
     _add_update(group)
     rename = group.add(
         "rename", _rename, "give a collection another name", examples=("vdb collections rename docs docs-2025",)
@@ -83,6 +84,30 @@ def _add_create(group: Commands) -> None:
     )
     _add_properties(create)
     add_server(create)
+
+
+def _add_tune(group: Commands) -> None:
+    tune = group.add(
+        "tune",
+        _tune,
+        "train a collection's index anew",
+        description="Train, code and measure the index of a collection anew, while it goes on answering.",
+        examples=(
+            "vdb collections tune docs",
+            "vdb collections tune docs --queries recorded --form lvq8 --dimension 160 --for-queries",
+        ),
+    )
+    tune.add_argument("name", metavar="NAME", help="the collection, or an alias of it")
+    tune.add_argument("--queries", choices=("recorded", "rows"), help="default: recorded, where there are enough")
+    tune.add_argument(
+        "--form",
+        choices=("lvq8", "lvq4", "float32", "float16"),
+        help="code rows in this form; default: what measures best",
+    )
+    tune.add_argument("--dimension", type=int, metavar="N", help="components kept of a row; needs --form")
+    tune.add_argument("--for-queries", action="store_true", help="those that recorded queries need; needs --form")
+    tune.add_argument("--no-wait", action="store_true", help="return the job at once")
+    add_server(tune)
 
 
 def _add_update(group: Commands) -> None:
@@ -172,6 +197,15 @@ def _show(given: argparse.Namespace, output: Output) -> int:
 def _stats(given: argparse.Namespace, output: Output) -> int:
     with connected(given) as client:
         output.record(client.collection_stats(given.name))
+    return ExitCode.OK
+
+
+def _tune(given: argparse.Namespace, output: Output) -> int:
+    if given.form is None and (given.dimension is not None or given.for_queries):
+        raise WrongUsage("--dimension and --for-queries belong to a --form")
+    encoding = (given.form, given.dimension, given.for_queries)
+    with connected(given) as client:
+        output.record(client.tune(given.name, given.queries, *encoding, wait=not given.no_wait))
     return ExitCode.OK
 
 

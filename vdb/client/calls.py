@@ -66,6 +66,16 @@ def collection_stats(name: str) -> Call[answers.CollectionStats]:
     return call("collection_stats", (name,))
 
 
+def tune(
+    name: str, queries: str | None, form: str | None, dimension: int | None, for_queries: bool
+) -> Call[answers.Job]:
+    encoding: dict[str, Any] = {"form": form, "for_queries": for_queries}
+    if dimension is not None:
+        encoding["dimension"] = dimension
+    fields = {"queries": UNSET if queries is None else queries, "encoding": UNSET if form is None else encoding}
+    return call("tune", (name,), fields, repeat=Repeat.IF_REFUSED)
+
+
 def set_aliases(changed: Mapping[str, str], remove: Sequence[str]) -> Call[answers.AliasesChanged]:
     repeat = Repeat.IF_REFUSED if remove else Repeat.ALWAYS
     return call("set_aliases", fields={"set": changed, "remove": remove}, repeat=repeat)

@@ -121,6 +121,26 @@ class Operations:
         """The tenants that a collection lists, and those that own points there."""
         return self._all("list_members", name)
 
+    def tune(
+        self,
+        name: str,
+        queries: str | None = None,
+        form: str | None = None,
+        dimension: int | None = None,
+        for_queries: bool = False,
+        *,
+        wait: bool = True,
+        timeout_s: float = 600.0,
+    ) -> Job:
+        """Train a collection's index anew and measure what recall costs on it, while it goes on answering.
+
+        `queries`: `recorded` or `rows`; None takes recorded ones where there are enough. `form` (`lvq8`, `lvq4`,
+        `float32`, `float16`), `dimension` and `for_queries` name the encoding; without `form` it is chosen by
+        measurement. `wait`: until the job has ended.
+        """
+        job = self._run(calls.tune(name, queries, form, dimension, for_queries))
+        return self.wait_for_job(job.id, timeout_s) if wait else job
+
     def aliases(self) -> list[Alias]:
         """The aliases of the collections that the key may use."""
         return self._all("list_aliases")

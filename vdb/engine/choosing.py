@@ -22,8 +22,10 @@ logger = logging.getLogger(__name__)
 
 LEAST_RECORDED = 200
 """Recorded queries from which an encoding is chosen by them unasked."""
-MOST_DIMENSIONS = 12
+MOST_DIMENSIONS = 8
 """Reduced dimensions that are tried; each takes a fraction of a second in each form."""
+CHOICE_ROWS = 24_000
+"""Rows of the sample that the choice is made by."""
 LIMIT_S = 60.0
 """CPU time of the choice, after which it is given up."""
 
@@ -120,7 +122,10 @@ def _best(sample: Sample, queries: NDArray[np.float32] | None, cost: Cost) -> Ch
 
 
 def _choose(sample: Sample, queries: NDArray[np.float32] | None, cost: Cost, those: list[Candidate]) -> Choice:
-    return choose(sample.rows, queries, sample.metric, cost, tried=those, n_reading=sample.n_reading)
+    rows = sample.rows
+    if len(rows) > CHOICE_ROWS:
+        rows = rows[np.sort(np.random.default_rng(len(rows)).choice(len(rows), CHOICE_ROWS, replace=False))]
+    return choose(rows, queries, sample.metric, cost, tried=those, n_reading=sample.n_reading)
 
 
 def tried(dimension: int, has_queries: bool) -> list[Candidate]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import vdb.kernels as kernels
 from vdb.config import Settings
-from vdb.engine import aliases, backup, collections, edit, jobs, keys, members, read, tenants, usage
+from vdb.engine import aliases, backup, collections, edit, jobs, keys, members, read, tenants, tune, usage
 from vdb.engine.backup_schedule import BackupSchedule
 from vdb.engine.catalog import Catalog
 from vdb.engine.commit import QueueCaps
@@ -57,7 +57,7 @@ INLINE_S = 300e-6
 INLINE_POINTS = 64
 """Upserts of more points are checked on a thread of the pool."""
 
-MAKES_JOBS = frozenset(("delete_points", "delete_tenant", "update_collection"))
+MAKES_JOBS = frozenset(("delete_points", "delete_tenant", "tune", "update_collection"))
 
 Handler = Callable[[Services, Caller, tuple[str, ...], Any], Any]
 
@@ -69,6 +69,7 @@ HANDLERS: dict[str, Handler] = {
     "delete_collection": collections.delete_collection,
     "collection_stats": collection_stats,
     "list_members": members.list_members,
+    "tune": tune.tune,
     "list_aliases": aliases.list_aliases,
     "set_aliases": aliases.set_aliases,
     "get_points": read.get_points,
@@ -130,7 +131,7 @@ class Engine:
         self.meter = Meter(self.services)
         collections.finish_interrupted(self.services)
         self.first_admin_key: str | None = None
-        self._jobs = jobs.JobRunner(self.services)
+        self._jobs = jobs.JobRunner(self.services, {tune.KIND: tune.step})
         self._maintenance = Maintenance(self.services, self._jobs.wake)
         self._backups = BackupSchedule(self.services)
         self._indexer = Indexer(self.services)

@@ -33,7 +33,20 @@ def metrics(services: Services, n_purged: int, backups: BackupSchedule) -> list[
     def per_collection(values: list[float]) -> list[tuple[dict[str, str], float]]:
         return list(zip(names, values, strict=True))
 
+    indexes = [shard.index.current for shard in shards]
     return [
+        ("vdb_index_rows", "gauge", "Rows of the index, dead ones included; 0 without one.",
+         per_collection([index.n_rows if index is not None else 0 for index in indexes])),
+        ("vdb_index_bytes", "gauge", "Bytes of the index in RAM.",
+         per_collection([index.nbytes if index is not None else 0 for index in indexes])),
+        ("vdb_index_cells", "gauge", "Cells of the index.",
+         per_collection([len(index.state.model.leaves) if index is not None else 0 for index in indexes])),
+        ("vdb_index_builds_total", "counter", "Indexes made since the collection was opened.",
+         per_collection([shard.index.n_builds for shard in shards])),
+        ("vdb_index_layouts_total", "counter", "Layouts of the index made since the collection was opened.",
+         per_collection([shard.index.n_layouts for shard in shards])),
+        ("vdb_recorded_queries", "gauge", "Recent queries kept to tune the index by.",
+         per_collection([len(shard.index.tuner.recorded) for shard in shards])),
         ("vdb_collections", "gauge", "Collections.", [({}, len(services.catalog.collections()))]),
         ("vdb_open_collections", "gauge", "Collections whose environment is open.", [({}, len(shards))]),
         ("vdb_resident_bytes", "gauge", "Bytes of vectors held in RAM.", [({}, services.memory.n_bytes)]),

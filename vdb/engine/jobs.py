@@ -7,7 +7,7 @@ a step done twice removes nothing twice, so a crash between the two costs nothin
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from msgspec import json
 from msgspec.structs import replace
@@ -48,16 +48,20 @@ logger = logging.getLogger(__name__)
 STEP_POINTS = 1_000
 QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"
 DELETE_BY_FILTER, DELETE_TENANT, INDEX_FIELDS = "delete_by_filter", "delete_tenant", "index_fields"
-KEPT_FINISHED_MS = 7 * 86_400_000
 RETRY_S = 1.0
+WAIT_S = 0.1
+"""Between looks at jobs that all wait for other threads."""
+Step = Callable[[Services, JobDocument], JobDocument]
 EVERYTHING: Matches = lambda payload: True  # noqa: E731 - a test like those of filters
 
 
 class JobRunner:
     """Runs jobs on a thread of its own, a step of each in turn. `start` once, `stop` waits for the step in hand."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, more: Mapping[str, Step]) -> None:
+        """`more`: steps of kinds that are not this module's; one that returns its job as it was waits."""
         self._services = services
+        self._more = more
         self._wake = threading.Event()
         self._is_stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="vdb-jobs", daemon=True)
@@ -89,25 +93,34 @@ class JobRunner:
 
     def _finish_all(self) -> None:
         """Steps in turn until no job is left: a long one holds up no other."""
-        while jobs := _unfinished(self._services):
+        while jobs := unfinished(self._services):
+            has_moved = False
             for job in jobs:
                 if self._is_stopping.is_set():
                     return
-                self._advance(job)
+                has_moved |= self._advance(job)
+            if not has_moved:
+                self._wake.wait(WAIT_S)
+                self._wake.clear()
 
-    def _advance(self, job: JobDocument) -> None:
+    def _advance(self, job: JobDocument) -> bool:
         """Make the job's next step, or none after a pause where a queue was full or the disk failed."""
         try:
-            _save(self._services, _STEPS[job.kind](self._services, job))
+            step = self._more.get(job.kind) or _STEPS[job.kind]
+            stepped = step(self._services, job)
+            if stepped is job:
+                return False
+            _save(self._services, stepped)
         except Exception as exc:  # a failed job is shown as failed, the runner goes on
             if isinstance(exc, Unavailable | StorageFailure) and not isinstance(exc, CorruptData):
                 logger.warning("job %s is tried again", job.id, exc_info=exc)
                 self._is_stopping.wait(RETRY_S)
-                return
+                return True
             trace = None if isinstance(exc, CollectionNotFound) else exc
             logger.error("job %s failed", job.id, exc_info=trace)
             detail = exc.detail if isinstance(exc, VdbError) else "internal error; see the server's log"
             _save(self._services, replace(job, state=FAILED, error=detail, finished_at_ms=epoch_ms()))
+        return True
 
 
 def start_delete_by_filter(
@@ -116,7 +129,7 @@ def start_delete_by_filter(
     """Make the job that deletes the tenant's points that match, among those that exist now."""
     tenant_id = check_tenant_exists(caller)
     filter_of(request.filter, collection)
-    if sum(job.tenant_id == tenant_id for job in _unfinished(services)) >= services.settings.limits.max_waiting_jobs:
+    if sum(job.tenant_id == tenant_id for job in unfinished(services)) >= services.settings.limits.max_waiting_jobs:
         raise QueueFull("too many of the tenant's jobs are waiting", retry_after_s=1.0)
     with services.shards.use(collection) as shard, shard.env.read() as txn:
         until = read_number(txn, META_NEXT_PID)
@@ -131,7 +144,7 @@ def start_delete_by_filter(
         scope=request.scope,
         until=until,
     )
-    return _answer(services, services.catalog.write(lambda group: _add(group, document), frees_space=True))
+    return job_answer(services, services.catalog.write(lambda group: add_job(group, document), frees_space=True))
 
 
 def delete_tenant(services: Services, caller: Caller, path: tuple[str, ...], request: object) -> answers.Job:
@@ -154,9 +167,9 @@ def delete_tenant(services: Services, caller: Caller, path: tuple[str, ...], req
             tenant_id=tenant.id,
             created_at_ms=epoch_ms(),
         )
-        return _add(group, document)
+        return add_job(group, document)
 
-    return _answer(services, services.catalog.write(apply, frees_space=True))
+    return job_answer(services, services.catalog.write(apply, frees_space=True))
 
 
 def start_indexing(group: Group, collection_id: int) -> None:
@@ -164,12 +177,12 @@ def start_indexing(group: Group, collection_id: int) -> None:
     document = JobDocument(
         id=0, kind=INDEX_FIELDS, state=QUEUED, collection_id=collection_id, tenant_id=None, created_at_ms=epoch_ms()
     )
-    _add(group, document)
+    add_job(group, document)
 
 
 def resume_indexing(services: Services, collection: CollectionDocument) -> None:
     """Make such a job, for indexes that were found damaged, unless there is one."""
-    jobs = _unfinished(services)
+    jobs = unfinished(services)
     if not any(job.kind == INDEX_FIELDS and job.collection_id == collection.id for job in jobs):
         services.catalog.write(lambda group: start_indexing(group, collection.id))
 
@@ -182,7 +195,7 @@ def get_job(services: Services, caller: Caller, path: tuple[str, ...], request: 
         document = store.job_by_id(txn, int(number)) if is_number else None
     if document is None or not _may_see(caller, document):
         raise JobNotFound("no such job")
-    return _answer(services, document)
+    return job_answer(services, document)
 
 
 def list_jobs(services: Services, caller: Caller, path: tuple[str, ...], request: ListPage) -> answers.Jobs:
@@ -194,22 +207,7 @@ def list_jobs(services: Services, caller: Caller, path: tuple[str, ...], request
             (document for document in documents if _may_see(caller, document)),
             request, services.settings.limits, lambda document: str(document.id),
         )  # fmt: skip
-    return answers.Jobs(jobs=[_answer(services, document) for document in page], next_cursor=cursor)
-
-
-def forget_finished(services: Services) -> None:
-    """Drop the documents of jobs that ended more than a week ago."""
-    before_ms = epoch_ms() - KEPT_FINISHED_MS
-    with services.catalog.env.read() as txn:
-        jobs = store.iterate_readable(txn, Space.JOB, JobDocument)
-        old = [job.id for job in jobs if 0 < job.finished_at_ms < before_ms]
-
-    def apply(group: Group) -> None:
-        for job_id in old:
-            store.remove_job(group.txn, job_id)
-
-    if old:
-        services.catalog.write(apply, frees_space=True)
+    return answers.Jobs(jobs=[job_answer(services, document) for document in page], next_cursor=cursor)
 
 
 def _may_see(caller: Caller, job: JobDocument) -> bool:
@@ -218,7 +216,8 @@ def _may_see(caller: Caller, job: JobDocument) -> bool:
     return job.kind == DELETE_BY_FILTER and caller.tenant_id is not None and job.tenant_id == caller.tenant_id
 
 
-def _add(group: Group, document: JobDocument) -> JobDocument:
+def add_job(group: Group, document: JobDocument) -> JobDocument:
+    """Store a new job under the next number."""
     document = replace(document, id=take_number(group.txn, META_NEXT_JOB))
     store.put_job(group.txn, document)
     return document
@@ -228,18 +227,19 @@ def _save(services: Services, job: JobDocument) -> None:
     services.catalog.write(lambda group: store.put_job(group.txn, job), frees_space=True)
 
 
-def _unfinished(services: Services) -> list[JobDocument]:
+def unfinished(services: Services) -> list[JobDocument]:
     """The jobs still to do, read from the first of them on: those that are over stay listed for a week."""
     after = number_key(Space.JOB, services.last_finished_job)[1:]
     with services.catalog.env.read() as txn:
         jobs = list(store.iterate_readable(txn, Space.JOB, JobDocument, after))
-    unfinished = [job for job in jobs if job.state in (QUEUED, RUNNING)]
-    first = unfinished[0].id if unfinished else jobs[-1].id + 1 if jobs else 0
+    found = [job for job in jobs if job.state in (QUEUED, RUNNING)]
+    first = found[0].id if found else jobs[-1].id + 1 if jobs else 0
     services.last_finished_job = max(services.last_finished_job, first - 1)
-    return unfinished
+    return found
 
 
-def _finished(job: JobDocument) -> JobDocument:
+def finished(job: JobDocument) -> JobDocument:
+    """The job, done."""
     return replace(job, state=DONE, finished_at_ms=epoch_ms())
 
 
@@ -257,7 +257,7 @@ def _step_delete_by_filter(services: Services, job: JobDocument) -> JobDocument:
 
     n_removed, position = _write(services, collection, apply)
     job = replace(job, state=RUNNING, position=position, n_done=job.n_done + n_removed)
-    return _finished(job) if position >= job.until else job
+    return finished(job) if position >= job.until else job
 
 
 def _step_delete_tenant(services: Services, job: JobDocument) -> JobDocument:
@@ -287,7 +287,7 @@ def _step_delete_tenant(services: Services, job: JobDocument) -> JobDocument:
             return replace(job, position=collection.id, n_done=job.n_done + n_removed)
     services.ledger.forget(tenant_id)
     services.catalog.write(lambda group: _forget_tenant(services, group, tenant_id), frees_space=True)
-    return _finished(job)
+    return finished(job)
 
 
 def _step_index_fields(services: Services, job: JobDocument) -> JobDocument:
@@ -296,10 +296,10 @@ def _step_index_fields(services: Services, job: JobDocument) -> JobDocument:
         raise CollectionNotFound("the collection was deleted")
     n_done, is_done = advance_indexes(services, collection, STEP_POINTS)
     job = replace(job, state=RUNNING, n_done=job.n_done + n_done)
-    return _finished(job) if is_done else job
+    return finished(job) if is_done else job
 
 
-_STEPS: dict[str, Callable[[Services, JobDocument], JobDocument]] = {
+_STEPS: dict[str, Step] = {
     DELETE_BY_FILTER: _step_delete_by_filter,
     DELETE_TENANT: _step_delete_tenant,
     INDEX_FIELDS: _step_index_fields,
@@ -376,7 +376,7 @@ def _forget_tenant(services: Services, group: Group, tenant_id: int) -> None:
         store.remove_tenant_usage(group.txn, tenant_id)
 
 
-def _answer(services: Services, document: JobDocument) -> answers.Job:
+def job_answer(services: Services, document: JobDocument) -> answers.Job:
     collection = services.catalog.collection_by_id(document.collection_id or 0)
     return answers.Job(
         id=f"job-{document.id}",

@@ -6,15 +6,18 @@ from collections import defaultdict
 from collections.abc import Callable
 from itertools import islice
 
+from vdb.engine.commit import Group
 from vdb.engine.edit import Removal
 from vdb.engine.indexes import are_whole, drop_damaged
-from vdb.engine.jobs import forget_finished, resume_indexing
+from vdb.engine.jobs import resume_indexing
 from vdb.engine.keys import save_last_used
 from vdb.engine.services import Services
 from vdb.engine.shard import ShardGroup, epoch_ms
 from vdb.engine.usage import save_usage
 from vdb.errors import CorruptData, VdbError
-from vdb.storage.catalog import CollectionDocument
+from vdb.storage import catalog as store
+from vdb.storage.catalog import CollectionDocument, JobDocument
+from vdb.storage.keyspace import Space
 from vdb.storage.points import iterate_expiries, read_record
 
 logger = logging.getLogger(__name__)
@@ -22,6 +25,7 @@ logger = logging.getLogger(__name__)
 STEP_POINTS = 1_000
 SAVE_USES_EVERY = 6
 FORGET_JOBS_EVERY = 360
+KEPT_FINISHED_MS = 7 * 86_400_000
 
 
 class Maintenance:
@@ -85,6 +89,21 @@ class Maintenance:
         if not is_whole:
             resume_indexing(self._services, collection)
             self._wake_jobs()
+
+
+def forget_finished(services: Services) -> None:
+    """Drop the documents of jobs that ended more than a week ago."""
+    before_ms = epoch_ms() - KEPT_FINISHED_MS
+    with services.catalog.env.read() as txn:
+        jobs = store.iterate_readable(txn, Space.JOB, JobDocument)
+        old = [job.id for job in jobs if 0 < job.finished_at_ms < before_ms]
+
+    def apply(group: Group) -> None:
+        for job_id in old:
+            store.remove_job(group.txn, job_id)
+
+    if old:
+        services.catalog.write(apply, frees_space=True)
 
 
 def purge_step(services: Services, collection: CollectionDocument) -> int:

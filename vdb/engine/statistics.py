@@ -3,6 +3,7 @@
 An admin without a tenant sees the whole, a tenant what it owns itself and its own reading in memory.
 """
 
+from vdb.engine.choosing import described
 from vdb.engine.services import Services
 from vdb.engine.shard import Shard
 from vdb.engine.tenants import moment_of
@@ -82,16 +83,31 @@ def _of_all(shard: Shard) -> answers.CollectionStats:
             n_tenants=sum(tenant_id != EVERYONE_ID for tenant_id, _ in readings),
             map_bytes=shard.env.map_bytes,
         ),
-        index=answers.VectorIndex(
-            state=shard.index.state,
-            rows=index.n_rows if index is not None else 0,
-            cells=len(index.state.model.leaves) if index is not None else 0,
-            builds=shard.index.n_builds,
-            layouts=shard.index.n_layouts,
-        ),
+        index=_index(shard),
         n_owners=n_owners,
         waiting_writes=shard.queue.n_waiting,
         last_commit_at=moment_of(last_commit_ms) if last_commit_ms else None,
+    )
+
+
+def _index(shard: Shard) -> answers.VectorIndex:
+    index, tuner = shard.index.current, shard.index.tuner
+    tuning, profile = tuner.tuning, tuner.profile
+    is_there = index is not None
+    return answers.VectorIndex(
+        state=shard.index.state,
+        rows=index.n_rows if index is not None else 0,
+        cells=len(index.state.model.leaves) if index is not None else 0,
+        builds=shard.index.n_builds,
+        layouts=shard.index.n_layouts,
+        encoding=described(index.state.model.encoding) if index is not None else None,
+        chosen_by=tuning.origin if is_there else None,
+        for_queries=is_there and tuning.for_queries,
+        expected_recall=tuning.recall if is_there else None,
+        expected_cost_us=tuning.cost_us if is_there else None,
+        profile_levels=len(profile.levels) if is_there and profile is not None else 0,
+        profiled_rows=tuning.n_profiled if is_there and profile is not None else 0,
+        recorded_queries=len(tuner.recorded),
     )
 
 

@@ -187,13 +187,28 @@ class MemoryBytes(Answer):
 
 
 class VectorIndex(Struct, kw_only=True):
-    """`state` is absent, building or ready; `builds` and `layouts` count since the collection was opened."""
+    """`state` is absent, building or ready; `builds` and `layouts` count since the collection was opened.
+
+    `encoding` is what rows are coded in, `chosen_by` what chose it: `default`, `rows` or `recorded` queries by
+    measurement, or `requested`; `for_queries`: its projection was learned from recorded queries. `expected_recall` and
+    `expected_cost_us`: of a search for 10 hits in a typical reading, as the choice measured it. `profile_levels` says
+    by how many measured classes of searches effort is planned, `profiled_rows` how many rows there were then.
+    `recorded_queries` are kept.
+    """
 
     state: str
     rows: int
     cells: int
     builds: int
     layouts: int
+    encoding: str | None
+    chosen_by: str | None
+    for_queries: bool
+    expected_recall: float | None
+    expected_cost_us: float | None
+    profile_levels: int
+    profiled_rows: int
+    recorded_queries: int
 
 
 class CollectionStats(Answer):

@@ -66,6 +66,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "list_members", "GET", f"{_C}/members", requests.ListPage, answers.Members, "admin", "A collection's tenants"
     ),
+    Operation("tune", "POST", f"{_C}/tune", requests.Tune, answers.Job, "admin", "Train the index anew, as a job"),
     Operation("list_aliases", "GET", "/v1/aliases", requests.ListPage, answers.Aliases, "any", "List aliases"),
     Operation(
         "set_aliases",

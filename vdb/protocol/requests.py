@@ -80,6 +80,25 @@ class UpdateCollection(Request):
     metadata: dict[str, str] | None | UnsetType = UNSET
 
 
+class TuneEncoding(Request):
+    """How rows are to be coded: `form`, `dimension` components of each (not given: as many as suit the form), and
+    whether they are chosen for recorded queries. The float forms keep all components."""
+
+    form: Literal["lvq8", "lvq4", "float32", "float16"]
+    dimension: int | UnsetType = UNSET
+    for_queries: bool = False
+
+
+class Tune(Request):
+    """Train a collection's index anew: by recorded queries (not given: where there are enough) or by its rows.
+
+    Without `encoding` the one that measures best is taken, now and whenever the index is trained anew.
+    """
+
+    queries: Literal["recorded", "rows"] | UnsetType = UNSET
+    encoding: TuneEncoding | UnsetType = UNSET
+
+
 class SetAliases(Request):
     """Set aliases (to the names of collections) and remove others: all of it in one commit, or nothing."""
 

@@ -124,6 +124,7 @@ class JobDocument(Struct, kw_only=True, frozen=True):
     tenant_id: int | None
     created_at_ms: int
     filter: str = ""
+    wish: str = ""
     scope: str = "own"
     position: int = 0
     until: int = 0

@@ -1,5 +1,6 @@
 """Whatever becomes of an index's files, or of the disk under them, searches answer exactly and it is made anew."""
 
+import pkgutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from vdb.engine.shard_index import ShardIndex
 from vdb.errors import DiskFull, StorageFailure
 from vdb.index.curator import index as curator_index
 from vdb.index.curator import upkeep
-from vdb.index.curator.index import CuratorIndex
 from vdb.storage.changes import drop_changes, stop_changes
 from vdb.storage.keyspace import vector_key
 from vdb.storage.vectors_file import VectorsFile
@@ -262,14 +262,15 @@ def test_an_index_dropped_while_it_loads_is_loaded_again(
         assert books.path_of() == "index"
 
 
-@pytest.mark.parametrize("step", ["read_points", "train", "write_index"])
+@pytest.mark.parametrize("step", ["shard_index.read_points", "tuner.trained", "shard_index.write_index"])
 def test_an_index_dropped_while_it_is_built_is_there_soon(
     tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     with opened_books(tmp_path / "data", rng) as books:
         books.add(80)
         index = books.index
-        done = getattr(shard_index, step)
+        target = f"vdb.engine.{step}"
+        done = pkgutil.resolve_name(target)
 
         def dropped(*given: Any) -> Any:
             outcome = done(*given)
@@ -279,7 +280,7 @@ def test_an_index_dropped_while_it_is_built_is_there_soon(
             return outcome
 
         with monkeypatch.context() as patched:
-            patched.setattr(shard_index, step, dropped)
+            patched.setattr(target, dropped)
             assert not books.work()
         books.check()
         assert books.work() or books.path_of() == "index"
@@ -295,8 +296,8 @@ def test_an_index_dropped_while_it_is_laid_out_does_not_come_back_stale(
             books.change()
         laid_out = upkeep.laid_out
 
-        def dropped(index: CuratorIndex, moment: Any) -> Any:
-            outcome = laid_out(index, moment)
+        def dropped(*given: Any) -> Any:
+            outcome = laid_out(*given)
             books.index.drop()
             for _ in range(3):
                 books.change()
