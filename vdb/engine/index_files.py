@@ -151,7 +151,9 @@ def _number(head: dict[str, Any], name: str) -> int:
 def _model(collection: CollectionDocument, head: dict[str, Any], arrays: dict[str, Any]) -> Model:
     projection = None
     if head["is_projected"]:
-        projection = Projection(arrays["of_queries"], arrays["of_rows"], arrays["mean"], arrays["energy"])
+        of_queries, of_rows = arrays["of_queries"], arrays["of_rows"]
+        is_of_rows = np.array_equal(of_queries, of_rows)  # one array for both then: whoever asks again sees it at once
+        projection = Projection(of_rows if is_of_rows else of_queries, of_rows, arrays["mean"], arrays["energy"])
     encoding = Encoding(Form(head["form"]), _number(head, "dimension"))
     model = Model(
         collection.metric, encoding, projection, arrays["children"], arrays["centroid"], arrays["radius"],

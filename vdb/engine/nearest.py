@@ -19,9 +19,8 @@ from vdb.engine.row_sets import Mask, Masks, flags_of, masks_of, row_set_of
 from vdb.engine.services import Services
 from vdb.engine.shard import Shard, Snapshot
 from vdb.index.curator.index import CuratorIndex, Effort
-from vdb.index.curator.model import prepared
 from vdb.index.curator.narrowing import narrowed
-from vdb.index.curator.profile import Profile, residuals
+from vdb.index.curator.profile import Profile, residual_of
 from vdb.index.curator.state import Reading as StateReading
 from vdb.index.curator.state import State
 from vdb.index.flat import FlatSegment, FlatState
@@ -227,8 +226,7 @@ class IndexNearest:
         """By the profile; what the projection does not see of the query is asked where that makes a difference."""
         profile, residual = self.profile, 0.0
         if profile is not None and len(profile.residual_classes) > 1:
-            model = self.state.model
-            residual = float(residuals(model.projection, prepared(query[None], model.metric))[0])
+            residual = residual_of(self.state.model.projection, query)
         return effort(self.plan, k, n_allowed, profile, residual)
 
     def _places(self, distance: NDArray[np.float32], row: NDArray[np.int64]) -> list[Place]:

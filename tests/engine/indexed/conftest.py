@@ -1,10 +1,36 @@
 """The indexer's own thread stays away: tests call `work`."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 
+from tests.engine.indexed.books import Books, indexed_books
+from tests.engine.indexed.tuning_calls import COSTS
 from vdb.engine.indexer import Indexer
+from vdb.engine.shard_index import Indexing
 
 
 @pytest.fixture(autouse=True)
 def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Indexer, "start", lambda self: None)
+
+
+@pytest.fixture
+def measures_small_collections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Collections of a few rows are tuned, by costs that are not timed."""
+    monkeypatch.setattr("vdb.engine.choosing.measured_costs", lambda *_: COSTS)
+
+    def least(*given: Any) -> Indexing:
+        return replace(Indexing(*given), least_tuned=50)
+
+    monkeypatch.setattr("vdb.engine.engine.Indexing", least)
+
+
+@pytest.fixture
+def books(tmp_path: Path, rng: np.random.Generator, measures_small_collections: None) -> Iterator[Books]:
+    with indexed_books(tmp_path / "data", rng) as books:
+        yield books

@@ -12,6 +12,7 @@ from vdb.index.curator.profile import (
     Level,
     Profile,
     residual_class,
+    residual_of,
     residuals,
     size_class,
 )
@@ -35,6 +36,16 @@ def measured() -> Profile:
             for residual, hardness in ((1, 1.0), (3, 2.0))
         )
     )
+
+
+def test_the_residual_of_one_query_is_that_of_many(rng: np.random.Generator) -> None:
+    rows = rng.standard_normal((400, 24)).astype(np.float32)
+    queries = rng.standard_normal((40, 24)).astype(np.float32) * 3
+    for projection in (None, fit_rows(rows, 8), fit_queries(rows, queries, 8)):
+        wanted = residuals(projection, queries)
+        found = [residual_of(projection, query) for query in queries]
+        assert np.allclose(found, wanted, atol=1e-5)
+    assert residual_of(fit_rows(rows, 8), np.zeros(24, np.float32)) in (0.0, 1.0)
 
 
 def test_without_measurements_the_prior_answers() -> None:

@@ -254,6 +254,18 @@ def residual_class(residual: float) -> int:
     return int(np.clip(residual / RESIDUAL_STEP, 0, 1 / RESIDUAL_STEP))
 
 
+def residual_of(projection: Projection | None, query: Float32s) -> float:
+    """The same of one query (D,), prepared or not, at a third of the time."""
+    if projection is None:
+        return 0.0
+    energy = max(float(query @ query), float(np.finfo(np.float32).tiny))
+    kept = projection.of_queries @ query
+    if projection.is_of_rows:
+        return max(0.0, 1.0 - float(kept @ kept) / energy)
+    rest = query - kept @ projection.of_rows
+    return max(0.0, float(rest @ rest) / energy)
+
+
 def residuals(projection: Projection | None, queries: Float32s) -> Float32s:
     """The part of each prepared query (m, D) that the projection does not see, float32 (m,); 0 without one."""
     if projection is None or len(queries) == 0:
