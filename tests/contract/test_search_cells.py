@@ -150,6 +150,25 @@ def test_rows_that_several_sources_name_come_once(
     assert np.all(row[50:] == -1)
 
 
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("k", [5, 129, 1_500])
+@pytest.mark.parametrize("m", [513, 1_200, 10_000])
+def test_wide_searches_name_rows_of_several_sources_once_and_in_order(
+    rng: np.random.Generator, metric: int, k: int, m: int
+) -> None:
+    """Of many candidates each was once compared with all before it, of many answers each was moved past the others."""
+    case = blurred(rng, make_case(rng, 2_000, 8, metric, FLOAT32 if m % 2 else LVQ8, k=k, m=max(k, m)))
+    distance, row, statistics = search(cpu_kernels(), case)
+    twin_distance, _, twin_statistics = search(reference_kernels(), case)
+    np.testing.assert_array_equal(distance, twin_distance)
+    np.testing.assert_array_equal(statistics, twin_statistics)
+    found = row[row >= 0].tolist()
+    assert len(set(found)) == len(found) and set(found) <= set(case.visible())
+    assert found == sorted(found, key=lambda r: (case.true_distance(r), case.world.pids[r]))
+    if max(k, m) >= 2_000:
+        assert len(found) == min(k, len(case.visible()))
+
+
 def test_a_run_that_everyone_sees_and_a_list_that_overlaps_it_come_once(
     kernels: Kernels, rng: np.random.Generator
 ) -> None:

@@ -1,4 +1,4 @@
-"""Parts of `search_cells`: which rows are scored, which of them are kept, and the heap that keeps them."""
+"""Parts of `search_cells`: which rows are scored, which are kept by their estimates, and the best by true distance."""
 
 import numpy as np
 
@@ -7,6 +7,11 @@ from vdb.kernels.reference import Float32s, Int64s, UInt8s, UInt32s
 
 EMPTY = np.uint32(0xFFFFFFFF)
 """The row of a slot of a heap that holds none; its score is +inf."""
+
+FEW_CANDIDATES = 512
+"""Up to so many are compared with each row that may have come before; for more a bit per row says it."""
+FEW_PLACES = 128
+"""Up to so many answers are kept in their order; more in a heap, which is sorted at the end."""
 
 
 @inlined
@@ -105,15 +110,17 @@ def sift_down(heap_score: Float32s, heap_row: UInt32s, size: int, score: np.floa
 @inlined
 def keep_best(
     rows: UInt32s, score: Float32s, dead_at: UInt32s, added_at: UInt32s, expires_at: UInt32s, n_laid: int,
-    sequence: int, now_s: int, may_repeat: bool, heap_score: Float32s, heap_row: UInt32s,
+    sequence: int, now_s: int, may_repeat: bool, entered: UInt8s, heap_score: Float32s, heap_row: UInt32s,
 ) -> None:  # fmt: skip
     """Fold the rows that are there at `sequence` and `now_s` into a max-heap, each once where they may repeat.
 
+    `entered` uint8: a bit per row, 0; (0,) where the heap is so small that it is looked through instead.
     What was evicted cannot come back: its score, the same again, is not below the worst. One function, because numba
     counts references to every array that a part is called with.
     """
     size = heap_row.shape[0]
     may_expire = expires_at.shape[0] > 0
+    is_noted = entered.shape[0] > 0
     worst = heap_score[0]
     for i in range(score.shape[0]):
         entering = score[np.uint64(i)]
@@ -126,11 +133,15 @@ def keep_best(
             is_seen &= np.int64(added_at[at - n_laid]) <= sequence
         if may_expire:
             is_seen &= expires_at[at] == 0 or np.int64(expires_at[at]) > now_s
-        if may_repeat:
+        if is_noted:
+            is_seen &= (entered[at >> 3] >> np.uint8(at & 7)) & np.uint8(1) == 0
+        elif may_repeat:
             for slot in range(size):
                 is_seen &= heap_row[slot] != row
         if not is_seen:
             continue
+        if is_noted:
+            entered[at >> 3] |= np.uint8(1) << np.uint8(at & 7)
         slot = 0
         child = 1
         while child < size:
@@ -155,3 +166,51 @@ def sort(heap_score: Float32s, heap_row: UInt32s) -> int:
     while n < heap_row.shape[0] and heap_row[n] != EMPTY:
         n += 1
     return n
+
+
+@inlined
+def is_nearer(a: np.float32, row_a: int, b: np.float32, row_b: int, pids: UInt32s) -> bool:
+    """Whether row a comes before row b by (distance, pid); no row, −1, comes last."""
+    if row_a < 0 or row_b < 0:
+        return row_b < 0 <= row_a
+    return bool(a < b or (a == b and pids[row_a] < pids[row_b]))
+
+
+@inlined
+def enter(true: np.float32, candidate: int, pids: UInt32s, distance: Float32s, row: Int64s) -> None:
+    """Put a candidate where (distance, pid) has it among the best, if it is one."""
+    place = row.shape[0]
+    while place > 0:
+        before = row[place - 1]
+        if not is_nearer(true, candidate, distance[place - 1], before, pids):
+            break
+        place -= 1
+        if place + 1 < row.shape[0]:
+            distance[place + 1] = distance[place]
+            row[place + 1] = row[place]
+    if place < row.shape[0]:
+        distance[place] = true
+        row[place] = candidate
+
+
+@inlined
+def replace_worst(true: np.float32, candidate: int, size: int, pids: UInt32s, distance: Float32s, row: Int64s) -> None:
+    """Put a candidate in place of the root of a max-heap of `size` by (distance, pid)."""
+    slot, child = 0, 1
+    while child < size:
+        if child + 1 < size and is_nearer(distance[child], row[child], distance[child + 1], row[child + 1], pids):
+            child += 1
+        if not is_nearer(true, candidate, distance[child], row[child], pids):
+            break
+        distance[slot], row[slot] = distance[child], row[child]
+        slot, child = child, 2 * child + 1
+    distance[slot], row[slot] = true, candidate
+
+
+@inlined
+def sort_places(pids: UInt32s, distance: Float32s, row: Int64s) -> None:
+    """A max-heap by (distance, pid) becomes an ascending order."""
+    for size in range(row.shape[0] - 1, 0, -1):
+        true, candidate = distance[size], row[size]
+        distance[size], row[size] = distance[0], row[0]
+        replace_worst(true, candidate, size, pids, distance, row)

@@ -22,7 +22,19 @@ Parts: `estimates.py`, `candidates.py`, `dots.py`. Twin: `vdb/kernels/reference_
 import numpy as np
 from numba import types
 
-from vdb.kernels.cpu.candidates import EMPTY, gather, keep_best, sort, threshold
+from vdb.kernels.cpu.candidates import (
+    EMPTY,
+    FEW_CANDIDATES,
+    FEW_PLACES,
+    enter,
+    gather,
+    is_nearer,
+    keep_best,
+    replace_worst,
+    sort,
+    sort_places,
+    threshold,
+)
 from vdb.kernels.cpu.compiling import compiled, inlined, input_array
 from vdb.kernels.cpu.dots import prefetch
 from vdb.kernels.cpu.estimates import prepare, quantize, score_nodes, score_rows, settled, split
@@ -106,24 +118,6 @@ def _ask_vector(vectors: Float32s, slots: UInt32s, heap_row: UInt32s, i: int, n:
 
 
 @inlined
-def _enter(true: np.float32, candidate: int, pids: UInt32s, distance: Float32s, row: Int64s) -> None:
-    """Put a candidate where (distance, pid) has it among the best, if it is one."""
-    place = row.shape[0]
-    while place > 0:
-        before = row[place - 1]
-        is_nearer = distance[place - 1] < true or (distance[place - 1] == true and pids[before] <= pids[candidate])
-        if before >= 0 and is_nearer:
-            break
-        place -= 1
-        if place + 1 < row.shape[0]:
-            distance[place + 1] = distance[place]
-            row[place + 1] = row[place]
-    if place < row.shape[0]:
-        distance[place] = true
-        row[place] = candidate
-
-
-@inlined
 def _rerank(
     full: Float32s, vectors: Float32s, pids: UInt32s, slots: UInt32s, heap_score: Float32s, heap_row: UInt32s,
     metric: int, distance: Float32s, row: Int64s,
@@ -135,7 +129,10 @@ def _rerank(
     and, for cosine and ip, its scale: the errors' mean takes up the constant.
     """
     k = row.shape[0]
+    is_heap = k > FEW_PLACES
+    worst = 0 if is_heap else k - 1
     n = sort(heap_score, heap_row)
+    n_compared = n
     n_sure = max(k + k // 2, LEAST_COMPARED)
     errors, squares = 0.0, 0.0
     for i in range(min(n, VECTORS_AHEAD)):
@@ -144,16 +141,22 @@ def _rerank(
         if i >= n_sure:
             mean = errors / i
             spread = np.sqrt(max(0.0, squares / i - mean * mean))
-            if heap_score[i] + mean - ERROR_SPREADS * spread > distance[k - 1]:
-                return i
+            if heap_score[i] + mean - ERROR_SPREADS * spread > distance[worst]:
+                n_compared = i
+                break
         _ask_vector(vectors, slots, heap_row, i + VECTORS_AHEAD, n)
         candidate = int(heap_row[i])
         true = _distance(full, vectors[np.uint64(slots[candidate])], metric)
         error = np.float64(true) - np.float64(heap_score[i])
         errors += error
         squares += error * error
-        _enter(true, candidate, pids, distance, row)
-    return n
+        if not is_heap:
+            enter(true, candidate, pids, distance, row)
+        elif is_nearer(true, candidate, distance[0], row[0], pids):
+            replace_worst(true, candidate, k, pids, distance, row)
+    if is_heap:
+        sort_places(pids, distance, row)
+    return n_compared
 
 
 @inlined
@@ -256,13 +259,15 @@ def search_cells(
         n_rows = _gather_near(
             spans_b, entries_b, listed_b, entry_score[n_entries:], below, reached, pids, mask, capacity, rows, n_rows
         )
-    heap_score = np.full(m, np.inf, np.float32)
-    heap_row = np.full(m, EMPTY, np.uint32)
+    n_held = max(1, min(m, n_rows))
+    heap_score = np.full(n_held, np.inf, np.float32)
+    heap_row = np.full(n_held, EMPTY, np.uint32)
     may_repeat = spans[N_TAIL] + spans_b[N_TAIL] > 0 or spans_b[LIST_STOP] + spans_b[OWN_STOP] > 0
+    entered = np.zeros((capacity + 7) // 8 if may_repeat and n_held > FEW_CANDIDATES else 0, np.uint8)
     score = np.empty(n_rows, np.float32)
     score_rows(codes, constants, offsets, rows, encoding, width, coded, high, full, step, total, score)
     keep_best(
-        rows, score, dead_at, added_at, expires_at, n_laid, sequence, now_s, may_repeat, heap_score, heap_row
+        rows, score, dead_at, added_at, expires_at, n_laid, sequence, now_s, may_repeat, entered, heap_score, heap_row
     )  # fmt: skip
     statistics[0], statistics[1], statistics[2] = n_all, n_visited, n_rows
     statistics[3] = _rerank(full, vectors, pids, slots, heap_score, heap_row, metric, distance, row)
