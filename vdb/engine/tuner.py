@@ -62,7 +62,8 @@ class Tuner:
         self._files = files
         self._least_tuned = least_tuned
         self._is_recording = is_recording
-        self._next: Tuning | None = None
+        self._next: tuple[Model, Tuning] | None = None
+        self._is_restored = False
         self._fingerprint: list[int] | None = None
         self._n_looked = 0
         self._n_saved = 0
@@ -85,8 +86,9 @@ class Tuner:
     ) -> Model:
         """A model for prepared rows, a sample of `n_total`; its tuning holds once `adopt` says so."""
         sample = Sample(rows, n_total, n_reading, self._collection.metric, self.recorded.rows)
-        model, self._next = trained(sample, wish, n_total >= self._least_tuned or wish.queries is not None, check)
-        return model
+        is_measured = n_total >= self._least_tuned or wish.queries is not None
+        self._next = trained(sample, wish, is_measured, check)
+        return self._next[0]
 
     def retrainer(self, state: State, check: Callable[[], None]) -> Retrain:
         """Makes models as an admin wants them now or wanted them last, else the best by measurement."""
@@ -101,9 +103,11 @@ class Tuner:
         return retrain
 
     def adopt(self, model: Model) -> None:
-        """The index that answers from now on has this model."""
-        if self._next is not None:
-            self.tuning, self._next = self._next, None
+        """The index that answers from now on has this model; what was trained for another that was given up is gone."""
+        self._is_restored = True
+        if self._next is not None and self._next[0] is model:
+            self.tuning = self._next[1]
+        self._next = None
         self._fingerprint = fingerprint_of(model)
 
     # Profiles
@@ -152,10 +156,16 @@ class Tuner:
     # Files
 
     def load(self, model: Model) -> None:
-        """Read what is known of a model that was loaded, and the recorded queries."""
-        self._fingerprint = fingerprint_of(model)
-        self.tuning, queries = read_tuning(self._files.tuning_path, self._fingerprint, self._collection.dimension)
-        self.recorded.restore(queries)
+        """Read what is known of a model that was loaded, and the recorded queries; an index that was dropped and comes
+        back finds both in memory."""
+        fingerprint = fingerprint_of(model)
+        if fingerprint == self._fingerprint:
+            return
+        self._fingerprint = fingerprint
+        self.tuning, queries = read_tuning(self._files.tuning_path, fingerprint, self._collection.dimension)
+        if not self._is_restored:
+            self.recorded.restore(queries)
+        self._is_restored = True
         self._n_saved = self._n_looked = self.recorded.n_recorded
 
     def save(self) -> None:

@@ -44,7 +44,7 @@ class Tuning:
 def fingerprint_of(model: Model) -> list[int]:
     """Tells a model from others, but not from itself with more cells."""
     encoding = model.encoding
-    checksum = crc32(np.ascontiguousarray(model.of_queries).tobytes())
+    checksum = 0 if model.projection is None else crc32(np.ascontiguousarray(model.projection.of_queries).tobytes())
     return [int(encoding.form), encoding.dimension, model.n_trained, checksum]
 
 

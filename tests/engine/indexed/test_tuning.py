@@ -9,13 +9,14 @@ import pytest
 from tests.engine.driver import opened
 from tests.engine.indexed.books import Books, D, indexed_books, opened_books
 from tests.engine.indexed.tuning_calls import COSTS, ask, explained, stats, tuned
-from vdb.engine.choosing import tried
-from vdb.engine.tuner import typical_reading
+from vdb.engine.choosing import Wish, tried
+from vdb.engine.tuner import Ticket, typical_reading
 from vdb.engine.tuning import Tuning, read_tuning, write_tuning
 from vdb.errors import InvalidArgument
-from vdb.index.curator.choice import candidates
+from vdb.index.curator import index as curator_index
+from vdb.index.curator.choice import Candidate, candidates
 from vdb.index.curator.costs import Costs
-from vdb.index.curator.model import Form
+from vdb.index.curator.model import Encoding, Form
 from vdb.protocol.requests import CreateCollection, Empty, Tune
 from vdb.storage.keyspace import EVERYONE_ID
 
@@ -178,6 +179,30 @@ def test_queries_of_another_dimension_are_not_taken_up(tmp_path: Path) -> None:
     write_tuning(tmp_path / "tuning.vdb", Tuning(), [9, 9, 9, 9], np.zeros((3, D), np.float32))
     tuning, queries = read_tuning(tmp_path / "tuning.vdb", [9, 9, 9, 9], D + 1)
     assert tuning == Tuning() and queries.shape == (0, D + 1)
+
+
+def test_an_index_that_is_dropped_and_loaded_again_knows_each_query_once(books: Books) -> None:
+    ask(books, 250)
+    assert books.work()
+    before, tuning = np.sort(books.index.tuner.recorded.rows, axis=0), books.index.tuner.tuning
+    books.index.drop()
+    assert books.index.take() is not None and books.index.tuner.tuning is tuning
+    assert np.array_equal(np.sort(books.index.tuner.recorded.rows, axis=0), before)
+
+
+def test_a_model_that_was_given_up_leaves_nothing_behind(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A layout that trained nothing took over how the encoding of the abandoned model had been chosen."""
+    tuner = books.index.tuner
+    before, state = tuner.tuning, books.index.current.state  # type: ignore[union-attr]
+    tuner.ticket = Ticket(1, Wish("rows", Candidate(Encoding(Form.FLOAT32, D))))
+    tuner.retrainer(state, lambda: None)(books.rng.standard_normal((60, D)).astype(np.float32), 60, state.model)
+    tuner.ticket = None
+    monkeypatch.setattr(curator_index, "LEAST_CHANGES", 20)
+    for _ in range(30):
+        books.change()
+    assert books.work() and books.index.n_layouts == 1
+    assert tuner.tuning == before
+    books.check()
 
 
 def test_switched_off_no_query_is_recorded(tmp_path: Path, rng: np.random.Generator) -> None:
