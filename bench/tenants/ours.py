@@ -1,25 +1,23 @@
 """Our own index among the contenders: the one that the server keeps, called without a server around it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.tenants.contender import Contender
 from bench.tenants.workload import Access, Float32s, Int64s, K, Workload
+from vdb.engine.choosing import Sample, Wish, trained
 from vdb.index.curator.index import CuratorIndex, Effort
 from vdb.index.curator.model import prepared
 from vdb.index.curator.state import State
-from vdb.index.curator.training import train
-from vdb.index.curator.upkeep import default_encoding
 from vdb.kernels import Kernels, current, warm
 from vdb.types import EVERYONE_ID, Metric
 
 FACTORS = (1, 1.5, 2, 3, 4, 5, 7, 10, 14, 20, 30)
 """Of the budget: so many times n^0.6 rows are scored, n being what the tenant may see."""
 POWER = 0.6
-CANDIDATES = 40
+CANDIDATES = (40, 100)
 SAMPLE_ROWS = 100_000
 SEQUENCE = 1
 
@@ -45,7 +43,7 @@ class Slots:
 
 
 class Ours(Contender):
-    """The shared clustering with tenant directories, as the server builds it where nothing was measured."""
+    """The shared clustering with tenant directories, coded as the server would choose."""
 
     name = "ours"
 
@@ -53,11 +51,13 @@ class Ours(Contender):
         self._index: CuratorIndex | None = None
         self._kernels: Kernels = current()
         self._factor = 0.0
+        self._candidates = 0
+        self._how = ""
         self._efforts: dict[int, Effort] = {}
 
     @property
     def settings(self) -> Sequence[str]:
-        return [f"budget {factor} n^{POWER}" for factor in FACTORS]
+        return [f"budget {factor} n^{POWER}, candidates {n}" for n in CANDIDATES for factor in FACTORS]
 
     def build(self, workload: Workload) -> None:
         warm(background=False)
@@ -68,10 +68,13 @@ class Ours(Contender):
         sample = vectors
         if n > SAMPLE_ROWS:
             sample = vectors[np.sort(np.random.default_rng(1).choice(n, SAMPLE_ROWS, replace=False))]
-        model = train(sample, n, metric, default_encoding(workload.dimension))
+        sizes = workload.access.sizes[workload.asking()]
+        given = Sample(sample, n, int(np.median(sizes)), metric, workload.recorded)
+        model, tuning = trained(given, Wish(), True, lambda: None)
+        self._how = tuning.origin
         tenants, granted = pairs_of(workload.access)
         self._index = CuratorIndex.build(
-            replace(model, n_trained=n),
+            model,
             np.arange(n, dtype=np.uint32),
             (workload.access.owners + 1).astype(np.uint32),
             np.zeros(n, np.int64),
@@ -88,7 +91,8 @@ class Ours(Contender):
         return self._index.state
 
     def use(self, setting: str) -> None:
-        self._factor = float(setting.split()[1])
+        budget, candidates = setting.split(", ")
+        self._factor, self._candidates = float(budget.split()[1]), int(candidates.split()[1])
         self._efforts = {}
 
     def search(self, tenant: int, query: Float32s) -> NDArray[np.integer]:
@@ -97,7 +101,7 @@ class Ours(Contender):
         mine = state.reading(tenant + 1)
         effort = self._efforts.get(tenant)
         if effort is None:  # the server's planner knows it as well
-            effort = self._efforts[tenant] = Effort(int(self._factor * mine.n_rows**POWER), CANDIDATES)
+            effort = self._efforts[tenant] = Effort(int(self._factor * mine.n_rows**POWER), self._candidates)
         found = self._index.search(
             state, mine, state.reading(EVERYONE_ID), query, K, SEQUENCE, 0, effort, kernels=self._kernels
         )
@@ -112,7 +116,7 @@ class Ours(Contender):
         n_own = int((directories.spans[:, 1] - directories.spans[:, 0]).sum())
         return {
             "cells": len(model.leaves),
-            "encoding": f"{model.encoding.form.name} of {model.encoding.dimension}",
+            "encoding": f"{model.encoding.form.name} of {model.encoding.dimension}, chosen by {self._how}",
             "kernels": self._kernels.name,
             "code bytes per row": rows.codes.shape[1],
             "directory bytes": directories.nbytes,
