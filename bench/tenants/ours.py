@@ -1,6 +1,8 @@
 """Our own index among the contenders: the one that the server keeps, called without a server around it."""
 
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,7 @@ from vdb.index.curator.index import CuratorIndex, Effort
 from vdb.index.curator.model import prepared
 from vdb.index.curator.state import State
 from vdb.kernels import Kernels, current, warm
+from vdb.storage.vectors_file import VectorsFile
 from vdb.types import EVERYONE_ID, Metric
 
 FACTORS = (1, 1.5, 2, 3, 4, 5, 7, 10, 14, 20, 30)
@@ -19,27 +22,8 @@ FACTORS = (1, 1.5, 2, 3, 4, 5, 7, 10, 14, 20, 30)
 POWER = 0.6
 CANDIDATES = (40, 100)
 SAMPLE_ROWS = 100_000
+BLOCK_ROWS = 16_384
 SEQUENCE = 1
-
-
-class Slots:
-    """Full vectors in an array: the server maps them from a file."""
-
-    def __init__(self, rows: Float32s) -> None:
-        self._rows = rows
-
-    @property
-    def rows(self) -> Float32s:
-        return self._rows
-
-    def put(self, slots: NDArray[np.uint32], vectors: Float32s) -> None:
-        """Write vectors into their slots, in a larger array where they do not fit."""
-        needed = int(slots.max()) + 1
-        if needed > len(self._rows):
-            larger = np.empty((needed + needed // 4, self._rows.shape[1]), np.float32)
-            larger[: len(self._rows)] = self._rows
-            self._rows = larger
-        self._rows[slots] = vectors
 
 
 class Ours(Contender):
@@ -49,6 +33,7 @@ class Ours(Contender):
 
     def __init__(self) -> None:
         self._index: CuratorIndex | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._kernels: Kernels = current()
         self._factor = 0.0
         self._candidates = 0
@@ -80,10 +65,19 @@ class Ours(Contender):
             np.zeros(n, np.int64),
             tenants,
             granted,
-            Slots(vectors),
+            self._mapped(vectors),
             SEQUENCE,
             self._kernels,
         )
+
+    def _mapped(self, vectors: Float32s) -> VectorsFile:
+        """Full vectors where the server has them: in a file, mapped."""
+        self._folder = tempfile.TemporaryDirectory(prefix="vdb-bench-")
+        file = VectorsFile(Path(self._folder.name) / "vectors.vdb", vectors.shape[1])
+        for first in range(0, len(vectors), BLOCK_ROWS):
+            block = vectors[first : first + BLOCK_ROWS]
+            file.put(np.arange(first, first + len(block), dtype=np.uint32), block)
+        return file
 
     @property
     def _state(self) -> State:
