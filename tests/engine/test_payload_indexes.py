@@ -198,7 +198,7 @@ def test_a_dropped_index_leaves_no_key_and_may_come_back(driver: Driver, monkeyp
     fill(driver, 50)
     update(driver, indexes=["year"])
     update(driver, indexes=["year", "lang"])
-    # Ready may be the index of before: a step of the first job, under way, can drop it still, and the second makes it anew.
+    # What is ready may be the index of before: a step of the first job, under way, can still drop it.
     wait_until(lambda: is_ready(driver, "lang", "year") and explained(driver)["filter"] == "index")
     update(driver, indexes=[])
     wait_until(lambda: keys_of_indexes(driver) == 0)
