@@ -16,7 +16,7 @@ from bench import report
 from bench.record import ROOT
 from bench.tenants.store import default_folder
 
-PARTS = ("writes", "pauses", "growth", "filters")
+PARTS = ("writes", "pauses", "growth", "filters", "memory", "memory-1m")
 
 _THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """Read by the libraries when they are loaded, so a process is started with them."""
@@ -26,10 +26,12 @@ def main(arguments: Sequence[str]) -> int:
     """Run the parts asked for; 1 where a bar is missed."""
     given = _parser().parse_args(arguments)
     if len(given.part) == 1 and all(os.environ.get(name) == value for name, value in _THREADS.items()):
-        figures = importlib.import_module(f"bench.index.{given.part[0]}").measure(given.cache, given.seed, given.quick)
+        module, _, size = given.part[0].partition("-")
+        how = (given.cache, given.seed, given.quick, *([size] if size else []))
+        figures = importlib.import_module(f"bench.index.{module}").measure(*how)
         return report.publish("index", arguments, given.results, figures)
-    how = ["--seed", str(given.seed), "--cache", str(given.cache), "--results", str(given.results)]
-    command = [sys.executable, "-m", "bench", "index", *how, *(["--quick"] if given.quick else [])]
+    options = ["--seed", str(given.seed), "--cache", str(given.cache), "--results", str(given.results)]
+    command = [sys.executable, "-m", "bench", "index", *options, *(["--quick"] if given.quick else [])]
     codes = []
     for part in given.part:
         print(f"\n== {part}", flush=True)

@@ -1,6 +1,7 @@
 """Every part of `bench index` runs in small: it ends, reports its figures, and what must hold at any size holds."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,14 @@ import pytest
 
 from bench.index import PARTS, main
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the accounts of a process are read from /proc")
+
 FIGURES = {
     "writes": {"insert, batches of 1,000", "grant, batches of 1,000", "revoke, batches of 1,000"},
     "pauses": {"p99 during a layout / quiet, CPU", "p99 during a layout / quiet, wall less other load"},
     "growth": {"recall lost by growth, budget 14 n^0.6", "layouts"},
+    "memory": {"anonymous memory / raw, as built", "first search after it, index loaded"},
+    "memory-1m": {"anonymous memory / raw, after a restart", "index of 1,000 idle tenants beyond one"},
     "filters": {"recall, owner, 1 %", "first search, owner, 1 %", "later searches, shared, 0.01 %"},
 }
 MUST_HOLD = {

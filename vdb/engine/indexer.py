@@ -3,6 +3,7 @@
 import logging
 import threading
 
+from vdb.engine.free_memory import release_free_memory
 from vdb.engine.services import Services
 from vdb.errors import CollectionNotFound, VdbError
 
@@ -47,6 +48,7 @@ class Indexer:
             with self._services.shards.use(collection, counts_as_use=False) as shard:
                 if shard.index.work():
                     shard.count_index()
+                    release_free_memory()
         except CollectionNotFound:
             return
         except Exception as exc:  # the next collection's index must be made all the same

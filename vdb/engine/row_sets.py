@@ -152,11 +152,11 @@ def filter_explained(is_filtered: bool, source: Narrowed) -> dict[str, Any]:
 
 
 def flags_of(services: "Services", collection_id: int, snapshot: Snapshot, key: bytes, pids: BitMap) -> Mask:
-    """A row set as uint8 by pid, 1 where it is in the set; kept like the set itself."""
+    """A row set as uint8 by pid, 1 where it is in the set, and a 0 behind; kept like the set itself."""
     place = (collection_id, key, "flags")
     found: Mask | None = services.row_sets.get(place, snapshot.sequence)
     if found is None:
-        found = np.zeros(pids.max() + 1 if pids else 0, np.uint8)
+        found = np.zeros(pids.max() + 2 if pids else 1, np.uint8)
         found[np.frombuffer(pids.to_array(), np.uint32)] = 1
         services.row_sets.put(place, snapshot.sequence, found, found.nbytes)
     return found

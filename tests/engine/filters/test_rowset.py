@@ -227,6 +227,24 @@ def test_a_range_of_too_many_values_is_left_to_the_records(monkeypatch: pytest.M
         assert few is not None and set(few.pids) == set(range(25, 30))
 
 
+def test_a_range_between_two_limits_is_read_once_however_much_lies_beyond_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rowset, "MAX_ENTRIES", 10)
+    stored: Points = {}
+    with transaction() as txn:
+        write(txn, stored, *((pid, {"i": pid}) for pid in range(60)))
+        for low, at_low in (("gte", 0), ("gt", 1)):
+            for high, at_high in (("lt", 0), ("lte", 1)):
+                rows = found(txn, {"field": "i", low: 30, high: 35})
+                assert rows is not None and rows.is_exact and set(rows.pids) == set(range(30 + at_low, 35 + at_high))
+        apart = found(txn, {"and": [{"field": "i", "lt": 35}, {"field": "i", "gte": 30}, {"field": "i", "ne": 31}]})
+        assert apart is not None and set(apart.pids) == {30, 32, 33, 34}
+        nothing = found(txn, {"field": "i", "gt": 35, "lt": 30})
+        assert nothing is not None and nothing.is_exact and not nothing.pids
+        assert found(txn, {"field": "i", "gt": 5, "lt": 50}) is None
+
+
 def test_nothing_is_left_of_points_that_are_gone() -> None:
     stored: Points = {}
     with transaction() as txn:

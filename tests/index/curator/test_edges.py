@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from tests.index.curator.world import Point, World
+from vdb.index.curator.exhaustive import nearest_of_all
 from vdb.index.curator.index import Effort
 from vdb.index.curator.model import Encoding, Form
+from vdb.index.curator.narrowing import narrowed
+from vdb.index.curator.state import NOTHING
 from vdb.index.curator.upkeep import default_encoding
 from vdb.types import EVERYONE_ID, Metric
 
@@ -162,3 +165,48 @@ def test_any_dimension_is_indexed_even_of_few_points(rng: np.random.Generator, d
         world.insert(20)
         world.lay_out()
         world.check_all()
+
+
+@METRICS
+def test_all_rows_are_compared_where_more_are_asked_for_than_are_kept_sorted(
+    rng: np.random.Generator, metric: Metric, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vdb.index.curator.index.MOST_SORTED", 0)
+    monkeypatch.setattr("vdb.index.curator.exhaustive.BLOCK_ROWS", 37)
+    world = World(rng, metric)
+    world.build(world.some_points(300))
+    for _ in range(30):
+        world.change_something()
+        world.check(int(rng.choice(world.tenants)), now_ms=int(rng.integers(100_000)))
+    world.check_all(now_ms=50_000)
+
+
+def test_a_mask_holds_where_all_rows_are_compared(rng: np.random.Generator) -> None:
+    world = World(rng)
+    world.build(world.some_points(300))
+    state = world.index.state
+    mask = rng.integers(0, 256, 20).astype(np.uint8)  # of fewer pids than there are
+    readings = state.reading(1), state.reading(EVERYONE_ID)
+    query = world.vectors(1)[0]
+    _, rows = nearest_of_all(state, readings, query, 300, world.sequence, 0, mask)
+    found = world.index.search(state, *readings, query, 300, world.sequence, 0, Effort(1 << 40, 1 << 14), mask)
+    assert np.array_equal(np.sort(rows), np.sort(found.row)) and np.count_nonzero(rows >= 0) > 5
+
+
+def test_a_narrowed_reading_names_the_allowed_rows_and_no_other(rng: np.random.Generator) -> None:
+    world = World(rng)
+    world.build(world.some_points(500))
+    for _ in range(20):
+        world.change_something()
+    state = world.index.state
+    allowed = (rng.random(400) < 0.3).astype(np.uint8)  # pids beyond are not
+    allowed[-1] = 0
+    for tenant in world.tenants:
+        reading = narrowed(state.reading(tenant), state.rows, state.model, allowed, world.kernels)
+        found = world.index.search(
+            state, reading, NOTHING, world.vectors(1)[0], 900, world.sequence, 0, Effort(1 << 40, 1 << 14)
+        )
+        pids = set(state.rows.pids[found.row[found.row >= 0]].tolist())
+        seen = {p for p, q in world.points.items() if (q.owner == tenant or tenant in q.shared) and p < 400}
+        seen = {pid for pid in seen if allowed[pid]}
+        assert pids == seen

@@ -76,8 +76,36 @@ class _Reader:
             return _UNKNOWN if index is None else self._condition(index, node)
         if isinstance(node, Not):
             return self._not(self.bounds(node.part))
-        parts = list(map(self.bounds, node.parts))
-        return _all(parts) if isinstance(node, And) else _any(parts)
+        if isinstance(node, And):
+            return _all(self._together(node.parts))
+        return _any(list(map(self.bounds, node.parts)))
+
+    def _together(self, parts: tuple[Node, ...]) -> list[_Bounds]:
+        """Bounds of parts that all hold. A field's lower and upper limit are one range: alone each may be too long."""
+        limits: dict[tuple[str, Kind], dict[bool, Condition]] = {}
+        for part in parts:
+            if isinstance(part, Condition) and part.op in _LIMITS and part.field in self.indexes:
+                limits.setdefault((part.field, part.operands[0].kind), {}).setdefault(part.op in _LOWER, part)
+        ranges = [(pair[True], pair[False]) for pair in limits.values() if len(pair) == 2]
+        merged = {id(part) for pair in ranges for part in pair}
+        found = [self._range(self.indexes[low.field], low, high) for low, high in ranges]
+        return found + [self.bounds(part) for part in parts if id(part) not in merged]
+
+    def _range(self, index: IndexDocument, low: Condition, high: Condition) -> _Bounds:
+        (first, first_is_whole), (end, end_is_whole) = _encoded(low.operands[0]), _encoded(high.operands[0])
+        if not (first_is_whole and end_is_whole and _is_entered(index, low.operands[0])):
+            return _all([self._condition(index, low), self._condition(index, high)])
+        begin = first if low.op is Op.GTE else first + _ABOVE * 3
+        stop = end + _ABOVE * 3 if high.op is Op.LTE else end
+        read = self._between(index, _TAGS[low.operands[0].kind], begin, stop) if begin < stop else _EMPTY
+        return _UNKNOWN if read is None else self._with_unlisted(index, _exactly(read))
+
+    def _with_unlisted(self, index: IndexDocument, found: _Bounds) -> _Bounds:
+        """Bounds that allow the points whose value is not listed."""
+        unlisted = self._read(index, Tag.UNLISTED)
+        if not unlisted or found.possible is None:
+            return found
+        return _Bounds(found.sure, found.possible | unlisted)
 
     def everything(self) -> BitMap:
         """The pids of all points: each has the field of any index, or has it not."""
@@ -109,9 +137,7 @@ class _Reader:
         else:
             found = self._one_of(index, operands, 0)
         if found.possible is not None:
-            unlisted = self._read(index, Tag.UNLISTED)
-            if unlisted:
-                found = _Bounds(found.sure, found.possible | unlisted)
+            found = self._with_unlisted(index, found)
         return self._not(found) if op in (Op.NE, Op.NIN) else found
 
     def _flag(self, index: IndexDocument, op: Op, is_wanted: bool) -> _Bounds:
@@ -175,6 +201,9 @@ _RANGES: dict[Op, Callable[[_Reader, IndexDocument, Scalar], _Bounds]] = {
     Op.LTE: _Reader.up_to,
     Op.PREFIX: _Reader._prefix,
 }
+
+_LOWER = frozenset((Op.GT, Op.GTE))
+_LIMITS = _LOWER | {Op.LT, Op.LTE}
 
 
 def _is_entered(index: IndexDocument, scalar: Scalar) -> bool:

@@ -11,6 +11,7 @@ from typing import Protocol, Self
 
 import numpy as np
 
+from vdb.index.curator.exhaustive import MOST_SORTED, nearest_of_all
 from vdb.index.curator.finder import Finder
 from vdb.index.curator.layout import Unordered, lay_out
 from vdb.index.curator.model import Model, as_constants, prepared
@@ -183,9 +184,14 @@ class CuratorIndex:
     ) -> Found:
         """The nearest rows of two readings of `state`, a tenant's and everyone's, visible at `sequence` and `now_ms`.
 
-        `mask` uint8: bit pid set = allowed; (0,) allows all.
+        `mask` uint8: bit pid set = allowed; (0,) allows all. For more than `MOST_SORTED` rows all are compared.
         """
         rows, model = state.rows, state.model
+        if k > MOST_SORTED:
+            distance, row = nearest_of_all(state, (mine, everyones), query, k, sequence, now_ms, mask)
+            n_rows = mine.n_rows + everyones.n_rows
+            n_entries = mine.n_entries + everyones.n_entries
+            return Found(distance, row, np.array([n_entries, n_entries, n_rows, n_rows], np.int64))
         distance = np.empty(k, np.float32)
         row = np.empty(k, np.int64)
         statistics = np.empty(4, np.int64)

@@ -22,26 +22,28 @@ from vdb.kernels import Kernels
 
 
 def narrowed(reading: Reading, rows: Rows, model: Model, allowed: NDArray[np.uint8], kernels: Kernels) -> Reading:
-    """The rows of `reading` whose pid has 1 in `allowed` uint8 (pids,); pids beyond it are not allowed."""
+    """The rows of `reading` whose pid has 1 in `allowed` uint8 (pids,), whose last is 0 and stands for all beyond."""
     spans = reading.spans
-    own = np.arange(spans[OWN_FIRST], spans[OWN_STOP], dtype=np.uint32)
+    first, stop = int(spans[OWN_FIRST]), int(spans[OWN_STOP])
+    own = np.flatnonzero(_among(allowed, rows.pids[first:stop])).astype(np.uint32) + np.uint32(first)
     listed = reading.listed[spans[LIST_FIRST] : spans[LIST_STOP]]
-    found = np.concatenate((own, listed, reading.tail[: spans[N_TAIL]]))
-    found = found[found < rows.capacity]  # others are revoked
-    pids = rows.pids[found]
-    if len(pids) and int(pids.max()) >= len(allowed):
-        is_known = pids < len(allowed)
-        found, pids = found[is_known], pids[is_known]
-    found = found[allowed[pids] != 0]
+    shared = np.concatenate((listed, reading.tail[: spans[N_TAIL]]))
+    shared = shared[shared < rows.capacity]  # others are revoked
+    shared = shared[_among(allowed, rows.pids[shared])]
+    found = np.concatenate((own, shared)) if len(shared) else own
     if len(found) == 0:
         return NOTHING
     spans = np.zeros((1, N_SPANS), np.int64)
     spans[0, LIST_STOP] = len(found)
     if len(found) <= LIST_WHOLE:
         return Reading(spans[0], NO_ENTRIES, found, NO_PLACES)
-    if len(own) < reading.n_rows:  # the run, the list and the tail are each in their own order
+    if len(shared):  # the run, the list and the tail are each in their own order
         found = found[np.lexsort((found, rows.cells[found]))]
     how = (found, rows.cells, model.children, *model.cell_ranges, ENTRY_ROWS, OWN_WHOLE, LIST_WHOLE)
     entries = np.empty((kernels.cut_entries(spans, *how, NO_ENTRIES), 3), np.uint32)
     kernels.cut_entries(spans, *how, entries)
     return Reading(spans[0], entries, found, NO_PLACES)
+
+
+def _among(allowed: NDArray[np.uint8], pids: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    return np.take(allowed, pids, mode="clip").view(np.bool_)

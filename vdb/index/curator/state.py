@@ -92,6 +92,11 @@ class Reading:
         return int(n)
 
     @property
+    def n_entries(self) -> int:
+        """Entries that cut its run and its list."""
+        return int(self.spans[OWN_ENTRIES] + self.spans[LIST_ENTRIES])
+
+    @property
     def nbytes(self) -> int:
         """Bytes of its arrays, where they are its own."""
         return self.spans.nbytes + self.entries.nbytes + self.listed.nbytes + self.tail.nbytes
