@@ -2,7 +2,8 @@
 
 Fields are indexed. One tenant owns 100,000 points, others were granted parts of them. `n` is uniform in [0, 10,000):
 a filter is a range of it, of the selectivity's width, beginning anywhere; a filter's first search makes its row set and
-narrows the reading, later ones find both. Exact answers are the server's own. CPU time of the thread.
+narrows the reading, later ones find both. `c` has a hundred values: a filter by one of them is what a label is. Exact
+answers are the server's own. CPU time of the thread.
 """
 
 import time
@@ -28,6 +29,7 @@ from vdb.types import FieldType, Metric, Role
 
 RECALL_BAR, FIRST_BAR_MS, CACHED_BAR_MS = 0.99, 1.0, 0.2
 VALUES = 10_000
+N_VALUES = 100
 SELECTIVITIES = (0.5, 0.1, 0.01, 0.001, 0.0001)
 JUDGED = 0.01
 """The selectivity that the bars on time are about."""
@@ -57,7 +59,7 @@ class Place:
         self.engine.await_kernels(60.0)
         self.run("create_collection", None, (), CreateCollection(
             name=_NAME, dimension=workload.dimension, metric=Metric(workload.metric),
-            fields={"n": FieldType.INTEGER}, indexes=["n"],
+            fields={"n": FieldType.INTEGER, "c": FieldType.INTEGER}, indexes=["n", "c"],
         ))  # fmt: skip
         names = [f"t{number}" for number in range(workload.access.n_tenants - 1)]
         for name in [OWNER, *names]:
@@ -71,7 +73,7 @@ class Place:
             ]
             head = UpsertHead(
                 ids=[f"p{row}" for row in rows],
-                payloads=[Raw(msgspec.json.encode({"n": values[row]})) for row in rows],
+                payloads=[Raw(msgspec.json.encode({"n": values[row], "c": values[row] % N_VALUES})) for row in rows],
                 shared_with=shared,
             )
             vectors = np.array(workload.vectors[rows.start : rows.stop])
@@ -88,9 +90,9 @@ class Place:
         answer = self.engine.run(name, self.engine.local_caller(Role.ADMIN, tenant), tuple(path), request, vectors)
         return answer.result(BUILD_TIMEOUT_S) if isinstance(answer, Future) else answer
 
-    def search(self, tenant: str, query: NDArray[np.float32], low: int, width: int, is_exact: bool = False) -> Any:
-        """Hits with `n` in a range, and the CPU milliseconds they took."""
-        head = SearchHead(limit=LIMIT, filter={"field": "n", "gte": low, "lt": low + width}, with_payload=False)
+    def search(self, tenant: str, query: NDArray[np.float32], filter: Any, is_exact: bool = False) -> Any:
+        """Hits of a filtered search, and the CPU milliseconds they took."""
+        head = SearchHead(limit=LIMIT, filter=filter, with_payload=False)
         if is_exact:
             head.params = SearchParams(exact=True)
         caller = self.engine.local_caller(Role.ADMIN, tenant)
@@ -108,39 +110,47 @@ def measure(cache: Path, seed: int, is_quick: bool) -> list[Figure]:
         place = Place(Path(folder) / "data", workload, n)
         try:
             readers = [f"t{number}" for number in np.unique(workload.askers)[:10].tolist()]
+            n_filters = 4 if is_quick else 20
             for kind, tenants in (("owner", [OWNER]), ("shared", readers)):
+                labels = [{"field": "c", "eq": value + (50 if tenants is readers else 0)} for value in range(n_filters)]
+                figures += _of(place, workload, f"{kind}, 1 %, a label", tenants, labels, kind == "owner")
                 for selectivity in SELECTIVITIES:
-                    figures += _of(place, workload, kind, tenants, selectivity, 4 if is_quick else 20)
+                    at = f"{kind}, {100 * selectivity:g} %"
+                    is_judged = kind == "owner" and selectivity == JUDGED
+                    ranges = _ranges(selectivity, n_filters, len(tenants))
+                    figures += _of(place, workload, at, tenants, ranges, is_judged)
         finally:
             place.engine.close()
     return figures
 
 
-def _of(
-    place: Place, workload: Workload, kind: str, tenants: Sequence[str], selectivity: float, n_filters: int
-) -> list[Figure]:
+def _ranges(selectivity: float, n: int, seed: int) -> list[Any]:
     width = max(1, round(selectivity * VALUES))
-    lows = np.random.default_rng([5, width, len(tenants)]).integers(0, VALUES - width + 1, n_filters).tolist()
+    lows = np.random.default_rng([5, width, seed]).integers(0, VALUES - width + 1, n).tolist()
+    return [{"field": "n", "gte": low, "lt": low + width} for low in lows]
+
+
+def _of(
+    place: Place, workload: Workload, at: str, tenants: Sequence[str], filters: Sequence[Any], is_judged: bool
+) -> list[Figure]:
     first_ms: list[float] = []
     later_ms: list[float] = []
     recalls: list[float] = []
     short = 0
-    for i, low in enumerate(lows):
+    for i, filter in enumerate(filters):
         tenant = tenants[i % len(tenants)]
         queries = [workload.queries[(i * N_LATER + j) % len(workload.queries)] for j in range(N_LATER)]
         found = []
         for j, query in enumerate(queries):
-            hits, took = place.search(tenant, query, low, width)
+            hits, took = place.search(tenant, query, filter)
             (later_ms if j else first_ms).append(took)
             found.append(hits)
         for query, hits in zip(queries[:5], found, strict=False):
-            exact, _ = place.search(tenant, query, low, width, is_exact=True)
+            exact, _ = place.search(tenant, query, filter, is_exact=True)
             short += len(hits) < len(exact)
             if exact:
                 limit = exact[-1].distance + TOLERANCE
                 recalls.append(sum(hit.distance <= limit for hit in hits[: len(exact)]) / len(exact))
-    at = f"{kind}, {100 * selectivity:g} %"
-    is_judged = selectivity == JUDGED and kind == "owner"
     return [
         Figure(f"recall, {at}", float(np.mean(recalls)) if recalls else 1.0, "", RECALL_BAR, True),
         Figure(f"answers short of hits, {at}", short, "", 0),

@@ -17,7 +17,7 @@ FIGURES = {
     "growth": {"recall lost by growth, budget 14 n^0.6", "layouts"},
     "memory": {"anonymous memory / raw, as built", "first search after it, index loaded"},
     "memory-1m": {"anonymous memory / raw, after a restart", "index of 1,000 idle tenants beyond one"},
-    "filters": {"recall, owner, 1 %", "first search, owner, 1 %", "later searches, shared, 0.01 %"},
+    "filters": {"recall, owner, 1 %", "first search, owner, 1 %, a label", "later searches, shared, 0.01 %"},
 }
 MUST_HOLD = {
     "growth": {f"foreign, dead or repeated hits, budget {factor} n^0.6" for factor in (7, 14, 30)},
