@@ -24,7 +24,7 @@ from vdb.index.curator.upkeep import default_encoding
 from vdb.storage.vectors_file import VectorsFile
 from vdb.types import Metric
 
-SHARE_BAR, CODES_BAR, IDLE_BAR_MB = 20.0, 15.0, 20.0
+SHARE_BAR, IDLE_BAR_MB = 20.0, 20.0
 BATCH = 1_000
 QUIET_S, TIMEOUT_S = 5.0, 900.0
 N_IDLE, IDLE_POINTS, IDLE_DIMENSION = 100_000, 3, 16
@@ -75,7 +75,7 @@ def _of_collection(server: Server, workload: Workload) -> list[Figure]:
     return [
         Figure("anonymous memory / raw, as built", 100 * built / raw, "%", SHARE_BAR),
         Figure("anonymous memory / raw, after a restart", 100 * loaded / raw, "%", SHARE_BAR),
-        Figure("index by its own account / raw", 100 * index_bytes / raw, "%", CODES_BAR),
+        Figure("index by its own account / raw", 100 * index_bytes / raw, "%"),
         Figure("points stored", len(workload.vectors) / stored_s, "points/s"),
         Figure("layouts while they were", int(index["index"]["layouts"]), ""),
         Figure("restart until ready", ready_s, "s"),

@@ -7,6 +7,7 @@ all rows are compared by their full vectors, a block at a time, and sorted once.
 import numpy as np
 from numpy.typing import NDArray
 
+from vdb.index.curator.model import prepared
 from vdb.index.curator.state import (
     LIST_FIRST,
     LIST_STOP,
@@ -19,7 +20,7 @@ from vdb.index.curator.state import (
 )
 from vdb.kernels import METRIC_NUMBER
 from vdb.kernels.reference import COSINE, L2, Float32s, Int64s, UInt8s
-from vdb.kernels.reference_cells import prepare, settled
+from vdb.kernels.reference_cells import settled
 
 MOST_SORTED = 4_096
 """Hits up to this many are the kernel's."""
@@ -74,7 +75,7 @@ def _distances(state: State, rows: Int64s, query: Float32s) -> Float32s:
     metric = METRIC_NUMBER[state.model.metric]
     found = np.empty(len(rows), np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
-        full, _, _ = prepare(query, state.model.of_queries, metric)
+        full = prepared(query[None], state.model.metric)[0]
         for first in range(0, len(rows), BLOCK_ROWS):
             vectors = state.vectors[state.rows.slots[rows[first : first + BLOCK_ROWS]]]
             if metric == L2:
