@@ -19,6 +19,7 @@ from vdb.index.kmeans import Tree
 from vdb.index.leanvec.codes import encode, unpack
 from vdb.index.leanvec.projection import Projection
 from vdb.kernels.reference import Float32s, Int64s
+from vdb.kernels.reference_cells import ERROR_SPREADS, LEAST_COMPARED, RADIUS_WEIGHT
 from vdb.types import Metric
 
 MEASURED_ROWS = 20_000
@@ -34,9 +35,6 @@ READING_EXPONENT = 0.6
 """Rows to score grow with this power of the rows of a reading (DESIGN §2)."""
 ENTRIES_PER_ROOT = 5.0
 """Entries of a reading for each unit of the square root of its rows: a leaf of a collection of 4 √n is one at least."""
-RADIUS_WEIGHT = 0.2
-LEAST_COMPARED, ERROR_SPREADS = 16, 3.0
-"""As the kernel compares candidates: see `vdb/kernels/cpu/cells.py`."""
 
 
 class Cost(Protocol):
@@ -304,7 +302,7 @@ def _compared(scores: Float32s, distances: Float32s, k: int, numbers: tuple[int,
     mean, spread = errors.mean(axis=1, keepdims=True), errors.std(axis=1, keepdims=True)
     worst = np.partition(distances, min(k, distances.shape[1]) - 1, axis=1)[:, min(k, distances.shape[1]) - 1]
     could = (scores + mean - ERROR_SPREADS * spread <= worst[:, None]).sum(axis=1)
-    n = np.maximum(could, max(LEAST_COMPARED, k))
+    n = np.maximum(could, max(LEAST_COMPARED, k + k // 2))
     return np.array([np.minimum(n, number).mean() for number in numbers], np.float32)
 
 
