@@ -30,8 +30,7 @@ def main(arguments: Sequence[str]) -> int:
         how = (given.cache, given.seed, given.quick, *([size] if size else []))
         figures = importlib.import_module(f"bench.index.{module}").measure(*how)
         return report.publish("index", arguments, given.results, figures)
-    options = ["--seed", str(given.seed), "--cache", str(given.cache), "--results", str(given.results)]
-    command = [sys.executable, "-m", "bench", "index", *options, *(["--quick"] if given.quick else [])]
+    command = [sys.executable, "-m", "bench", "index", *_without_parts(arguments)]
     codes = []
     for part in given.part:
         print(f"\n== {part}", flush=True)
@@ -46,3 +45,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="a hundredth of the size, on generated vectors")
     parser.add_argument("--cache", type=Path, default=default_folder(), help="folder of what is generated")
     return parser
+
+
+def _without_parts(arguments: Sequence[str]) -> list[str]:
+    """The arguments less `--part` and its names."""
+    kept: list[str] = []
+    is_name = False
+    for argument in arguments:
+        is_name = argument == "--part" or (is_name and argument in PARTS)
+        if not is_name:
+            kept.append(argument)
+    return kept
