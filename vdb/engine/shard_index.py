@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vdb.engine.attempts import Attempts
 from vdb.engine.choosing import Wish, described
 from vdb.engine.index_files import Files, read_index, write_index
 from vdb.engine.index_source import Points, read_points
+from vdb.engine.pace import Backlog, Cancelled, Pace
 from vdb.engine.readings import Change
 from vdb.engine.replay import replay, take
+from vdb.engine.slots import OldSlots
 from vdb.engine.tuner import LEAST_TUNED, Tuner, typical_reading
 from vdb.errors import CorruptData, VdbError
 from vdb.index.curator.index import CuratorIndex
@@ -34,8 +37,6 @@ logger = logging.getLogger(__name__)
 
 INDEX_PLACE = 0
 """Stands for the index among a collection's readings, where memory is counted: no tenant has this id."""
-QUIET_REPLAY = 64
-"""A successor takes over when no more changes than this are left to be done on it under the lock."""
 DROP_STEP = 10_000
 MOST_MISSED = 10_000
 """Points that are written before an index that lies on disk is loaded unasked: a search waits for them otherwise."""
@@ -54,10 +55,6 @@ class Indexing:
     least_tuned: int = LEAST_TUNED
 
 
-class Cancelled(Exception):
-    """The collection is being closed: what was under way is given up."""
-
-
 class ShardIndex:
     """The index of one shard. Any thread may search `current`; the writer publishes; one background thread works."""
 
@@ -67,12 +64,15 @@ class ShardIndex:
         self._indexing = indexing
         self._from_points = indexing.from_points
         self._lock = threading.Lock()
+        self._pace = Pace(self._lock)
         self._work = threading.Lock()
-        self._waiting: list[Change] | None = None
+        self._backlog = Backlog(self._lock, self._pace)
         self._sequence = 0
         self._is_busy = False
         self._n_missed = 0
         self._n_slots = 0
+        self._old_slots = OldSlots()
+        self._attempts = Attempts()
         self.current: CuratorIndex | None = None
         self._may_load = indexing.from_points > 0 and self._files.exists()
         self.state = "absent"
@@ -85,22 +85,23 @@ class ShardIndex:
 
     def publish(self, changes: list[Change], sequence: int) -> None:
         """Take committed changes; where that fails the index is dropped, and loaded or made again."""
-        if self.current is None and self._waiting is None:
+        if self.current is None and not self._backlog.is_kept:
             self._n_missed += sum(len(change.pids) for change in changes)
             return
         with self._lock:
             self._sequence = sequence
-            if self._waiting is not None:
-                self._waiting.extend(changes)
-            index = self.current
-            if index is None:
-                return
-            try:
-                for change in changes:
-                    take(index, change)
-            except Exception as exc:  # whatever it was, what it holds can no longer be trusted
-                logger.error("an index is dropped", exc_info=exc, extra={"environment": self._shard.env.path.name})
-                self._forget()
+            self._backlog.add(changes)
+            if self.current is not None:
+                self._take(self.current, changes)
+            self._pace.follow(len(changes))
+
+    def _take(self, index: CuratorIndex, changes: list[Change]) -> None:
+        try:
+            for change in changes:
+                take(index, change)
+        except Exception as exc:  # whatever it was, what it holds can no longer be trusted
+            logger.error("an index is dropped", exc_info=exc, extra={"environment": self._shard.env.path.name})
+            self._forget()
 
     def drop(self) -> None:
         """Forget what is in RAM: after a failed commit, and for memory. It is loaded again when it is searched."""
@@ -111,7 +112,7 @@ class ShardIndex:
         if self.current is not None:  # searches under way go on reading its slots: what is loaded takes others
             self._n_slots = max(self._n_slots, self.current.n_slots)
         self.current = None
-        self._waiting = None
+        self._backlog.forget()
         self._may_load = self._files.exists()
         self.state = "absent"
 
@@ -161,6 +162,7 @@ class ShardIndex:
     def _read(self) -> tuple[CuratorIndex, int]:
         """The index of the files, brought up to what is committed now, and that sequence."""
         index, sequence = read_index(self._files, self._shard.collection)
+        self._old_slots.leave_unnamed(index, self._n_slots)
         index.skip_slots(self._n_slots)
         with self._shard.env.read() as txn:
             changes_from = read_changes_from(txn)
@@ -184,11 +186,16 @@ class ShardIndex:
                 return self._work_on()
             except Cancelled:
                 return False
+            except Exception:
+                self._attempts.fail()
+                raise
             finally:
                 self._is_busy = False
 
     def _work_on(self) -> bool:
         index = self.current
+        if index is not None:
+            self._reuse_slots(index)
         if index is None and self._may_load:
             if self._n_missed <= MOST_MISSED:
                 return False
@@ -205,7 +212,7 @@ class ShardIndex:
             self._retire()
         elif self.tuner.wanted is not None:
             self._tune(index)
-        elif index.should_lay_out:
+        elif index.should_lay_out and self._attempts.are_due(index.n_live):
             self._lay_out(index)
         elif self.tuner.is_due(index):
             self._measure(index)
@@ -214,22 +221,23 @@ class ShardIndex:
         return True
 
     def _needs(self) -> tuple[bool, bool]:
-        """Whether there are points enough for an index, and whether changes are logged for one."""
+        """Whether an index is to be made now, and whether changes are logged for one although none is wanted."""
         with self._shard.env.read() as txn:
             n_vectors, is_logged = read_totals(txn).vectors, read_changes_from(txn) is not None
-        return bool(self._from_points) and n_vectors >= self._from_points, is_logged
+        is_wanted = bool(self._from_points) and n_vectors >= self._from_points
+        return is_wanted and self._attempts.are_due(n_vectors), is_logged and not is_wanted
 
     @contextmanager
     def _gathering(self) -> Iterator[None]:
         """Changes published in this block are kept for whoever is making an index."""
         with self._lock:
-            self._waiting = []
+            self._backlog.keep()
             self._sequence = self._shard.readings.published_sequence
         try:
             yield
         finally:
             with self._lock:
-                self._waiting = None
+                self._backlog.forget()
 
     def _build(self) -> None:
         self.state = "building"
@@ -243,6 +251,7 @@ class ShardIndex:
             if self.current is None:
                 self.state = "absent"
         self.n_builds += 1
+        self._attempts.succeed()
         self._log("an index was built", began, index)
         self._trim(sequence)
 
@@ -251,9 +260,10 @@ class ShardIndex:
         with self._shard.env.read() as txn:
             sequence = read_sequence(txn)
             vectors, self._n_slots = self._files.new_vectors(collection.dimension), 0
+            self._old_slots.clear()
             points: Points = read_points(txn, collection, vectors, self._check)
         if not len(points.pids):
-            raise Cancelled
+            raise CorruptData("no point has a sound vector and record")
         sample = points.sample(vectors.rows, collection.id)
         n_reading = typical_reading(points.readings())
         model = self.tuner.train(sample, len(points.pids), n_reading, Wish(), self._check)
@@ -271,31 +281,14 @@ class ShardIndex:
 
         Writers wait for the last few changes only: a long build leaves more than they should wait for.
         """
-        while self._do_waiting(index, sequence) > QUIET_REPLAY:
-            self._check()
+        self._backlog.catch_up(index, sequence, self._check)
         with self._lock:
-            for change in self._taken():
-                if change.sequence > sequence:
-                    take(index, change)
+            self._backlog.finish(index, sequence)
             self._sequence = max(self._sequence, sequence)
             self._show(index)
 
-    def _do_waiting(self, index: CuratorIndex, sequence: int) -> int:
-        with self._lock:
-            changes = self._taken()
-        for change in changes:
-            if change.sequence > sequence:
-                take(index, change)
-        return len(changes)
-
-    def _taken(self) -> list[Change]:
-        """What waits, which waits no more; raises Cancelled where all was dropped meanwhile."""
-        if self._waiting is None:
-            raise Cancelled
-        changes, self._waiting = self._waiting, []
-        return changes
-
     def _show(self, index: CuratorIndex) -> None:
+        self._old_slots.show(index)
         self.current = index
         self.state = "ready"
 
@@ -317,21 +310,33 @@ class ShardIndex:
         try:
             outcome = laid_out(index, moment, self.tuner.retrainer(moment.state, self._check), is_forced)
             successor = outcome.index
-            while index.replay(successor) > QUIET_REPLAY:
+
+            def do(n: int) -> None:
+                index.replay(successor, n)
                 self._check()
+
+            self._pace.catch_up(lambda: index.n_noted, do)
             with self._lock:
                 if self.current is not index:
                     return False
                 index.replay(successor)
+                self._old_slots.leave(moment.ended_slots)
                 self._show(successor)
         finally:
             index.abandon_layout()
         self.n_layouts += 1
         self._log("an index was laid out anew", began, successor, split=outcome.n_split, trained=outcome.is_trained)
         write_index(self._files, successor, self._files.vectors, moment.sequence, self._shard.collection)
+        self._old_slots.saved()
+        self._attempts.succeed()
         self._adopt(successor)
         self._trim(moment.sequence)
         return True
+
+    def _reuse_slots(self, index: CuratorIndex) -> None:
+        slots = self._old_slots.release(self._files.vectors)
+        with self._lock:
+            index.reuse(slots)
 
     def _adopt(self, index: CuratorIndex) -> None:
         self.tuner.adopt(index.state.model)

@@ -44,16 +44,16 @@ PAGE_BYTES = 4096
 GROWTH_BYTES = 4 << 20
 """The file grows by at least this much, and by an eighth: a mapping is renewed each time. Holes take no disk."""
 
-FREED_AT_ONCE = 1 << 12
-"""Slots looked at together when pages are searched that hold nothing but freed ones: bounds the memory for it."""
+FREED_AT_ONCE = 1 << 8
+"""Slots looked at together when pages are searched that hold nothing but freed ones: bounds what writers wait for."""
 
 _BODY = struct.Struct("<8sIIQQ")
 _CHECKSUM = struct.Struct("<I")
 
 
 class VectorsFile:
-    """An open vectors file. Threads take turns in `put`; one at a time does all else; any number read `rows`, without
-    locks. `close` it.
+    """An open vectors file. Threads take turns in `put` and `free`; one at a time does all else; any number read
+    `rows`, without locks. `close` it.
 
     A row that is being written anew may be read half old, half new: who minds checks the point's version afterwards.
     It takes two descriptors, one of them for the mapping, and one more for each older mapping whose rows are held.
@@ -186,13 +186,21 @@ class VectorsFile:
         free it again to have pages with such neighbours given back. Raises StorageFailure.
         """
         slots = np.unique(pids).astype(np.int64)
-        slots = slots[slots < self.n_slots]
-        np.bitwise_or.at(self._freed, slots >> 3, _bits(slots))
+        with self._writes:
+            slots = slots[slots < self.n_slots]
+            np.bitwise_or.at(self._freed, slots >> 3, _bits(slots))
+        for first in range(0, len(slots), FREED_AT_ONCE):
+            with self._writes:  # anew each time: whoever puts waits for a few pages only
+                if not self._punch(slots[first : first + FREED_AT_ONCE]):
+                    return
+
+    def _punch(self, slots: NDArray[np.int64]) -> bool:
+        """Whether pages can be given back at all."""
         try:
-            for first in range(0, len(slots), FREED_AT_ONCE):
-                for start, end in self._freed_pages(slots[first : first + FREED_AT_ONCE]):
-                    if not punch_hole(self._handle, start * PAGE_BYTES, (end - start) * PAGE_BYTES):
-                        return
+            return all(
+                punch_hole(self._handle, start * PAGE_BYTES, (end - start) * PAGE_BYTES)
+                for start, end in self._freed_pages(slots)
+            )
         except OSError as exc:
             raise storage_error(exc, f"{self._path.name} cannot be written") from exc
 

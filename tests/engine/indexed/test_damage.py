@@ -10,7 +10,7 @@ import pytest
 
 from tests.engine.indexed.books import D, opened_books
 from tests.engine.indexed.books import indexed_books as indexed
-from vdb.engine import shard_index
+from vdb.engine import attempts, shard_index
 from vdb.engine.shard_index import ShardIndex
 from vdb.errors import DiskFull, StorageFailure
 from vdb.index.curator import index as curator_index
@@ -144,6 +144,7 @@ def test_a_build_that_fails_is_tried_again(
     def fail(*given: object) -> None:
         raise error
 
+    monkeypatch.setattr(attempts, "FIRST_WAIT_S", 0)
     with opened_books(tmp_path / "data", rng) as books:
         books.add(60)
         with monkeypatch.context() as patched:
@@ -206,6 +207,7 @@ def test_a_folder_that_cannot_be_written_leaves_searches_exact(
     def fail(*given: object, **named: object) -> None:
         raise PermissionError(13, "no")
 
+    monkeypatch.setattr(attempts, "FIRST_WAIT_S", 0)
     with indexed(tmp_path / "data", rng) as books:
         points, layout = books.points, books.shard.env.path / "index" / "layout.vdb"
     garbage(layout)

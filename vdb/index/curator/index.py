@@ -80,6 +80,7 @@ class CuratorIndex:
         self._state = state
         self._vectors = vectors
         self._n_slots = n_slots
+        self._free_slots = NO_PLACES
         self.n_slots_laid = n_slots
         self._n_rows = state.rows.n_laid
         self._finder = Finder(state.rows)
@@ -145,7 +146,7 @@ class CuratorIndex:
         rows, directories = self._state.rows, self._state.directories
         n_bytes = sum(array.nbytes for array in rows.arrays) * self._n_rows // max(1, rows.capacity)
         changed = sum(r.nbytes for r in list(self._state.changed.values()) if r.listed is not directories.listed)
-        return n_bytes + directories.nbytes + self._finder.nbytes + changed
+        return n_bytes + directories.nbytes + self._finder.nbytes + self._free_slots.nbytes + changed
 
     def bytes_of(self, tenant: int) -> tuple[int, int]:
         """Bytes of the codes that a tenant's reading names, and of all else about its rows."""
@@ -245,6 +246,11 @@ class CuratorIndex:
         revoked(self._state.reading(tenant), self._state.rows, rows[rows >= 0].astype(np.uint32))
         self._n_named += len(pids)
 
+    def reuse(self, slots: UInt32s) -> None:
+        """Give these slots out again, before new ones: nobody reads them any more. Not while a successor is made."""
+        assert self._log is None, "a successor gives its rows the same slots"
+        self._free_slots = np.concatenate((self._free_slots, slots))
+
     def skip_slots(self, n_slots: int) -> None:
         """Give out none below `n_slots`: an index before this one may still be read from them."""
         self._n_slots = max(self._n_slots, n_slots)
@@ -258,7 +264,8 @@ class CuratorIndex:
     def begin_layout(self, sequence: int) -> Moment:
         """What a successor is made of; from now on changes are noted for it. `sequence` is the newest published."""
         self._log = []
-        return Moment(self._state, self._n_rows, self._n_slots, dict(self._state.changed), sequence)
+        changed = dict(self._state.changed)
+        return Moment(self._state, self._n_rows, self._n_slots, self._free_slots, changed, sequence)
 
     def successor(
         self, moment: Moment, model: Model | None = None, cells: UInt32s | None = None, is_recoded: bool = False
@@ -271,16 +278,22 @@ class CuratorIndex:
         chosen = model or moment.state.model
         rows, directories = laid_out_anew(moment, chosen, cells, is_recoded, current())
         state = State(chosen, rows, directories, {}, moment.state.vectors, moment.sequence)
-        return type(self)(state, self._vectors, moment.n_slots)
+        made = type(self)(state, self._vectors, moment.n_slots)
+        made._free_slots = moment.free_slots
+        return made
 
-    def replay(self, successor: "CuratorIndex") -> int:
-        """Do the changes noted so far on the successor; returns how many. The last time under the writer's lock."""
+    @property
+    def n_noted(self) -> int:
+        """Changes that were not done on the successor yet."""
+        return len(self._log or ())
+
+    def replay(self, successor: "CuratorIndex", n_most: int | None = None) -> None:
+        """Do the changes noted so far, or the first of them, on the successor. The last time under the lock."""
         assert self._log is not None, "begin_layout comes first"
-        n = len(self._log)
-        for change in self._log[:n]:
+        changes = self._log[:n_most]
+        for change in changes:
             change(successor)
-        del self._log[:n]
-        return n
+        del self._log[: len(changes)]
 
     def abandon_layout(self) -> None:
         """No successor is being made any more."""
@@ -302,7 +315,7 @@ class CuratorIndex:
         state = self._with_room(n, bool(expires_at_ms.any()))
         model, rows = state.model, state.rows
         ready = prepared(vectors, model.metric)
-        slots = np.arange(self._n_slots, self._n_slots + n, dtype=np.uint32)
+        slots = self._take_slots(n)
         self._vectors.put(slots, ready)
         stop = first + n
         rows.codes[first:stop], offsets, rows.cells[first:stop] = model.place_rows(ready, current())
@@ -316,9 +329,15 @@ class CuratorIndex:
         if len(rows.expires_at):
             rows.expires_at[first:stop] = _seconds(expires_at_ms)
         self._finder.add(rows, first, stop)
-        self._n_rows, self._n_slots = stop, self._n_slots + n
+        self._n_rows = stop
         self._state = replace(state, vectors=self._vectors.rows)
         return np.arange(first, stop)
+
+    def _take_slots(self, n: int) -> UInt32s:
+        reused, self._free_slots = self._free_slots[:n], self._free_slots[n:]
+        first = self._n_slots
+        self._n_slots += n - len(reused)
+        return np.concatenate((reused, np.arange(first, self._n_slots, dtype=np.uint32)))
 
     def _extend(self, tenant: int, rows: UInt32s, sequence: int) -> None:
         """Name the rows in a tenant's tail; fold it into the list when it is long."""

@@ -29,13 +29,26 @@ from vdb.kernels.reference import Float32s, UInt8s, UInt32s
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moment:
-    """An index as it stood at `sequence`: `n_rows` of its rows, and the readings that had changed."""
+    """An index as it stood at `sequence`: `n_rows` of its rows, the slots it had to give out, and the readings that had
+    changed."""
 
     state: State
     n_rows: int
     n_slots: int
+    free_slots: UInt32s
     changed: dict[int, Reading]
     sequence: int
+
+    @property
+    def is_kept(self) -> Bools:
+        """Which of the rows somebody may still see at `sequence` or later; what ends meanwhile does not change it."""
+        rows = self.state.rows
+        return rows.dead_at[: self.n_rows] > self.sequence - rows.base_sequence
+
+    @property
+    def ended_slots(self) -> UInt32s:
+        """Slots of the other rows."""
+        return self.state.rows.slots[: self.n_rows][~self.is_kept]
 
 
 def laid_out_anew(
@@ -48,8 +61,7 @@ def laid_out_anew(
     """
     rows = moment.state.rows
     n = moment.n_rows
-    since = moment.sequence - rows.base_sequence
-    is_kept = rows.dead_at[:n] > since
+    is_kept = moment.is_kept
     kept = np.flatnonzero(is_kept)
     if is_recoded:
         codes, offsets, its_cells = coded(model, moment.state.vectors, rows.slots[kept], kernels)

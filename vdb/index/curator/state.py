@@ -105,7 +105,7 @@ class Reading:
 NOTHING = Reading(np.zeros(N_SPANS, np.int64), NO_ENTRIES, NO_PLACES, NO_PLACES)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Directories:
     """All tenants' readings as a layout left them: tenants uint32 ascending (t,), spans int64 (t, 9), shared arrays."""
 
