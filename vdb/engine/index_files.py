@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from vdb.engine.index_soundness import check_directories, check_model, check_rows, check_shapes
 from vdb.errors import CorruptData
 from vdb.index.curator.index import CuratorIndex
 from vdb.index.curator.layout import room_for
@@ -131,12 +132,19 @@ def read_index(files: Files, collection: CollectionDocument) -> tuple[CuratorInd
         is_ours = head["collection"] == [collection.id, collection.created_at_ms]
         if head["layout"] != LAYOUT or not is_ours or vectors.marked_sequence < sequence:
             raise CorruptData("the index's files do not belong together")
-        model = _model(collection, head, arrays)
-        rows = _rows(arrays, sequence, collection.metric)
+        n_slots = _number(head, "n_slots")
+        if n_slots > vectors.n_slots:
+            raise CorruptData("the index's vectors are fewer than its slots")
+        encoding = Encoding(Form(head["form"]), _number(head, "dimension"))
+        check_shapes(arrays, collection.metric, collection.dimension, encoding, head["is_projected"])
+        model = _model(collection.metric, encoding, head, arrays)
+        check_model(model)
+        check_rows(arrays, len(model.leaves), n_slots)
+        check_directories(arrays, len(model.children))
         directories = Directories(*(arrays[name] for name in _DIRECTORIES))
-        _check(rows, directories, model, vectors.n_slots)
+        rows = _rows(arrays, sequence, collection.metric)
         state = State(model, rows, directories, {}, vectors.rows, sequence)
-        return CuratorIndex(state, vectors, _number(head, "n_slots")), sequence
+        return CuratorIndex(state, vectors, n_slots), sequence
     except (KeyError, ValueError, TypeError, IndexError) as exc:
         raise CorruptData(f"the index's layout is not one: {exc}") from exc
 
@@ -148,20 +156,14 @@ def _number(head: dict[str, Any], name: str) -> int:
     return number
 
 
-def _model(collection: CollectionDocument, head: dict[str, Any], arrays: dict[str, Any]) -> Model:
+def _model(metric: Metric, encoding: Encoding, head: dict[str, Any], arrays: dict[str, Any]) -> Model:
     projection = None
     if head["is_projected"]:
         of_queries, of_rows = arrays["of_queries"], arrays["of_rows"]
         is_of_rows = np.array_equal(of_queries, of_rows)  # one array for both then: whoever asks again sees it at once
         projection = Projection(of_rows if is_of_rows else of_queries, of_rows, arrays["mean"], arrays["energy"])
-    encoding = Encoding(Form(head["form"]), _number(head, "dimension"))
-    model = Model(
-        collection.metric, encoding, projection, arrays["children"], arrays["centroid"], arrays["radius"],
-        _number(head, "n_trained"),
-    )  # fmt: skip
-    if model.dimension != collection.dimension:
-        raise CorruptData("the index's layout is of another dimension")
-    return model
+    parts = arrays["children"], arrays["centroid"], arrays["radius"]
+    return Model(metric, encoding, projection, *parts, _number(head, "n_trained"))
 
 
 def _rows(arrays: dict[str, Any], sequence: int, metric: Metric) -> Rows:
@@ -187,21 +189,3 @@ def _rows(arrays: dict[str, Any], sequence: int, metric: Metric) -> Rows:
         base_sequence=sequence,
         **placed,
     )
-
-
-def _check(rows: Rows, directories: Directories, model: Model, n_slots: int) -> None:
-    """Kernels trust what they are given: nothing may point outside of its array."""
-    n, listed, spans, entries = rows.n_laid, directories.listed, directories.spans, directories.entries
-    is_sound = (
-        rows.codes.shape[1] == model.encoding.row_bytes
-        and (n == 0 or (rows.slots[:n].max() < n_slots and rows.cells[:n].max() < len(model.leaves)))
-        and (len(listed) == 0 or listed.max() < n)
-        and spans.shape == (len(directories.tenants), 9)
-        and bool((spans >= 0).all() and (spans[:, 1] <= n).all() and (spans[:, 4] <= len(listed)).all())
-        and bool((spans[:, 6] + spans[:, 2] + spans[:, 5] <= len(entries)).all())
-        and (len(entries) == 0 or int(entries[:, 0].max()) < len(model.children))
-        and bool((entries[:, 1].astype(np.int64) + entries[:, 2] <= max(n, len(listed))).all())
-        and len(model.radius) == len(model.centroid) == len(model.children)
-    )
-    if not is_sound:
-        raise CorruptData("the index's layout points outside of itself")

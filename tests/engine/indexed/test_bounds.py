@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from tests.engine.driver import opened, wait_until
 from tests.engine.indexed.books import Books, indexed_books, opened_books
-from vdb.engine import attempts, pace
+from vdb.engine import pace
 from vdb.engine.attempts import Attempts
 from vdb.errors import CorruptData, StorageFailure
 from vdb.index.curator import index as curator_index
@@ -115,7 +116,7 @@ def test_a_failed_build_is_not_tried_again_at_once(
 ) -> None:
     """It was tried every second, with a full read of the collection."""
     now = [1000.0]
-    monkeypatch.setattr(attempts.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("vdb.engine.attempts.time", SimpleNamespace(monotonic=lambda: now[0]))
     n_read: list[int] = []
 
     def fail(*given: Any) -> None:
@@ -147,11 +148,13 @@ def test_a_failed_build_is_not_tried_again_at_once(
 def test_points_that_are_all_damaged_are_not_read_every_second(tmp_path: Path, rng: np.random.Generator) -> None:
     with opened_books(tmp_path / "data", rng) as books:
         books.add(60)
-        owner = books.driver.engine.services.catalog.tenant("acme").id
+        acme = books.driver.engine.services.catalog.tenant("acme")
+        assert acme is not None
+        keys = [vector_key(acme.id, pid) for pid in range(60)]
 
         def damage(group: Any) -> None:
-            for pid in range(60):
-                group.txn.put(vector_key(owner, pid), b"\xff" * 24)
+            for key in keys:
+                group.txn.put(key, b"\xff" * 24)
 
         books.driver.write("books", damage)
         with pytest.raises(CorruptData):
@@ -161,7 +164,7 @@ def test_points_that_are_all_damaged_are_not_read_every_second(tmp_path: Path, r
 
 def test_waits_double_up_to_ten_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(attempts.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("vdb.engine.attempts.time", SimpleNamespace(monotonic=lambda: now[0]))
     tries = Attempts()
     waits = []
     for _ in range(10):

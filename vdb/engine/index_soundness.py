@@ -1,0 +1,143 @@
+"""Whether the arrays of a layout fit each other: kernels trust what they are given, and checksums only tell bit rot.
+
+Nothing may point outside of its array, and what searches rely on without looking holds: rows lie by (owner, cell),
+lists by (cell, row), runs, lists and entries follow each other without gaps, no row is named twice. Shapes and types as
+in docs/storage-format.md; n = rows, v = nodes, t = tenants, p = places in lists, e = entries.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vdb.errors import CorruptData
+from vdb.index.curator.model import Encoding, Form, Model
+from vdb.index.curator.state import (
+    ENTRIES_FIRST,
+    LIST_ENTRIES,
+    LIST_FIRST,
+    LIST_STOP,
+    N_SPANS,
+    OWN_ENTRIES,
+    OWN_FIRST,
+    OWN_STOP,
+)
+from vdb.types import Metric
+
+Arrays = Mapping[str, NDArray[np.generic]]
+Int64s = NDArray[np.int64]
+
+BLOCK_PLACES = 1 << 20
+"""Places of lists that are looked at together."""
+
+
+def check_shapes(arrays: Arrays, metric: Metric, dimension: int, encoding: Encoding, is_projected: bool) -> None:
+    """Types and shapes of all arrays; raises CorruptData."""
+    n, v, t = len(arrays["pids"]), len(arrays["children"]), len(arrays["tenants"])
+    d = encoding.dimension
+    n_expiries = n if len(arrays["expires_at"]) else 0
+    wanted: dict[str, tuple[str, tuple[int, ...]]] = dict.fromkeys(("pids", "slots", "owners", "cells"), ("u4", (n,)))
+    wanted |= {
+        "codes": ("u1", (n, encoding.row_bytes)),
+        "offsets": ("f4", (n if metric is Metric.L2 else 0,)),
+        "expires_at": ("u4", (n_expiries,)),
+        "tenants": ("u4", (t,)),
+        "spans": ("i8", (t, N_SPANS)),
+        "entries": ("u4", (len(arrays["entries"]), 3)),
+        "listed": ("u4", (len(arrays["listed"]),)),
+        "children": ("i4", (v, 2)),
+        "centroid": ("f4", (v, dimension)),
+        "radius": ("f4", (v,)),
+    }
+    if is_projected:
+        wanted |= {"of_queries": ("f4", (d, dimension)), "of_rows": ("f4", (d, dimension))}
+        wanted |= {"mean": ("f4", (dimension,)), "energy": ("f8", (d,))}
+    for name, (kind, shape) in wanted.items():
+        _require(arrays[name].dtype == np.dtype(f"<{kind}") and arrays[name].shape == shape, f"of {name}")
+    is_whole = encoding.form in (Form.FLOAT32, Form.FLOAT16) or not is_projected
+    _require(1 <= d <= dimension and v > 0 and (is_projected or d == dimension), "of the model")
+    _require(not (is_whole and d != dimension), "of the model")
+
+
+def check_model(model: Model) -> None:
+    """A tree whose nodes follow their parents, and finite numbers; raises CorruptData."""
+    children, n = model.children, len(model.children)
+    is_leaf = (children == -1).all(axis=1)
+    inner = children[~is_leaf].astype(np.int64)
+    parents = np.flatnonzero(~is_leaf)[:, None]
+    _require(bool(((inner > parents) & (inner < n)).all()), "of the tree")
+    _require(np.array_equal(np.sort(inner.ravel()), np.arange(1, n)), "of the tree")
+    projection = model.projection
+    floats = [model.centroid, model.radius]
+    floats += [projection.of_queries, projection.of_rows, projection.mean] if projection is not None else []
+    _require(all(bool(np.isfinite(values).all()) for values in floats), "of the model")
+
+
+def check_rows(arrays: Arrays, n_cells: int, n_slots: int) -> None:
+    """Rows by (owner, cell), each of another pid and slot; raises CorruptData."""
+    cells, owners = arrays["cells"].astype(np.uint64), arrays["owners"].astype(np.uint64)
+    order = (owners << np.uint64(32)) | cells
+    _require(bool((order[1:] >= order[:-1]).all() and (cells < n_cells).all()), "of the rows")
+    _require(bool((arrays["slots"].astype(np.int64) < n_slots).all()), "of the slots")
+    for name in ("pids", "slots"):
+        _require(len(np.unique(arrays[name])) == len(arrays[name]), f"of the {name}")
+
+
+def check_directories(arrays: Arrays, n_nodes: int) -> None:
+    """Spans, lists and entries that follow each other; raises CorruptData. After `check_rows`."""
+    n, n_listed, n_entries = (len(arrays[name]) for name in ("pids", "listed", "entries"))
+    spans = arrays["spans"].astype(np.int64)
+    tenants = arrays["tenants"].astype(np.int64)
+    limits = np.array([n, n, n_entries, n_listed, n_listed, n_entries, n_entries, 0, 0], np.int64)
+    _require(bool(((spans >= 0) & (spans <= limits)).all() and (np.diff(tenants) > 0).all()), "of the spans")
+    owners = arrays["owners"]
+    first, stop = np.searchsorted(owners, tenants), np.searchsorted(owners, tenants, "right")
+    is_owner = stop > first
+    is_right = (spans[:, OWN_FIRST] == np.where(is_owner, first, 0)) & (
+        spans[:, OWN_STOP] == np.where(is_owner, stop, 0)
+    )
+    _require(bool(is_right.all()) and int((stop - first).sum()) == n, "of the runs")
+    held = spans[spans[:, LIST_STOP] != spans[:, LIST_FIRST]]
+    ends = np.append(0, held[:, LIST_STOP])
+    _require(bool((held[:, LIST_FIRST] == ends[:-1]).all() and (np.diff(ends) > 0).all()), "of the lists")
+    _require(int(ends[-1]) == n_listed, "of the lists")
+    _check_listed(arrays, held)
+    _check_entries(arrays, spans, n_nodes)
+
+
+def _check_listed(arrays: Arrays, held: Int64s) -> None:
+    """Each list by (cell, row), none of the tenant's own rows in it."""
+    listed, cells = arrays["listed"], arrays["cells"]
+    n = len(cells)
+    for begin in range(0, len(listed), BLOCK_PLACES):
+        rows = listed[begin : begin + BLOCK_PLACES + 1].astype(np.int64)  # one more: blocks are ordered too
+        _require(bool((rows < n).all()), "of the lists")
+        of = np.searchsorted(held[:, LIST_STOP], np.arange(begin, begin + len(rows)), "right")
+        is_own = (rows >= held[of, OWN_FIRST]) & (rows < held[of, OWN_STOP])
+        order = (cells[rows].astype(np.int64) << 32) | rows
+        _require(not is_own.any() and bool(((np.diff(order) > 0) | (np.diff(of) > 0)).all()), "of the lists")
+
+
+def _check_entries(arrays: Arrays, spans: Int64s, n_nodes: int) -> None:
+    """Entries cut what they cut into parts that follow each other."""
+    entries = arrays["entries"].astype(np.int64)
+    counts = spans[:, [OWN_ENTRIES, LIST_ENTRIES]]
+    starts = np.cumsum(counts.sum(axis=1)) - counts.sum(axis=1)
+    has_any = counts.sum(axis=1) > 0
+    is_placed = (spans[:, ENTRIES_FIRST] == starts) | ~has_any
+    _require(bool(is_placed.all()) and int(counts.sum()) == len(entries), "of the entries")
+    first = spans[:, [OWN_FIRST, LIST_FIRST]].ravel()
+    stop = spans[:, [OWN_STOP, LIST_STOP]].ravel()
+    of = np.repeat(np.arange(2 * len(spans)), counts.ravel())
+    is_first = np.append(True, np.diff(of) > 0)[: len(of)]
+    is_last = np.append(np.diff(of) > 0, True)[: len(of)]
+    begins, ends = entries[:, 1], entries[:, 1] + entries[:, 2]
+    before = np.append(0, ends)[: len(of)]
+    _require(bool((begins == np.where(is_first, first[of], before)).all()), "of the entries")
+    _require(bool((ends[is_last] == stop[of[is_last]]).all() and (entries[:, 2] > 0).all()), "of the entries")
+    _require(bool((entries[:, 0] < n_nodes).all()), "of the entries")
+
+
+def _require(is_sound: bool, what: str) -> None:
+    if not is_sound:
+        raise CorruptData(f"the index's layout contradicts itself: {what}")
