@@ -65,7 +65,7 @@ def trained(sample: Sample, wish: Wish, is_measured: bool, check: Check) -> tupl
     if wish.queries == RECORDED or (wish.queries is None and len(sample.recorded) >= LEAST_RECORDED):
         queries = prepared(sample.recorded, sample.metric)
     if wish.candidate is not None:
-        return _as_wished(sample, wish.candidate)
+        return _as_wished(sample, wish.candidate, check)
     if is_measured:
         try:
             return _chosen(sample, queries, check)
@@ -73,13 +73,13 @@ def trained(sample: Sample, wish: Wish, is_measured: bool, check: Check) -> tupl
             logger.warning("an encoding was not chosen by measurement: the default is taken", exc_info=exc)
     check()
     encoding = default_encoding(sample.rows.shape[1])
-    model = train(sample.rows, sample.n_total, sample.metric, encoding)
+    model = train(sample.rows, sample.n_total, sample.metric, encoding, check=check)
     return replace(model, n_trained=sample.n_total), Tuning(DEFAULT)
 
 
-def _as_wished(sample: Sample, candidate: Candidate) -> tuple[Model, Tuning]:
+def _as_wished(sample: Sample, candidate: Candidate, check: Check) -> tuple[Model, Tuning]:
     queries = prepared(sample.recorded, sample.metric) if candidate.for_queries and len(sample.recorded) else None
-    model = train(sample.rows, sample.n_total, sample.metric, candidate.encoding, queries)
+    model = train(sample.rows, sample.n_total, sample.metric, candidate.encoding, queries, check=check)
     return replace(model, n_trained=sample.n_total), Tuning(REQUESTED, for_queries=queries is not None)
 
 
@@ -102,8 +102,9 @@ def _chosen(sample: Sample, queries: NDArray[np.float32] | None, check: Check) -
     check()
     given = queries if best.candidate.for_queries else None
     model = train(
-        sample.rows, sample.n_total, sample.metric, best.candidate.encoding, given, projection=choice.projection
-    )
+        sample.rows, sample.n_total, sample.metric, best.candidate.encoding, given, projection=choice.projection,
+        check=check,
+    )  # fmt: skip
     model = replace(model, n_trained=sample.n_total)
     return model, Tuning(origin, best.candidate.for_queries, float(best.recall), float(best.cost_us))
 

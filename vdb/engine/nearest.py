@@ -19,7 +19,7 @@ from vdb.engine.row_sets import Mask, Masks, flags_of, masks_of, row_set_of
 from vdb.engine.services import Services
 from vdb.engine.shard import Shard, Snapshot
 from vdb.index.curator.index import CuratorIndex, Effort
-from vdb.index.curator.narrowing import narrowed
+from vdb.index.curator.narrowing import n_seen, narrowed
 from vdb.index.curator.profile import Profile, residual_of
 from vdb.index.curator.state import Reading as StateReading
 from vdb.index.curator.state import State
@@ -45,6 +45,10 @@ class Nearest(Protocol):
     @property
     def n_rows(self) -> int:
         """Rows of the caller's reading, dead ones included."""
+
+    @property
+    def n_seen(self) -> int:
+        """Those of them that the caller may see, counted when asked."""
 
     @property
     def n_allowed(self) -> int:
@@ -103,11 +107,11 @@ def indexed(
     if state.floor_sequence > snapshot.sequence:
         return None
     mine, everyones = state.reading(tenant), state.reading(EVERYONE_ID)
-    n_rows = mine.n_rows + everyones.n_rows
+    whole = mine, everyones
     profile = shard.index.tuner.profile
     rows = row_set_of(services, collection, snapshot, parsed)
     if rows is None or parsed is None:
-        return IndexNearest(index, state, mine, everyones, snapshot, n_rows, plan, profile)
+        return IndexNearest(index, state, mine, everyones, snapshot, whole, plan, profile)
 
     def narrow(of: int, reading: StateReading) -> StateReading:
         place = (collection.id, parsed.key, of, "reading")
@@ -121,7 +125,7 @@ def indexed(
 
     mine = narrow(tenant, mine)
     everyones = narrow(EVERYONE_ID, everyones) if everyones.n_rows else everyones
-    return IndexNearest(index, state, mine, everyones, snapshot, n_rows, plan, profile, True, rows.is_exact)
+    return IndexNearest(index, state, mine, everyones, snapshot, whole, plan, profile, True, rows.is_exact)
 
 
 @dataclass(slots=True)
@@ -136,6 +140,12 @@ class FlatNearest:
     @property
     def n_rows(self) -> int:
         return sum(state.n_rows for _, state in self.segments)
+
+    @property
+    def n_seen(self) -> int:
+        sequence, now_ms = self.snapshot.sequence, self.snapshot.now_ms
+        pids = [state.seen_pids(sequence, now_ms) for _, state in self.segments]
+        return len(np.unique(np.concatenate(pids))) if pids else 0
 
     @property
     def is_indexed(self) -> bool:
@@ -180,7 +190,8 @@ class IndexNearest:
     mine: StateReading
     everyones: StateReading
     snapshot: Snapshot
-    n_rows: int
+    whole: tuple[StateReading, StateReading]
+    """The readings as they were before a filter narrowed them."""
     plan: Plan
     profile: Profile | None = None
     is_by_index: bool = False
@@ -193,6 +204,14 @@ class IndexNearest:
     @property
     def is_indexed(self) -> bool:
         return True
+
+    @property
+    def n_rows(self) -> int:
+        return sum(reading.n_rows for reading in self.whole)
+
+    @property
+    def n_seen(self) -> int:
+        return n_seen(self.whole, self.state.rows, self.snapshot.sequence, self.snapshot.now_ms)
 
     @property
     def n_allowed(self) -> int:

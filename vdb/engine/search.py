@@ -267,7 +267,7 @@ class _Run:
         return Explain(
             **self.source.explain(),
             reason=self._reason(),
-            rows=self.source.n_rows,
+            rows=self.source.n_seen,
             queries=n_queries,
             **filter_explained(is_filtered, self.source),
             candidates_tested=self.n_tested if is_filtered else UNSET,

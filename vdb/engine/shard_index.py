@@ -269,8 +269,9 @@ class ShardIndex:
         model = self.tuner.train(sample, len(points.pids), n_reading, Wish(), self._check)
         self._check()
         index = CuratorIndex.build(
-            model, points.pids, points.owners, points.expires_at_ms, *points.granted(), vectors, sequence
-        )
+            model, points.pids, points.owners, points.expires_at_ms, *points.granted(), vectors, sequence,
+            check=self._check,
+        )  # fmt: skip
         self._check()
         write_index(self._files, index, vectors, sequence, collection)
         self._adopt(index)
@@ -308,7 +309,7 @@ class ShardIndex:
         with self._lock:
             moment = index.begin_layout(self._sequence or self._shard.readings.published_sequence)
         try:
-            outcome = laid_out(index, moment, self.tuner.retrainer(moment.state, self._check), is_forced)
+            outcome = laid_out(index, moment, self.tuner.retrainer(moment.state, self._check), is_forced, self._check)
             successor = outcome.index
 
             def do(n: int) -> None:

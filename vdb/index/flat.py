@@ -54,6 +54,14 @@ class FlatState:
     n_rows: int
     floor_sequence: int
 
+    def seen_pids(self, sequence: int, now_ms: int) -> UInt32s:
+        """Pids of the rows that are visible then."""
+        n = self.n_rows
+        ends = self.expires_at[:n]
+        is_seen = (self.versions[:n] <= sequence) & (self.dead_at[:n] > sequence) & ((ends == 0) | (ends > now_ms))
+        pids: UInt32s = self.pids[:n][is_seen]
+        return pids
+
 
 _ARRAYS = tuple(field.name for field in fields(FlatState) if field.name not in ("n_rows", "floor_sequence"))
 

@@ -9,7 +9,7 @@ Distances are squared L2 (rows of a cosine collection come normalised). Everythi
 ties go to the lower number. Shapes: n rows of d, float32 in C order, finite. Memory: blocks of `BLOCK_BYTES`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,13 @@ SAMPLE_ROWS = 4_096
 CUT_ITERATIONS = 8
 BLOCK_BYTES = 32 << 20
 LEAF = -1
+
+Check = Callable[[], None]
+"""Called now and then; raises when the work is to end."""
+
+
+def unasked() -> None:
+    """Nobody wants the work to end early."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,13 +65,14 @@ class Tree:
         return np.array(order, np.int32)
 
 
-def nearest(rows: Float32s, centroids: Float32s) -> tuple[Int32s, Float32s]:
+def nearest(rows: Float32s, centroids: Float32s, check: Check = unasked) -> tuple[Int32s, Float32s]:
     """The nearest of k centroids for each row, int32 (n,), and its squared distance, float32 (n,)."""
     labels = np.empty(len(rows), np.int32)
     distances = np.empty(len(rows), np.float32)
     norms = np.einsum("ij,ij->i", centroids, centroids)
     doubled = np.ascontiguousarray((-2 * centroids).T)
     for first, stop in _blocks(len(rows), len(centroids) + rows.shape[1]):
+        check()
         block = rows[first:stop]
         partial = block @ doubled
         partial += norms
@@ -74,7 +82,7 @@ def nearest(rows: Float32s, centroids: Float32s) -> tuple[Int32s, Float32s]:
     return labels, distances
 
 
-def bisect(rows: Float32s, max_rows: int, seed: int = 0) -> Tree:
+def bisect(rows: Float32s, max_rows: int, seed: int = 0, check: Check = unasked) -> Tree:
     """A tree whose leaves hold at most `max_rows` rows each, identical ones apart.
 
     Raises InvalidArgument without rows and for a limit below 1.
@@ -87,6 +95,7 @@ def bisect(rows: Float32s, max_rows: int, seed: int = 0) -> Tree:
     leaf_of_row = np.zeros(len(rows), np.int32)
     node = 0
     while node < len(members):
+        check()
         mine = members[node]
         assert mine is not None, "a node is visited once"
         sides = cut(rows, mine, rng) if len(mine) > max_rows else None
@@ -120,14 +129,14 @@ def cut(rows: Float32s, members: Rows, rng: np.random.Generator) -> NDArray[np.b
     return sides
 
 
-def refine(tree: Tree, rows: Float32s, n_iterations: int = 4) -> Tree:
+def refine(tree: Tree, rows: Float32s, n_iterations: int = 4, check: Check = unasked) -> Tree:
     """Lloyd's iterations over all leaves at once; a leaf that loses all its rows keeps its place and stays empty."""
     leaves = tree.leaves()
     centroids = tree.centroid[leaves].copy()
-    labels, _ = nearest(rows, centroids)
+    labels, _ = nearest(rows, centroids, check)
     for _ in range(n_iterations):
         _move(centroids, rows, labels)
-        before, (labels, _) = labels, nearest(rows, centroids)
+        before, (labels, _) = labels, nearest(rows, centroids, check)
         if np.array_equal(before, labels):
             break
     filled = _filled(rows, tree.children, leaves[labels])

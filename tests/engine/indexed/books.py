@@ -107,9 +107,12 @@ class Books:
 
     def path_of(self, tenant: str = "acme") -> str:
         """The path that a search of the tenant takes."""
+        return str(self.explained(tenant).path)
+
+    def explained(self, tenant: str) -> Any:
+        """How a search of the tenant was answered."""
         block = np.zeros(D, np.float32)
-        answer = self.driver.run("search", tenant, ("books",), SearchHead(limit=1, explain=True), block)
-        return str(answer.explain.path)
+        return self.driver.run("search", tenant, ("books",), SearchHead(limit=1, explain=True), block).explain
 
 
 @contextmanager

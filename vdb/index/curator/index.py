@@ -30,6 +30,7 @@ from vdb.index.curator.state import (
     State,
 )
 from vdb.index.curator.tails import appended, folded, revoked, should_fold
+from vdb.index.kmeans import Check, unasked
 from vdb.kernels import Kernels, current
 from vdb.kernels.reference import Float32s, Int64s, UInt8s, UInt32s
 
@@ -101,12 +102,13 @@ class CuratorIndex:
         vectors: Vectors,
         sequence: int,
         kernels: Kernels | None = None,
+        check: Check = unasked,
     ) -> Self:
         """An index of these points as they stand at `sequence`; slot i of `vectors` is point i's, prepared."""
         chosen = kernels or current()
         n = len(pids)
         slots = np.arange(n, dtype=np.uint32)
-        codes, offsets, cells = coded(model, vectors.rows, slots, chosen)
+        codes, offsets, cells = coded(model, vectors.rows, slots, chosen, check)
         given = Unordered(
             codes,
             offsets,
@@ -268,7 +270,12 @@ class CuratorIndex:
         return Moment(self._state, self._n_rows, self._n_slots, self._free_slots, changed, sequence)
 
     def successor(
-        self, moment: Moment, model: Model | None = None, cells: UInt32s | None = None, is_recoded: bool = False
+        self,
+        moment: Moment,
+        model: Model | None = None,
+        cells: UInt32s | None = None,
+        is_recoded: bool = False,
+        check: Check = unasked,
     ) -> Self:
         """An index in a new layout, as of `moment`; not on the writer's thread. `replay` brings it up to date.
 
@@ -276,7 +283,7 @@ class CuratorIndex:
         are coded anew, from their vectors.
         """
         chosen = model or moment.state.model
-        rows, directories = laid_out_anew(moment, chosen, cells, is_recoded, current())
+        rows, directories = laid_out_anew(moment, chosen, cells, is_recoded, current(), check)
         state = State(chosen, rows, directories, {}, moment.state.vectors, moment.sequence)
         made = type(self)(state, self._vectors, moment.n_slots)
         made._free_slots = moment.free_slots

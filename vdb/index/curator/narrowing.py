@@ -1,5 +1,7 @@
 """A reading narrowed to the rows that a filter allows: a temporary directory, cut along cells like any other."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +21,25 @@ from vdb.index.curator.state import (
     Rows,
 )
 from vdb.kernels import Kernels
+
+
+def n_seen(readings: Sequence[Reading], rows: Rows, sequence: int, now_ms: int) -> int:
+    """How many rows the readings show at `sequence` and `now_ms`, each once."""
+    named = [NO_PLACES]
+    for reading in readings:
+        spans = reading.spans
+        named.append(np.arange(spans[OWN_FIRST], spans[OWN_STOP], dtype=np.uint32))
+        named += reading.listed[spans[LIST_FIRST] : spans[LIST_STOP]], reading.tail[: spans[N_TAIL]]
+    found = np.concatenate(named)
+    found = np.unique(found[found < rows.capacity])  # others are revoked
+    since = sequence - rows.base_sequence
+    is_seen = rows.dead_at[found] > since
+    late = np.flatnonzero(found >= rows.n_laid)
+    is_seen[late] &= rows.added_at[found[late] - rows.n_laid] <= since
+    if len(rows.expires_at):
+        ends = rows.expires_at[found]
+        is_seen &= (ends == 0) | (ends > now_ms // 1000)
+    return int(np.count_nonzero(is_seen))
 
 
 def narrowed(reading: Reading, rows: Rows, model: Model, allowed: NDArray[np.uint8], kernels: Kernels) -> Reading:

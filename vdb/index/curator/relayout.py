@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vdb.index.curator.layout import Unordered, lay_out
-from vdb.index.curator.model import BLOCK_ROWS, Model
+from vdb.index.curator.model import Model
 from vdb.index.curator.state import (
     ALIVE,
     LIST_FIRST,
@@ -23,8 +23,12 @@ from vdb.index.curator.state import (
     Rows,
     State,
 )
+from vdb.index.kmeans import Check, unasked
 from vdb.kernels import Kernels
 from vdb.kernels.reference import Float32s, UInt8s, UInt32s
+
+CODED_ROWS = 4_096
+"""Rows that are coded before it is asked whether to go on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +56,7 @@ class Moment:
 
 
 def laid_out_anew(
-    moment: Moment, model: Model, cells: UInt32s | None, is_recoded: bool, kernels: Kernels
+    moment: Moment, model: Model, cells: UInt32s | None, is_recoded: bool, kernels: Kernels, check: Check = unasked
 ) -> tuple[Rows, Directories]:
     """The rows that somebody may still see from `moment.sequence` on, in a new layout whose base that is.
 
@@ -64,7 +68,7 @@ def laid_out_anew(
     is_kept = moment.is_kept
     kept = np.flatnonzero(is_kept)
     if is_recoded:
-        codes, offsets, its_cells = coded(model, moment.state.vectors, rows.slots[kept], kernels)
+        codes, offsets, its_cells = coded(model, moment.state.vectors, rows.slots[kept], kernels, check)
     else:
         codes, offsets = rows.codes[kept], rows.offsets[kept] if len(rows.offsets) else rows.offsets
         its_cells = (rows.cells[:n] if cells is None else cells)[kept]
@@ -80,18 +84,23 @@ def laid_out_anew(
     )
     place = np.zeros(n, np.uint32)
     place[kept] = np.arange(len(kept), dtype=np.uint32)
+    check()
     tenants, granted = _granted(moment, is_kept, place)
+    check()
     return lay_out(model, given, tenants, granted, moment.sequence, kernels)
 
 
-def coded(model: Model, vectors: Float32s, slots: UInt32s, kernels: Kernels) -> tuple[UInt8s, Float32s, UInt32s]:
+def coded(
+    model: Model, vectors: Float32s, slots: UInt32s, kernels: Kernels, check: Check = unasked
+) -> tuple[UInt8s, Float32s, UInt32s]:
     """Codes, offsets and cells of the prepared vectors in `slots`, read a block at a time."""
     codes = np.empty((len(slots), model.encoding.row_bytes), np.uint8)
     cells = np.empty(len(slots), np.uint32)
     offsets = [np.zeros(0, np.float32)]
-    for first in range(0, len(slots), BLOCK_ROWS):
-        block = vectors[slots[first : first + BLOCK_ROWS]]
-        here = slice(first, first + BLOCK_ROWS)
+    for first in range(0, len(slots), CODED_ROWS):
+        check()
+        block = vectors[slots[first : first + CODED_ROWS]]
+        here = slice(first, first + CODED_ROWS)
         codes[here], its_offsets, cells[here] = model.place_rows(block, kernels)
         offsets.append(its_offsets)
     return codes, np.concatenate(offsets), cells

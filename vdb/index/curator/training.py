@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vdb.errors import InvalidArgument
 from vdb.index.curator.model import Encoding, Form, Model
-from vdb.index.kmeans import LEAF, Tree, bisect, nearest, refine, with_means
+from vdb.index.kmeans import LEAF, Check, Tree, bisect, nearest, refine, unasked, with_means
 from vdb.index.leanvec.projection import Projection, fit_queries, fit_rows
 from vdb.kernels.reference import Float32s, UInt32s
 from vdb.types import Metric
@@ -52,6 +52,7 @@ def train(
     queries: Float32s | None = None,
     seed: int = 0,
     projection: Projection | None = None,
+    check: Check = unasked,
 ) -> Model:
     """A model for `n_total` rows, learned from a sample of them: a tree of about 4 √n_total cells, and a projection.
 
@@ -67,7 +68,8 @@ def train(
     sample = rows
     if len(rows) > SAMPLE_ROWS:
         sample = rows[np.sort(rng.choice(len(rows), SAMPLE_ROWS, replace=False))]
-    tree = clustered(sample, n_total, seed)
+    tree = clustered(sample, n_total, seed, check)
+    check()
     if encoding.dimension == rows.shape[1]:
         projection = None
     elif projection is not None:
@@ -83,12 +85,13 @@ def fitted(rows: Float32s, queries: Float32s | None, dimension: int, seed: int =
     return fit_rows(shuffled, dimension) if queries is None else fit_queries(shuffled, queries, dimension)
 
 
-def clustered(rows: Float32s, n_total: int, seed: int = 0) -> Tree:
+def clustered(rows: Float32s, n_total: int, seed: int = 0, check: Check = unasked) -> Tree:
     """The tree of `rows` for a collection of `n_total`; no leaf is empty."""
     n_cells = CELLS_PER_ROOT * float(np.sqrt(max(n_total, len(rows))))
-    reduced = _reduced(rows)
-    cut = bisect(reduced, max(1, int(FULLEST * len(rows) / n_cells)), seed)
-    moved = refine(cut, reduced)
+    reduced = _reduced(rows, check)
+    cut = bisect(reduced, max(1, int(FULLEST * len(rows) / n_cells)), seed, check)
+    moved = refine(cut, reduced, check=check)
+    check()
     tree = with_means(rows, moved.children, moved.leaf_of_row)
     empty = moved.leaves()[tree.n_rows[moved.leaves()] == 0]
     if len(empty):
@@ -135,7 +138,7 @@ class Grown:
     cell_of: UInt32s
 
 
-def grow(model: Model, rows: Float32s, cells: UInt32s, limit: int, seed: int = 0) -> Grown:
+def grow(model: Model, rows: Float32s, cells: UInt32s, limit: int, seed: int = 0, check: Check = unasked) -> Grown:
     """Split every cell that holds more than `limit` of the rows, which are all rows of the cells in question.
 
     Nodes keep their ids and what they were; new ones follow. A part is split again until it is within the limit;
@@ -153,7 +156,7 @@ def grow(model: Model, rows: Float32s, cells: UInt32s, limit: int, seed: int = 0
         if count <= limit:
             continue
         mine = order[start : start + count]
-        part = bisect(rows[mine], limit, seed)
+        part = bisect(rows[mine], limit, seed, check)
         if len(part.children) == 1:
             continue
         shifted = np.where(part.children == LEAF, LEAF, part.children + (n_nodes - 1)).astype(np.int32)
@@ -220,7 +223,7 @@ def _check(encoding: Encoding, dimension: int) -> None:
         raise InvalidArgument("a float form keeps all dimensions")
 
 
-def _reduced(rows: Float32s) -> Float32s:
+def _reduced(rows: Float32s, check: Check) -> Float32s:
     """Rows in their `TREE_DIMENSIONS` leading principal directions, centred; as they are where they have no more."""
     dimension = rows.shape[1]
     if dimension <= TREE_DIMENSIONS + _OVERSAMPLED:
@@ -230,6 +233,7 @@ def _reduced(rows: Float32s) -> Float32s:
     directions = _directions(some - mean)
     reduced = np.empty((len(rows), directions.shape[1]), np.float32)
     for first in range(0, len(rows), DIRECTION_ROWS):
+        check()
         np.matmul(rows[first : first + DIRECTION_ROWS] - mean, directions, out=reduced[first : first + DIRECTION_ROWS])
     return reduced
 

@@ -10,6 +10,7 @@ from vdb.index.curator.model import Encoding, Form, Model
 from vdb.index.curator.relayout import Moment
 from vdb.index.curator.state import ALIVE
 from vdb.index.curator.training import DRIFTED, SAMPLE_ROWS, cell_limit, drift, grow, train
+from vdb.index.kmeans import Check, unasked
 from vdb.kernels.reference import Float32s, Int64s, UInt32s
 
 RETRAIN_GROWTH = 1.5
@@ -52,7 +53,9 @@ def alike(rows: Float32s, n_total: int, model: Model) -> Model:
     return replace(train(rows, n_total, model.metric, model.encoding), n_trained=n_total)
 
 
-def laid_out(index: CuratorIndex, moment: Moment, retrain: Retrain = alike, is_forced: bool = False) -> Outcome:
+def laid_out(
+    index: CuratorIndex, moment: Moment, retrain: Retrain = alike, is_forced: bool = False, check: Check = unasked
+) -> Outcome:
     """The successor of `index` as of `moment`; `is_forced`: with a new model, whether the old one fits or not."""
     rows, model = moment.state.rows, moment.state.model
     vectors = moment.state.vectors
@@ -64,9 +67,10 @@ def laid_out(index: CuratorIndex, moment: Moment, retrain: Retrain = alike, is_f
         found = drift(model, vectors[rows.slots[_sampled(live, LOOKED_AT)]])
         if is_forced or is_few or found >= DRIFTED:
             trained = retrain(np.array(vectors[rows.slots[_sampled(live, SAMPLE_ROWS)]]), len(live), model)
-            return Outcome(index.successor(moment, trained, is_recoded=True), 0, found, True)
-    cells, grown = _grown(model, moment, live)
-    return Outcome(index.successor(moment, grown, cells), len(grown.leaves) - len(model.leaves), found, False)
+            return Outcome(index.successor(moment, trained, is_recoded=True, check=check), 0, found, True)
+    cells, grown = _grown(model, moment, live, check)
+    successor = index.successor(moment, grown, cells, check=check)
+    return Outcome(successor, len(grown.leaves) - len(model.leaves), found, False)
 
 
 def _sampled(live: Int64s, n: int) -> Int64s:
@@ -75,7 +79,7 @@ def _sampled(live: Int64s, n: int) -> Int64s:
     return np.sort(np.random.default_rng(len(live)).choice(live, n, replace=False))
 
 
-def _grown(model: Model, moment: Moment, live: Int64s) -> tuple[UInt32s, Model]:
+def _grown(model: Model, moment: Moment, live: Int64s, check: Check) -> tuple[UInt32s, Model]:
     """The model with its full cells split, and the cell of each row in it."""
     rows = moment.state.rows
     cells = rows.cells[: moment.n_rows]
@@ -85,7 +89,7 @@ def _grown(model: Model, moment: Moment, live: Int64s) -> tuple[UInt32s, Model]:
     if len(full) == 0:
         return cells, model
     crowd = np.flatnonzero(np.isin(cells, full))
-    grown = grow(model, np.array(moment.state.vectors[rows.slots[crowd]]), cells[crowd], limit)
+    grown = grow(model, np.array(moment.state.vectors[rows.slots[crowd]]), cells[crowd], limit, check=check)
     moved = grown.cell_of[cells]
     moved[crowd] = grown.cells
     return moved, grown.model
