@@ -88,7 +88,7 @@ def _chosen(sample: Sample, queries: NDArray[np.float32] | None, check: Check) -
     check()
     began, ended = time.perf_counter(), time.thread_time() + LIMIT_S
     cost = _Checked(measured_costs(dimension, sample.metric, current()), check, ended)
-    choice = _best(sample, queries, cost)
+    choice = _best(sample, queries, cost, check)
     best = choice.best
     origin = ROWS if queries is None else RECORDED
     logger.info(
@@ -109,24 +109,26 @@ def _chosen(sample: Sample, queries: NDArray[np.float32] | None, check: Check) -
     return model, Tuning(origin, best.candidate.for_queries, float(best.recall), float(best.cost_us))
 
 
-def _best(sample: Sample, queries: NDArray[np.float32] | None, cost: Cost) -> Choice:
+def _best(sample: Sample, queries: NDArray[np.float32] | None, cost: Cost, check: Check) -> Choice:
     """The best of the codes that are no larger than the default's, of larger ones where none of those reaches."""
     all_tried = tried(sample.rows.shape[1], queries is not None)
     most = default_encoding(sample.rows.shape[1]).row_bytes
     small = [one for one in all_tried if one.encoding.row_bytes <= most]
     large = [one for one in all_tried if one.encoding.row_bytes > most]
-    choice = _choose(sample, queries, cost, small)
+    choice = _choose(sample, queries, cost, small, check)
     if choice.best.reached or not large:
         return choice
-    other = _choose(sample, queries, cost, large)
+    other = _choose(sample, queries, cost, large, check)
     return other if other.best.reached or other.best.recall > choice.best.recall else choice
 
 
-def _choose(sample: Sample, queries: NDArray[np.float32] | None, cost: Cost, those: list[Candidate]) -> Choice:
+def _choose(
+    sample: Sample, queries: NDArray[np.float32] | None, cost: Cost, those: list[Candidate], check: Check
+) -> Choice:
     rows = sample.rows
     if len(rows) > CHOICE_ROWS:
         rows = rows[np.sort(np.random.default_rng(len(rows)).choice(len(rows), CHOICE_ROWS, replace=False))]
-    return choose(rows, queries, sample.metric, cost, tried=those, n_reading=sample.n_reading)
+    return choose(rows, queries, sample.metric, cost, tried=those, n_reading=sample.n_reading, check=check)
 
 
 def tried(dimension: int, has_queries: bool) -> list[Candidate]:

@@ -15,7 +15,7 @@ import numpy as np
 from vdb.errors import InvalidArgument
 from vdb.index.curator.model import Encoding, Form
 from vdb.index.curator.training import clustered, fitted, radii
-from vdb.index.kmeans import Tree
+from vdb.index.kmeans import Check, Tree, unasked
 from vdb.index.leanvec.codes import encode, unpack
 from vdb.index.leanvec.projection import Projection
 from vdb.kernels.reference import Float32s, Int64s
@@ -101,13 +101,14 @@ def choose(
     n_reading: int | None = None,
     max_row_bytes: int | None = None,
     seed: int = 0,
+    check: Check = unasked,
 ) -> Choice:
     """The cheapest of `tried` (default: `candidates`) that reaches `target` recall@k on a sample of prepared rows.
 
     `queries`, prepared, are recorded ones: half of them train projections, half are measured. `n_reading` is the size
     of reading to choose for (default: the rows measured); codes beyond `max_row_bytes` are left out while others are
-    left. Deterministic for a seed and a cost. Raises InvalidArgument without rows, and for a candidate for queries
-    where fewer than two queries are given.
+    left. `check` is called now and then, and raises when it is to end. Deterministic for a seed and a cost. Raises
+    InvalidArgument without rows, and for a candidate for queries where fewer than two queries are given.
     """
     if rows.ndim != 2 or len(rows) == 0:
         raise InvalidArgument("an encoding is chosen by rows")
@@ -120,8 +121,8 @@ def choose(
     tried = within or [min(tried, key=lambda one: one.encoding.row_bytes)]
     rng = np.random.default_rng(seed)
     base, asked, training = _split(rows, queries if has_queries else None, rng)
-    projections = _projections(rows, training, tried, seed)
-    bench = _Bench.of(base, asked, metric, k, seed)
+    projections = _projections(rows, training, tried, seed, check)
+    bench = _Bench.of(base, asked, metric, k, seed, check)
     size = float(n_reading or len(base))
     trials = [
         _cheapest(measured, candidate, cost, target, size / len(base), ENTRIES_PER_ROOT * size**0.5)
@@ -150,7 +151,7 @@ def _split(
 
 
 def _projections(
-    rows: Float32s, training: Float32s | None, tried: Sequence[Candidate], seed: int
+    rows: Float32s, training: Float32s | None, tried: Sequence[Candidate], seed: int, check: Check
 ) -> dict[bool, Projection]:
     """By `for_queries`: the projection to the most dimensions that a candidate keeps."""
     found = {}
@@ -161,7 +162,7 @@ def _projections(
             if one.for_queries == for_queries and one.encoding.dimension < rows.shape[1]
         ]
         if kept:
-            found[for_queries] = fitted(rows, training if for_queries else None, max(kept), seed)
+            found[for_queries] = fitted(rows, training if for_queries else None, max(kept), seed, check)
     return found
 
 
@@ -194,8 +195,9 @@ class _Bench:
     numbers: tuple[int, ...]
 
     @classmethod
-    def of(cls, base: Float32s, asked: Float32s, metric: Metric, k: int, seed: int) -> "_Bench":
-        tree = clustered(base, len(base), seed)
+    def of(cls, base: Float32s, asked: Float32s, metric: Metric, k: int, seed: int, check: Check) -> "_Bench":
+        tree = clustered(base, len(base), seed, check)
+        check()
         exact = _scores(base, base, asked, metric)
         k = min(k, len(base))
         nearest = np.argpartition(exact, k - 1, axis=1)[:, :k].astype(np.int64)

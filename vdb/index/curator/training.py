@@ -75,14 +75,20 @@ def train(
     elif projection is not None:
         projection = projection.cut(encoding.dimension)
     else:
-        projection = fitted(sample, queries, encoding.dimension, seed)
+        projection = fitted(sample, queries, encoding.dimension, seed, check)
+    check()
     return Model(metric, encoding, projection, tree.children, tree.centroid, radii(tree, sample))
 
 
-def fitted(rows: Float32s, queries: Float32s | None, dimension: int, seed: int = 0) -> Projection:
+def fitted(
+    rows: Float32s, queries: Float32s | None, dimension: int, seed: int = 0, check: Check = unasked
+) -> Projection:
     """A projection of shuffled rows: one for `queries` where there are any. Raises InvalidArgument as the fits do."""
     shuffled = rows[np.random.default_rng(seed).permutation(len(rows))]
-    return fit_rows(shuffled, dimension) if queries is None else fit_queries(shuffled, queries, dimension)
+    check()
+    if queries is None:
+        return fit_rows(shuffled, dimension, check)
+    return fit_queries(shuffled, queries, dimension, check)
 
 
 def clustered(rows: Float32s, n_total: int, seed: int = 0, check: Check = unasked) -> Tree:

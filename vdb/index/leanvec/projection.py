@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vdb.errors import InvalidArgument
+from vdb.index.kmeans import Check, unasked
 from vdb.kernels.reference import Float32s
 
 Float64s = NDArray[np.float64]
@@ -38,7 +39,7 @@ EXACT_DIMENSIONS = 2_048
 """Up to here all eigenvectors are computed; beyond, the leading ones by subspace iteration."""
 
 _OVERSAMPLED, _ITERATIONS = 32, 6
-_BLOCK_BYTES = 32 << 20
+_BLOCK_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,14 +84,14 @@ class Projection:
         return projected
 
 
-def fit_rows(rows: Float32s, dimension: int) -> Projection:
+def fit_rows(rows: Float32s, dimension: int, check: Check = unasked) -> Projection:
     """For queries like the rows: centred PCA, A = B. Raises InvalidArgument for no rows and for a `dimension` beyond D.
 
     Deterministic. Takes the first `sample_rows(D)` rows: the caller samples.
     """
     sample = _sample_of(rows, dimension)
     mean = sample.mean(axis=0, dtype=np.float64)
-    spread = _moments(sample, mean)
+    spread = _moments(sample, mean, check)
     values, vectors = _leading(spread, dimension)
     directions = np.ascontiguousarray(vectors.T, np.float32)
     return Projection(
@@ -98,7 +99,7 @@ def fit_rows(rows: Float32s, dimension: int) -> Projection:
     )
 
 
-def fit_queries(rows: Float32s, queries: Float32s, dimension: int) -> Projection:
+def fit_queries(rows: Float32s, queries: Float32s, dimension: int, check: Check = unasked) -> Projection:
     """For queries unlike the rows: the best A, B of `dimension` for sampled `queries`, in closed form.
 
     With G = 0.8 E[q qᵀ] + 0.2 E[x xᵀ] and any W with WᵀW = G the error of the inner products is that of a PCA of W x,
@@ -109,10 +110,11 @@ def fit_queries(rows: Float32s, queries: Float32s, dimension: int) -> Projection
         raise InvalidArgument("a projection for queries needs queries of the rows' dimension")
     mean = sample.mean(axis=0, dtype=np.float64)
     nothing = np.zeros_like(mean)
-    asked = _moments(queries[: sample_rows(rows.shape[1])], nothing)
-    metric = QUERY_WEIGHT * asked + (1 - QUERY_WEIGHT) * _moments(sample, nothing)
+    asked = _moments(queries[: sample_rows(rows.shape[1])], nothing, check)
+    metric = QUERY_WEIGHT * asked + (1 - QUERY_WEIGHT) * _moments(sample, nothing, check)
     root = _root(metric)
-    spread = root @ _moments(sample, mean) @ root.T
+    spread = root @ _moments(sample, mean, check) @ root.T
+    check()
     values, vectors = _leading(spread, dimension)
     of_rows = np.ascontiguousarray(vectors.T @ root, np.float32)
     of_queries = np.ascontiguousarray(np.linalg.solve(root, vectors).T, np.float32)
@@ -141,11 +143,12 @@ def _sample_of(rows: Float32s, dimension: int) -> Float32s:
     return rows[: sample_rows(rows.shape[1])]
 
 
-def _moments(rows: Float32s, mean: Float64s) -> Float64s:
+def _moments(rows: Float32s, mean: Float64s, check: Check) -> Float64s:
     """E[(x - mean)(x - mean)ᵀ], summed in float64 over blocks that float32 multiplies."""
     total = np.zeros((rows.shape[1], rows.shape[1]))
     n_block = max(1, _BLOCK_BYTES // (4 * rows.shape[1]))
     for start in range(0, len(rows), n_block):
+        check()
         block = (rows[start : start + n_block] - mean).astype(np.float32)
         total += block.T @ block
     return total / len(rows)
