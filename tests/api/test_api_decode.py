@@ -32,6 +32,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "rotate_key": {"grace_s": 5},
     "create_backup": {"name": "kept"},
     "set_aliases": {"set": {"docs": "docs-v2"}, "remove": ["old"]},
+    "tune": {"queries": "rows", "encoding": {"form": "lvq8", "dimension": 2}},
 }
 INTEGERS = [
     ("create_collection", {"name": "notes", "dimension": 2**64}, "/dimension"),
