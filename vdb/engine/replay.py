@@ -7,10 +7,12 @@ import numpy as np
 
 from vdb.engine.readings import Change
 from vdb.engine.trust import trusted_record
+from vdb.errors import CorruptData
 from vdb.index.curator.index import CuratorIndex
-from vdb.storage.changes import LoggedChange
+from vdb.storage.changes import LoggedChange, iterate_changes, read_changes_from
 from vdb.storage.env import Transaction
 from vdb.storage.keyspace import record_key
+from vdb.storage.meta import read_sequence
 from vdb.storage.points import read_vector
 
 
@@ -47,6 +49,19 @@ def replay(index: CuratorIndex, txn: Transaction, sequence: int, change: LoggedC
     _leave(index, sequence, change.kills)
     if there:
         index.put(change.owner, change.pids[there], vectors, change.expires_at_ms[there], puts, sequence)
+
+
+def replay_all(index: CuratorIndex, txn: Transaction, since: int, dimension: int) -> int:
+    """Do all that was committed since the sequence of an index, and return the newest; raises CorruptData where the log
+    does not go back that far, and for an index that is ahead of its collection."""
+    changes_from, now = read_changes_from(txn), read_sequence(txn)
+    if changes_from is None or changes_from > since + 1:
+        raise CorruptData("the log of changes does not go back to when the index was written")
+    if since > now:
+        raise CorruptData("the index is newer than the collection")
+    for sequence, change in iterate_changes(txn, since):
+        replay(index, txn, sequence, change, dimension)
+    return now
 
 
 def _sound_vector(txn: Transaction, owner: int, pid: int) -> bytes | None:

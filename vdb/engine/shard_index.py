@@ -20,13 +20,13 @@ from vdb.engine.index_files import Files, read_index, write_index
 from vdb.engine.index_source import Points, read_points
 from vdb.engine.pace import Backlog, Cancelled, Pace
 from vdb.engine.readings import Change
-from vdb.engine.replay import replay, take
+from vdb.engine.replay import replay_all, take
 from vdb.engine.slots import OldSlots
 from vdb.engine.tuner import LEAST_TUNED, Tuner, typical_reading
 from vdb.errors import CorruptData, VdbError
 from vdb.index.curator.index import CuratorIndex
 from vdb.index.curator.upkeep import laid_out
-from vdb.storage.changes import drop_changes, iterate_changes, read_changes_from
+from vdb.storage.changes import drop_changes, read_changes_from
 from vdb.storage.meta import read_sequence
 from vdb.storage.points import read_totals
 
@@ -165,14 +165,7 @@ class ShardIndex:
         self._old_slots.leave_unnamed(index, self._n_slots)
         index.skip_slots(self._n_slots)
         with self._shard.env.read() as txn:
-            changes_from = read_changes_from(txn)
-            if changes_from is None or changes_from > sequence + 1:
-                raise CorruptData("the log of changes does not go back to when the index was written")
-            for at, change in iterate_changes(txn, sequence):
-                replay(index, txn, at, change, self._shard.collection.dimension)
-            now = read_sequence(txn)
-            if sequence > now:
-                raise CorruptData("the index is newer than the collection")
+            now = replay_all(index, txn, sequence, self._shard.collection.dimension)
         index.raise_floor(now)
         return index, now
 

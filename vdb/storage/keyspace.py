@@ -6,8 +6,7 @@ A key begins with one byte, its space. Collection environments and the catalog h
 import struct
 from enum import IntEnum
 
-EVERYONE_ID = 0xFFFF_FFFF
-"""Grantee id of points shared with everyone; tenant ids begin at 1."""
+from vdb.types import EVERYONE_ID as EVERYONE_ID
 
 ALL_OWNERS = 0
 """In place of an owner's id in a usage: the collection's totals."""

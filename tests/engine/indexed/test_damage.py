@@ -82,6 +82,8 @@ def test_no_flipped_byte_of_a_layout_makes_a_wrong_answer(
     flipped(share)(path)
     with opened_books(tmp_path / "data", rng, points) as books:
         books.check()
+        assert books.path_of() == "index" or (books.work() and books.path_of() == "index")
+        books.check()
 
 
 def test_a_log_that_starts_too_late_or_is_not_kept_makes_the_index_anew(
@@ -111,6 +113,8 @@ def test_files_of_another_collection_are_not_taken(tmp_path: Path, rng: np.rando
     for name, data in others.items():
         (folder / name).write_bytes(data)
     with opened_books(tmp_path / "data", rng, points) as books:
+        books.check()
+        assert books.path_of() == "exact" and books.work() and books.path_of() == "index"
         books.check()
 
 

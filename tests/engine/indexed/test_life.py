@@ -14,6 +14,7 @@ from vdb.engine import index_files, indexer, shard_index
 from vdb.engine.shard_index import ShardIndex
 from vdb.index.curator import index as curator_index
 from vdb.index.curator import upkeep
+from vdb.protocol.columns import SearchHead
 from vdb.protocol.requests import Empty
 from vdb.storage.changes import count_changes
 from vdb.storage.check import check_directory
@@ -245,3 +246,5 @@ def test_the_background_thread_makes_the_index(
         driver.create("notes")
         driver.upsert("acme", "notes", [str(i) for i in range(20)], rng.standard_normal((20, 2)))
         wait_until(lambda: driver.run("collection_stats", None, ("notes",), Empty()).index.state == "ready")
+        explained = driver.run("search", "acme", ("notes",), SearchHead(limit=3, explain=True), np.ones(2, np.float32))
+        assert explained.explain.path == "index" and len(explained.hits) == 3

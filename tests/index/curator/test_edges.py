@@ -124,6 +124,7 @@ def test_two_thousand_tenants_see_their_own(rng: np.random.Generator) -> None:
     world.lay_out(5)
     for tenant in rng.choice(world.tenants, 100):
         world.check(int(tenant))
+    assert world.n_layouts == 1 and len(world.index.state.directories.tenants) > 1_000
 
 
 @METRICS

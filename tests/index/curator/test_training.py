@@ -44,7 +44,9 @@ def test_rows_of_any_number_and_dimension_train(
 @pytest.mark.parametrize("dimension", [2_500, 8_192])
 def test_the_longest_rows_train(rng: np.random.Generator, dimension: int) -> None:
     rows = rng.standard_normal((60, dimension), dtype=np.float32)
-    check(train(rows, 60, Metric.COSINE, Encoding(Form.LVQ4, dimension)), dimension)
+    model = train(rows, 60, Metric.COSINE, Encoding(Form.LVQ4, dimension))
+    check(model, dimension)
+    assert model.projection is None and len(model.encode_rows(rows)[0]) == 60
 
 
 @pytest.mark.parametrize("form", list(Form))
@@ -65,7 +67,9 @@ def test_identical_rows_train(value: float, dimension: int) -> None:
 
 def test_zero_rows_and_duplicates_among_others_train(rng: np.random.Generator) -> None:
     rows = np.concatenate((np.zeros((200, 130), np.float32), np.repeat(mixture(rng, 5, 130), 50, axis=0)))
-    check(train(rows, 450, Metric.COSINE, Encoding(Form.LVQ4, 64)), 130)
+    model = train(rows, 450, Metric.COSINE, Encoding(Form.LVQ4, 64))
+    check(model, 130)
+    assert model.projection is not None and 1 < len(model.leaves) <= 450
 
 
 def test_a_model_has_about_four_cells_for_each_root_of_all_rows(rng: np.random.Generator) -> None:

@@ -14,8 +14,9 @@ import numpy as np
 from vdb.index.curator.exhaustive import MOST_SORTED, nearest_of_all
 from vdb.index.curator.finder import Finder
 from vdb.index.curator.layout import Unordered, lay_out
-from vdb.index.curator.model import Model, as_constants, prepared
+from vdb.index.curator.model import Model, prepared
 from vdb.index.curator.relayout import Moment, coded, laid_out_anew
+from vdb.index.curator.room import grown, seconds_of
 from vdb.index.curator.state import (
     ALIVE,
     LIST_ENTRIES,
@@ -26,7 +27,6 @@ from vdb.index.curator.state import (
     OWN_STOP,
     Pairs,
     Reading,
-    Rows,
     State,
 )
 from vdb.index.curator.tails import appended, folded, revoked, should_fold
@@ -75,7 +75,7 @@ class Found:
 
 
 class CuratorIndex:
-    """Made by `build`, or by `Stored` from files; takes changes from then on."""
+    """Made by `build`, or of a state read from files; takes changes from then on."""
 
     def __init__(self, state: State, vectors: Vectors, n_slots: int) -> None:
         self._state = state
@@ -117,7 +117,7 @@ class CuratorIndex:
             owners,
             cells,
             np.full(n, ALIVE, np.uint32),
-            _seconds(expires_at_ms) if expires_at_ms.any() else NO_PLACES,
+            seconds_of(expires_at_ms) if expires_at_ms.any() else NO_PLACES,
         )
         laid, directories = lay_out(model, given, tenants, granted, sequence, chosen)
         return cls(State(model, laid, directories, {}, vectors.rows, sequence), vectors, n)
@@ -334,7 +334,7 @@ class CuratorIndex:
         rows.dead_at[first:stop] = ALIVE
         rows.added_at[first - rows.n_laid : stop - rows.n_laid] = sequence - rows.base_sequence
         if len(rows.expires_at):
-            rows.expires_at[first:stop] = _seconds(expires_at_ms)
+            rows.expires_at[first:stop] = seconds_of(expires_at_ms)
         self._finder.add(rows, first, stop)
         self._n_rows = stop
         self._state = replace(state, vectors=self._vectors.rows)
@@ -365,36 +365,9 @@ class CuratorIndex:
             rows = replace(rows, expires_at=np.zeros(rows.capacity, np.uint32))
         needed = self._n_rows + n_more
         if needed > rows.capacity:
-            rows = _grown(rows, max(needed, int(rows.capacity * GROWTH)))
+            rows = grown(rows, max(needed, int(rows.capacity * GROWTH)))
         if rows is state.rows:
             return state
         # Readers of the old state keep its readings: what is named from now on lies beyond their arrays.
         self._state = replace(state, rows=rows, changed=dict(state.changed), seen={})
         return self._state
-
-
-def _grown(rows: Rows, capacity: int) -> Rows:
-    def grown(values: np.ndarray, n: int) -> np.ndarray:
-        larger = np.empty((n, *values.shape[1:]), values.dtype)
-        larger[: len(values)] = values
-        return larger
-
-    codes = grown(rows.codes, capacity)
-    return replace(
-        rows,
-        codes=codes,
-        constants=as_constants(codes),
-        offsets=grown(rows.offsets, capacity) if len(rows.offsets) else rows.offsets,
-        pids=grown(rows.pids, capacity),
-        slots=grown(rows.slots, capacity),
-        owners=grown(rows.owners, capacity),
-        cells=grown(rows.cells, capacity),
-        dead_at=grown(rows.dead_at, capacity),
-        added_at=grown(rows.added_at, capacity - rows.n_laid),
-        expires_at=grown(rows.expires_at, capacity) if len(rows.expires_at) else rows.expires_at,
-    )
-
-
-def _seconds(expires_at_ms: Int64s) -> UInt32s:
-    """Epoch seconds, rounded up: a row is never taken for expired before it is. 0 stays never."""
-    return np.minimum(-(-expires_at_ms // 1000), 0xFFFF_FFFF).astype(np.uint32)
