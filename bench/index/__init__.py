@@ -16,7 +16,7 @@ from bench import report
 from bench.record import ROOT
 from bench.tenants.store import default_folder
 
-PARTS = ("writes", "pauses", "growth", "filters", "memory", "memory-1m")
+PARTS = ("writes", "pauses", "growth", "growth-1m", "filters", "memory", "memory-1m")
 
 _THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """Read by the libraries when they are loaded, so a process is started with them."""

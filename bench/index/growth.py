@@ -59,10 +59,9 @@ class Ledger:
         return live, Access(n_tenants, owners, offsets, (tenant - 1).astype(np.int32))
 
 
-def measure(cache: Path, seed: int, is_quick: bool) -> list[Figure]:
-    """Recall of both, and what is between them."""
-    name = "shared-120k"
-    workload = world(cache, name, seed, is_quick)
+def measure(cache: Path, seed: int, is_quick: bool, size: str = "120k") -> list[Figure]:
+    """Recall of both, and what is between them, for `size` rows. At 1m what replaces vectors are those of other rows."""
+    workload = world(cache, f"shared-{size}", seed, is_quick)
     n = len(workload.vectors)
     rng = np.random.default_rng([seed, 20])
     spare = world(cache, "shared-1m", seed, is_quick).vectors
