@@ -60,7 +60,7 @@ class Ledger:
 
 
 def measure(cache: Path, seed: int, is_quick: bool, size: str = "120k") -> list[Figure]:
-    """Recall of both, and what is between them, for `size` rows. At 1m what replaces vectors are those of other rows."""
+    """Recall of both, and what is between them, for `size` rows. At 1m vectors of other rows replace some."""
     workload = world(cache, f"shared-{size}", seed, is_quick)
     n = len(workload.vectors)
     rng = np.random.default_rng([seed, 20])
