@@ -51,6 +51,14 @@ def _row(workload: str, folder: Path) -> dict[str, Any]:
     return row
 
 
+def test_http_with_the_index_on(tmp_path: Path) -> None:
+    small = ["--n", "1200", "--dim", "8", "--requests", "40", "--repeat", "2", "--index"]
+    main(["http", *small, "--results", str(tmp_path)])
+    figures = json.loads((tmp_path / "http.json").read_text())[0]["figures"]
+    assert figures.keys() >= FIGURES["http"]
+    assert figures["searches by the index"]["value"] == 1.0
+
+
 @pytest.mark.parametrize("workload", SMALL)
 def test_a_workload_runs_and_records_its_figures(workload: str, tmp_path: Path) -> None:
     row = _row(workload, tmp_path)
