@@ -4,10 +4,12 @@ import re
 import struct
 from pathlib import Path
 
+import numpy as np
+
 import vdb.storage.keyspace as keyspace
 from tests.storage import examples
 from tests.storage.changes import plain
-from vdb.storage import arrays, vectors_file
+from vdb.storage import arrays, list_pages, lists, vectors_file
 from vdb.storage import catalog as store
 from vdb.storage.changes import decode_change
 from vdb.storage.codec import FORMAT_VERSION, HEAD_BYTES, decode_document, decode_record
@@ -68,6 +70,16 @@ def test_the_document_names_the_files_of_arrays_and_of_vectors_with_their_layout
         assert f"| 0 | 8 bytes | `{module.MAGIC.decode()}` |\n| 8 | u32 | layout, {module.LAYOUT} |" in DOCUMENT
     listed = re.search(r"`dtype` is as in NumPy, one of `([^`]*)`", DOCUMENT)
     assert listed is not None and set(listed[1].split()) == arrays.DTYPES
+
+
+def test_the_document_takes_a_page_of_a_posting_list_apart() -> None:
+    assert f"| 8 | 4 bytes | `{list_pages.MAGIC.decode()}` |\n| 12 | u16 | layout, {list_pages.LAYOUT} |" in DOCUMENT
+    assert f"with\nformat {lists.FORMAT};" in DOCUMENT
+    assert ", ".join(f"`{key:08x}`" for key in list_pages.SUM_KEYS[:3]) in DOCUMENT
+    codes, column = np.array([[1, 2, 3, 4]], np.uint8), np.array([5], np.uint32)
+    value = list_pages.packed(list_pages.Shape(4, 1), 7, 0, codes, [column])[0].tobytes()
+    assert f"PAGE {value[:52].hex()}\n" in DOCUMENT
+    assert value[48 + 504 * 4 :][:4].hex() == "05000000", "its column lies behind the codes of 504 rows"
 
 
 def test_format_version_and_record_head_are_as_documented() -> None:

@@ -5,6 +5,7 @@ Commits are full-sync, so a returned commit survives a power failure. `set_mapsi
 Rule for callers: a thread holds at most one transaction of an environment at a time (child transactions apart).
 """
 
+import ctypes
 import logging
 import os
 import threading
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import lmdb
+import numpy as np
 
 from vdb.errors import CorruptData, DiskFull, StorageFailure
 
@@ -24,6 +26,8 @@ Transaction = Any
 
 MAX_READERS = 1024
 PAGE_BYTES = 4096
+PAGE_HEAD_BYTES = 16
+"""What LMDB puts before a value that has pages of its own: the number of the page, flags, how many pages."""
 
 
 class MapFull(Exception):
@@ -229,6 +233,21 @@ class Environment:
             for key, value in entries:
                 txn.put(key, value, append=True)
 
+    def pages_of(self, keys: Iterable[bytes]) -> list[int]:
+        """The page of the file in which the value of each key begins; it stays there until the entry is put anew.
+
+        Values that fill more than half a page have pages of their own, which begin with their number. Raises
+        CorruptData for a key that is not there, or a value that is smaller.
+        """
+        self._gate.enter()
+        try:
+            with self._env.begin(buffers=True) as txn:
+                return [_page_of(txn.get(key)) for key in keys]
+        except lmdb.Error as exc:
+            raise StorageFailure(f"cannot read {self.path}: {exc}") from exc
+        finally:
+            self._gate.leave()
+
     @property
     def is_held(self) -> bool:
         """Whether a transaction would have to wait now, until those inside are done and the map has changed."""
@@ -282,6 +301,13 @@ def free_disk_bytes(path: Path) -> int:
     except OSError as exc:
         raise StorageFailure(f"the file system of {path.name} does not answer: {exc.strerror}") from exc
     return state.f_bavail * state.f_frsize
+
+
+def _page_of(value: memoryview | None) -> int:
+    at = 0 if value is None or not len(value) else np.frombuffer(value, np.uint8).ctypes.data
+    if at % PAGE_BYTES != PAGE_HEAD_BYTES:
+        raise CorruptData("a value has no pages of its own")
+    return int(ctypes.c_uint64.from_address(at - PAGE_HEAD_BYTES).value)
 
 
 def _file_bytes(path: Path) -> int:
