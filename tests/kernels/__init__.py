@@ -1,0 +1,1 @@
+"""What kernels do beyond what the contracts of `tests/contract` compare."""
