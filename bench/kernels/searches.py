@@ -16,11 +16,12 @@ from vdb.kernels.reference_cells import (
     OWN_ENTRIES,
     OWN_STOP,
 )
+from vdb.kernels.tables import MODEL, READING, ROWS, VECTORS, Table
 
 FORMS = {"int8": LVQ8, "int4": LVQ4, "float16": FLOAT16, "float32": FLOAT32}
 K, M = 10, 40
 _NO_PLACES = np.zeros(0, np.uint32)
-_NO_ENTRIES = np.zeros((0, 3), np.uint32)
+_NO_ENTRIES = np.zeros((2, 0), np.uint32)
 _N_VECTORS = 64
 
 
@@ -47,19 +48,22 @@ class Search:
         self.codes = _coded(rng, form, n_bytes // (_width(form, d) + (8 if form in ("int8", "int4") else 0)), d)
         self.n, self.row_bytes = self.codes.shape
         self._rng = rng
-        self._encoding, self._width = FORMS[form], _width(form, d)
         n_queried = n_queried or d
-        projection = rng.standard_normal((d if n_queried > d else 0, n_queried)).astype(np.float32)
+        projection = _coded(rng, "int8", d if n_queried > d else 0, n_queried)
         nodes = _coded(rng, "int8", 4_096, d)
         vectors = rng.standard_normal((_N_VECTORS, n_queried)).astype(np.float32)
         self._query = rng.standard_normal(n_queried).astype(np.float32)
         alive = np.full(self.n, 0xFFFF_FFFF, np.uint32)
-        self._world = (
-            projection, nodes, nodes.view(np.float32), np.ones(len(nodes), np.float32),
-            self.codes, self.codes.view(np.float32), np.zeros(0, np.float32), np.arange(self.n, dtype=np.uint32),
-            (np.arange(self.n) % _N_VECTORS).astype(np.uint32), alive, _NO_PLACES, _NO_PLACES, np.zeros(0, np.uint8),
-            vectors,
+        of_rows = (
+            self.codes, np.zeros(0, np.float32), np.arange(self.n, dtype=np.uint32),
+            (np.arange(self.n) % _N_VECTORS).astype(np.uint32), alive, _NO_PLACES, _NO_PLACES,
         )  # fmt: skip
+        numbers = (COSINE, FORMS[form], _width(form, d))
+        self._world = (
+            Table(MODEL, (projection, nodes, np.ones(len(nodes), np.float32)), numbers),
+            Table(ROWS, of_rows, (self.n,)),
+            Table(VECTORS, (vectors,)),
+        )
 
     def call(self, n: int, *, is_list: bool = False) -> Callable[[], None]:
         """A search of the first `n` rows as a run, or of `n` random ones as a list."""
@@ -74,17 +78,15 @@ class Search:
         spans[OWN_STOP], spans[OWN_ENTRIES] = self.n, n_entries
         bounds = np.linspace(0, self.n, n_entries + 1).astype(np.uint32)
         nodes = self._rng.integers(0, 4_096, n_entries)
-        entries = np.stack([nodes, bounds[:-1], np.diff(bounds)], axis=1).astype(np.uint32)
+        entries = np.stack([nodes, bounds[:-1]]).astype(np.uint32)
         return self._calling(spans, entries, _NO_PLACES, budget)
 
     def _calling(self, spans: Any, entries: Any, listed: Any, budget: int) -> Callable[[], None]:
         kernel = cpu_kernels().search_cells
-        everyones = (np.zeros(9, np.int64), _NO_ENTRIES, _NO_PLACES, _NO_PLACES)
+        mine = Table(READING, (spans, entries, listed, _NO_PLACES))
+        nobodys = Table(READING, (np.zeros(9, np.int64), _NO_ENTRIES, _NO_PLACES, _NO_PLACES))
         outputs = (np.empty(K, np.float32), np.empty(K, np.int64), np.empty(4, np.int64))
-        numbers = (self.n, 1, 1, COSINE, self._encoding, self._width, budget, M)
-        arguments: Any = (
-            self._query, *self._world, spans, entries, listed, _NO_PLACES, *everyones, *numbers, *outputs
-        )  # fmt: skip
+        arguments: Any = (self._query, *self._world, mine, nobodys, 1, 1, budget, M, *outputs)
         return lambda: kernel(*arguments)
 
 
@@ -126,7 +128,7 @@ def layout_calls(rng: np.random.Generator, kernels: Kernels) -> tuple[int, dict[
     low = (np.arange(1, 2 * n_cells) * size - n_cells).astype(np.uint32)
     spans = np.zeros((n_tenants, 9), np.int64)
     spans[:, 3], spans[:, 4] = starts[:-1], starts[1:]
-    entries = np.empty((n_pairs, 3), np.uint32)
+    entries = np.empty((2, n_pairs), np.uint32)
     high = (low + size).astype(np.uint32)
     alive = np.full(n, 0xFFFF_FFFF, np.uint32)
     kernels.list_rows(starts, rows, place, cells, listed)

@@ -5,7 +5,6 @@ must agree, not come close.
 """
 
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 
@@ -22,8 +21,10 @@ from vdb.kernels.reference_cells import (
     OWN_FIRST,
     OWN_STOP,
     REVOKED,
+    constants_of,
 )
 from vdb.kernels.reference_layout import Int32s, cut_entries
+from vdb.kernels.tables import MODEL, READING, ROWS, VECTORS, Table
 
 SEQUENCE, NOW_S = 50, 1_000
 HUGE = 1 << 40
@@ -39,20 +40,25 @@ class World:
     """What `search_cells` is given before its readings and numbers, in its order."""
 
     of_queries: UInt8s
-    query_constants: Float32s
     node_codes: UInt8s
-    node_constants: Float32s
     node_offset: Float32s
     codes: UInt8s
-    constants: Float32s
     offsets: Float32s
     pids: UInt32s
     slots: UInt32s
     dead_at: UInt32s
     added_at: UInt32s
     expires_at: UInt32s
-    mask: UInt8s
     vectors: Float32s
+
+    @property
+    def constants(self) -> Float32s:
+        """The memory of the codes as float32."""
+        return constants_of(self.codes)
+
+    @property
+    def node_constants(self) -> Float32s:
+        return constants_of(self.node_codes)
 
 
 @dataclass
@@ -82,10 +88,19 @@ class Case:
     k: int
 
     @property
-    def arguments(self) -> tuple[Any, ...]:
-        parts = [getattr(part, f.name) for part in (self.world, self.mine, self.everyones) for f in fields(part)]
-        numbers = (self.n_laid, SEQUENCE, NOW_S, self.metric, self.encoding, self.width, self.budget, self.m)
-        return (self.query, *parts, *numbers)
+    def tables(self) -> tuple[Table, Table, Table, Table, Table]:
+        """The arrays as kernels are handed them."""
+        arrays = [getattr(self.world, f.name) for f in fields(self.world)]
+        readings = [
+            Table(READING, tuple(getattr(part, f.name) for f in fields(part))) for part in (self.mine, self.everyones)
+        ]
+        return (
+            Table(MODEL, tuple(arrays[:3]), (self.metric, self.encoding, self.width)),
+            Table(ROWS, tuple(arrays[3:-1]), (self.n_laid,)),
+            Table(VECTORS, tuple(arrays[-1:])),
+            readings[0],
+            readings[1],
+        )
 
     def rows_named(self, reading: Reading) -> list[int]:
         """Rows of the reading that are not revoked, by the words of the contract."""
@@ -95,13 +110,11 @@ class Case:
         return list(range(spans[OWN_FIRST], spans[OWN_STOP])) + named
 
     def sees(self, row: int) -> bool:
-        """Whether the row is there, not expired and allowed."""
-        world, pid = self.world, int(self.world.pids[row])
+        """Whether the row is there and not expired."""
+        world = self.world
         if world.dead_at[row] <= SEQUENCE or (row >= self.n_laid and world.added_at[row - self.n_laid] > SEQUENCE):
             return False
-        if len(world.expires_at) and 0 < world.expires_at[row] <= NOW_S:
-            return False
-        return not len(world.mask) or (pid // 8 < len(world.mask) and bool(world.mask[pid // 8] >> (pid % 8) & 1))
+        return not (len(world.expires_at) and 0 < world.expires_at[row] <= NOW_S)
 
     def visible(self) -> list[int]:
         return sorted({row for part in (self.mine, self.everyones) for row in self.rows_named(part) if self.sees(row)})
@@ -120,8 +133,9 @@ def search(kernels: Kernels, case: Case) -> tuple[Float32s, Int64s, Int64s]:
     """Distances, rows, statistics."""
     distance, row = np.full(case.k, np.nan, np.float32), np.full(case.k, 77, np.int64)
     statistics = np.full(4, 77, np.int64)
-    arguments: tuple[Any, ...] = (*case.arguments, distance, row, statistics)
-    kernels.search_cells(*arguments)
+    kernels.search_cells(
+        case.query, *case.tables, SEQUENCE, NOW_S, case.budget, case.m, distance, row, statistics
+    )  # fmt: skip
     return distance, row, statistics
 
 
@@ -195,23 +209,18 @@ def _make_world(
     of_slots = np.empty_like(vectors)
     of_slots[slots] = vectors
     pids = rng.permutation(2 * n)[:n].astype(np.uint32)
-    mask = np.packbits(rng.random(int(rng.integers(1, 2 * n + 2))) < rng.random(), bitorder="little")
     directions, _ = encoded(np.eye(d, dtype=np.float32)[chosen if is_projected else chosen[:0]], LVQ8, 1.0)
     return World(
         of_queries=directions,
-        query_constants=directions.view(np.float32),
         node_codes=node_codes,
-        node_constants=node_codes.view(np.float32),
         node_offset=rng.integers(0, 60, n_nodes).astype(np.float32),
         codes=codes,
-        constants=codes.view(np.float32),
         offsets=(vectors**2).sum(axis=1) if metric == L2 else np.zeros(0, np.float32),
         pids=pids,
         slots=slots,
         dead_at=rng.choice([ALIVE, SEQUENCE, SEQUENCE + 1], n, p=[0.8, 0.1, 0.1]).astype(np.uint32),
         added_at=rng.choice([1, SEQUENCE, SEQUENCE + 1], n - n_laid).astype(np.uint32),
         expires_at=rng.choice([0, NOW_S, NOW_S + 1], n if rng.random() < 0.5 else 0).astype(np.uint32),
-        mask=mask if rng.random() < 0.5 else np.zeros(0, np.uint8),
         vectors=of_slots,
     )
 
@@ -229,7 +238,7 @@ def _make_reading(
     spans[0, [OWN_FIRST, OWN_STOP, LIST_FIRST, LIST_STOP, N_TAIL]] = first, stop, pad, pad + len(listed), len(tail)
     listed = np.concatenate((np.full(pad, 5, np.uint32), listed, np.full(2, 6, np.uint32)))
     least = rng.choice([0, n], 2).tolist()
-    entries = np.zeros((len(listed) + stop - first, 3), np.uint32)
+    entries = np.zeros((2, len(listed) + stop - first), np.uint32)
     cut_entries(spans, listed, cells, *tree, LEAF_ROWS, least[0], least[1], entries)
     for rows in (listed, tail):
         rows[rng.random(len(rows)) < 0.1] |= np.uint32(REVOKED)

@@ -1,5 +1,7 @@
 """Kernels that order rows and cut readings: both implementations against plain loops."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,7 @@ from vdb.kernels.reference_cells import (
 )
 
 ALIVE = 0xFFFF_FFFF
-COUNTS_ONLY: UInt32s = np.zeros((0, 3), np.uint32)
+COUNTS_ONLY: UInt32s = np.zeros((2, 0), np.uint32)
 
 
 @pytest.fixture(scope="module", params=["numpy", "cpu"])
@@ -163,24 +165,26 @@ def test_entries_cover_a_reading_once_at_the_highest_nodes_under_the_limit(
     spans[:, [LIST_FIRST, LIST_STOP]] = [(0, 0), (10, 290), (0, 3)]
     how = (listed, cells, children, low, high, limit, 20, 20)
     n = kernels.cut_entries(spans, *how, COUNTS_ONLY)
-    entries = np.full((n, 3), 77, np.uint32)
+    entries = np.full((2, n), 77, np.uint32)
     assert kernels.cut_entries(spans, *how, entries) == n
     assert spans[2, [OWN_ENTRIES, LIST_ENTRIES]].tolist() == [0, 0]
     for span in spans[:2]:
         first, n_own = int(span[ENTRIES_FIRST]), int(span[OWN_ENTRIES])
         kinds = (
-            (entries[first : first + n_own], span[OWN_FIRST], span[OWN_STOP], cells),
+            (entries[:, first : first + n_own], span[OWN_FIRST], span[OWN_STOP], cells),
             (
-                entries[first + n_own : first + n_own + int(span[LIST_ENTRIES])],
+                entries[:, first + n_own : first + n_own + int(span[LIST_ENTRIES])],
                 span[LIST_FIRST],
                 span[LIST_STOP],
                 cells[listed & np.uint32(REVOKED - 1)],
             ),
         )
         for part, start, stop, of_place in kinds:
-            places = [range(begin, begin + length) for _, begin, length in part.tolist()]
+            nodes, begins = part.tolist()
+            places = [range(begin, end) for begin, end in itertools.pairwise((*begins, int(stop)))]
             assert [place for run in places for place in run] == list(range(start, stop))
-            for (node, _, length), run in zip(part.tolist(), places, strict=True):
+            for node, run in zip(nodes, places, strict=True):
+                length = len(run)
                 assert np.all((of_place[run] >= low[node]) & (of_place[run] < high[node]))
                 assert length <= limit or children[node, 0] < 0
                 if node:
@@ -204,10 +208,10 @@ def test_a_tree_deeper_than_any_balanced_one_is_cut(kernels: Kernels) -> None:
     cells = np.arange(n_cells, dtype=np.uint32)
     spans = np.zeros((1, 9), np.int64)
     spans[0, OWN_STOP] = n_cells
-    entries = np.zeros((n_cells, 3), np.uint32)
+    entries = np.zeros((2, n_cells), np.uint32)
     nothing = np.zeros(0, np.uint32)
     assert kernels.cut_entries(spans, nothing, cells, children, low, high, 1, 0, 0, entries) == n_cells
-    assert entries[:, 1].tolist() == list(range(n_cells))
+    assert entries[1].tolist() == list(range(n_cells))
 
 
 @pytest.mark.parametrize(("n_list", "n_tail"), [(0, 0), (0, 9), (50, 0), (300, 100), (5, 300)])

@@ -13,6 +13,8 @@ from vdb.kernels.reference import COSINE, IP, L2
 from vdb.kernels.reference_cells import (
     FLOAT16,
     FLOAT32,
+    LIST_ENTRIES,
+    LIST_FIRST,
     LIST_STOP,
     LVQ4,
     LVQ8,
@@ -42,7 +44,6 @@ def only_mine(case: Case, rows: np.ndarray) -> Case:
     case.world.dead_at[:] = 0xFFFF_FFFF
     case.world.added_at[:] = 0
     case.world.expires_at = np.zeros(0, np.uint32)
-    case.world.mask = np.zeros(0, np.uint8)
     return case
 
 
@@ -124,7 +125,7 @@ def test_entries_are_visited_nearest_first_until_the_budget_is_spent(
     only_mine(case, np.arange(0))
     case.mine.spans[[OWN_FIRST, OWN_STOP, OWN_ENTRIES]] = 0, n, n // 4
     nodes = rng.integers(len(case.world.node_codes), size=n // 4)
-    case.mine.entries = np.stack([nodes, np.arange(0, n, 4), np.full(n // 4, 4)], axis=1).astype(np.uint32)
+    case.mine.entries = np.stack([nodes, np.arange(0, n, 4)]).astype(np.uint32)
     seen = []
     for budget in (0, 1, 4, 5, 100, n):
         _, row, statistics = search(kernels, replace(case, budget=budget))
@@ -135,6 +136,48 @@ def test_entries_are_visited_nearest_first_until_the_budget_is_spent(
     assert seen == sorted(seen)
     assert seen[0] == (0, 0)
     assert seen[-1] == (n // 4, n)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("n_nodes", [1, 3, 2_000])
+@pytest.mark.parametrize("longest", [1, 16, 900])
+def test_many_entries_are_chosen_as_by_sorting_them(
+    rng: np.random.Generator, metric: int, n_nodes: int, longest: int
+) -> None:
+    """Sampled scores say which are looked at: they may all be equal, and rows may lie in few entries."""
+    case = only_mine(blurred(rng, make_case(rng, 6_000, 8, metric, LVQ8, k=10, m=40)), np.arange(0))
+    world, n = case.world, case.n_laid
+    n_nodes = min(n_nodes, len(world.node_codes))
+    starts = np.flatnonzero(rng.random(n) < 1 / longest) if longest < 900 else np.r_[0:300, 4_000:4_300]
+    starts[0] = 0
+    n_own = len(starts) // 2
+    nodes = rng.integers(n_nodes, size=len(starts))
+    case.mine.entries = np.stack([nodes, starts]).astype(np.uint32)
+    case.mine.listed = np.arange(n, dtype=np.uint32)
+    rng.shuffle(case.mine.listed[starts[n_own] :])  # no own row is listed
+    case.mine.spans[[OWN_FIRST, OWN_STOP, OWN_ENTRIES]] = 0, starts[n_own], n_own
+    case.mine.spans[[LIST_FIRST, LIST_STOP, LIST_ENTRIES]] = starts[n_own], n, len(starts) - n_own
+    case.mine.listed[rng.random(n) < 0.3] |= np.uint32(REVOKED)  # more rounds: fewer rows than entries promise
+    for budget in (1, 30, 200, 1_000, 5_000, HUGE):
+        bounded = replace(case, budget=budget)
+        distance, _, statistics = search(cpu_kernels(), bounded)
+        twin_distance, _, twin_statistics = search(reference_kernels(), bounded)
+        np.testing.assert_array_equal(statistics, twin_statistics)
+        np.testing.assert_array_equal(distance, twin_distance)
+        assert statistics[0] == len(starts)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("n", [1, 12, 13, 14, 16])
+def test_so_few_rows_that_all_are_compared_are_found_whatever_their_codes_say(
+    kernels: Kernels, rng: np.random.Generator, metric: int, n: int
+) -> None:
+    case = only_mine(make_case(rng, 60, 31, metric, LVQ8, k=10, m=40), np.arange(n))
+    case.everyones.spans[OWN_STOP] = 3
+    nearest = sorted(range(max(n, 3)), key=lambda r: (case.true_distance(r), case.world.pids[r]))[:10]
+    _, row, statistics = search(kernels, case)
+    assert row[row >= 0].tolist() == nearest
+    assert statistics[2:].tolist() == [n + 3, max(n, 3)]
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -225,7 +268,7 @@ def test_entries_whose_scores_overflow_are_visited_and_the_search_ends(
     case = only_mine(make_case(rng, 64, 31, metric, FLOAT32, k=64, m=64), np.arange(0))
     case.mine.spans[[OWN_FIRST, OWN_STOP, OWN_ENTRIES]] = 0, 32, 8
     nodes = rng.integers(len(case.world.node_codes), size=8)
-    case.mine.entries = np.stack([nodes, np.arange(0, 32, 4), np.full(8, 4)], axis=1).astype(np.uint32)
+    case.mine.entries = np.stack([nodes, np.arange(0, 32, 4)]).astype(np.uint32)
     case.world.node_constants[:, -2:] = 3e38
     case.world.node_offset[:] = np.inf if metric == L2 else 3e38
     case.query[:] = 3e38 * rng.choice([-1, 1], 31)
@@ -275,7 +318,6 @@ def test_real_valued_vectors_are_found_by_their_true_distances(
     case = only_mine(make_case(rng, 300, 384, IP, encoding, k=10, m=60), np.arange(300))
     vectors = rng.standard_normal((300, 384)).astype(np.float32)
     case.world.of_queries = np.zeros((0, 392), np.uint8)
-    case.world.query_constants = case.world.of_queries.view(np.float32)
     case.world.vectors[case.world.slots] = vectors
     if encoding == LVQ8:
         low, step = vectors.min(axis=1), np.ptp(vectors, axis=1) / 255
@@ -287,9 +329,7 @@ def test_real_valued_vectors_are_found_by_their_true_distances(
         wanted = np.float32 if encoding == FLOAT32 else np.float16
         case.world.codes = vectors.astype(wanted).view(np.uint8)
         case.width = case.world.codes.shape[1]
-    case.world.constants = case.world.codes.view(np.float32)
     case.world.node_codes = np.zeros((1, 392), np.uint8)
-    case.world.node_constants = case.world.node_codes.view(np.float32)
     case.query = rng.standard_normal(384).astype(np.float32)
     distance, row, _ = search(kernels, case)
     expected = -(vectors.astype(float) @ case.query.astype(float))

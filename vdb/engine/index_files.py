@@ -14,7 +14,7 @@ from vdb.engine.index_soundness import check_directories, check_model, check_row
 from vdb.errors import CorruptData
 from vdb.index.curator.index import CuratorIndex
 from vdb.index.curator.layout import room_for
-from vdb.index.curator.model import Encoding, Form, Model, as_constants
+from vdb.index.curator.model import Encoding, Form, Model
 from vdb.index.curator.state import ALIVE, REVOKED, Directories, Rows, State
 from vdb.index.leanvec.projection import Projection
 from vdb.storage.arrays import load_arrays, save_arrays, sweep_drafts
@@ -23,7 +23,8 @@ from vdb.storage.directory import make_folder
 from vdb.storage.vectors_file import VectorsFile
 from vdb.types import Metric
 
-LAYOUT = 1
+LAYOUT = 2
+"""Of `layout.vdb`; one of another version is dropped, and the index built anew."""
 _ROWS = ("codes", "offsets", "pids", "slots", "owners", "cells", "expires_at")
 _DIRECTORIES = ("tenants", "spans", "entries", "listed")
 
@@ -130,7 +131,9 @@ def read_index(files: Files, collection: CollectionDocument) -> tuple[CuratorInd
         sequence = _number(head, "sequence")
         vectors = files.old_vectors(collection.dimension)
         is_ours = head["collection"] == [collection.id, collection.created_at_ms]
-        if head["layout"] != LAYOUT or not is_ours or vectors.marked_sequence < sequence:
+        if head["layout"] != LAYOUT:
+            raise CorruptData(f"the index's layout is of version {head['layout']}, not {LAYOUT}")
+        if not is_ours or vectors.marked_sequence < sequence:
             raise CorruptData("the index's files do not belong together")
         n_slots = _number(head, "n_slots")
         if n_slots > vectors.n_slots:
@@ -179,10 +182,8 @@ def _rows(arrays: dict[str, Any], sequence: int, metric: Metric) -> Rows:
     if not len(arrays["expires_at"]):
         absent.add("expires_at")
     placed = {name: arrays[name] if name in absent else roomy(arrays[name]) for name in _ROWS if name != "codes"}
-    codes = roomy(arrays["codes"])
     return Rows(
-        codes=codes,
-        constants=as_constants(codes),
+        codes=roomy(arrays["codes"]),
         dead_at=np.full(capacity, ALIVE, np.uint32),
         added_at=np.empty(capacity - n, np.uint32),
         n_laid=n,

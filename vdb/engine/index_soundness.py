@@ -43,7 +43,7 @@ def check_shapes(arrays: Arrays, metric: Metric, dimension: int, encoding: Encod
         "expires_at": ("u4", (n_expiries,)),
         "tenants": ("u4", (t,)),
         "spans": ("i8", (t, N_SPANS)),
-        "entries": ("u4", (len(arrays["entries"]), 3)),
+        "entries": ("u4", (2, arrays["entries"].shape[-1])),
         "listed": ("u4", (len(arrays["listed"]),)),
         "children": ("i4", (v, 2)),
         "centroid": ("f4", (v, dimension)),
@@ -85,7 +85,7 @@ def check_rows(arrays: Arrays, n_cells: int, n_slots: int) -> None:
 
 def check_directories(arrays: Arrays, n_nodes: int) -> None:
     """Spans, lists and entries that follow each other; raises CorruptData. After `check_rows`."""
-    n, n_listed, n_entries = (len(arrays[name]) for name in ("pids", "listed", "entries"))
+    n, n_listed, n_entries = (arrays[name].shape[-1] for name in ("pids", "listed", "entries"))
     spans = arrays["spans"].astype(np.int64)
     tenants = arrays["tenants"].astype(np.int64)
     limits = np.array([n, n, n_entries, n_listed, n_listed, n_entries, n_entries, 0, 0], np.int64)
@@ -125,17 +125,16 @@ def _check_entries(arrays: Arrays, spans: Int64s, n_nodes: int) -> None:
     starts = np.cumsum(counts.sum(axis=1)) - counts.sum(axis=1)
     has_any = counts.sum(axis=1) > 0
     is_placed = (spans[:, ENTRIES_FIRST] == starts) | ~has_any
-    _require(bool(is_placed.all()) and int(counts.sum()) == len(entries), "of the entries")
+    nodes, begins = entries
+    _require(bool(is_placed.all()) and int(counts.sum()) == len(nodes), "of the entries")
     first = spans[:, [OWN_FIRST, LIST_FIRST]].ravel()
     stop = spans[:, [OWN_STOP, LIST_STOP]].ravel()
     of = np.repeat(np.arange(2 * len(spans)), counts.ravel())
     is_first = np.append(True, np.diff(of) > 0)[: len(of)]
-    is_last = np.append(np.diff(of) > 0, True)[: len(of)]
-    begins, ends = entries[:, 1], entries[:, 1] + entries[:, 2]
-    before = np.append(0, ends)[: len(of)]
-    _require(bool((begins == np.where(is_first, first[of], before)).all()), "of the entries")
-    _require(bool((ends[is_last] == stop[of[is_last]]).all() and (entries[:, 2] > 0).all()), "of the entries")
-    _require(bool((entries[:, 0] < n_nodes).all()), "of the entries")
+    ends = np.append(begins[1:], 0)[: len(of)]
+    ends = np.where(np.append(is_first[1:], True)[: len(of)], stop[of], ends)
+    _require(bool((begins[is_first] == first[of[is_first]]).all() and (begins < ends).all()), "of the entries")
+    _require(bool((nodes < n_nodes).all()), "of the entries")
 
 
 def _require(is_sound: bool, what: str) -> None:

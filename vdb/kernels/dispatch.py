@@ -15,6 +15,7 @@ from typing import Final
 from vdb.kernels import reference, reference_cells, reference_layout
 from vdb.kernels.reference import COSINE, IP, L2, Float32s, Int64s, UInt8s, UInt32s
 from vdb.kernels.reference_layout import Int32s, UInt64s
+from vdb.kernels.tables import Table
 from vdb.types import Metric
 
 log = logging.getLogger(__name__)
@@ -61,8 +62,24 @@ ScanMany = Callable[
     ],
     None,
 ]
-SearchCells = Callable[..., None]
-"""37 arguments, in the order of `reference_cells.search_cells`; callers keep those that do not change as tuples."""
+SearchCells = Callable[
+    [
+        Float32s,  # query (D,)
+        Table,  # of the model
+        Table,  # of the rows
+        Table,  # of the vectors
+        Table,  # of the tenant's reading
+        Table,  # of everyone's
+        int,  # sequence, from the layout's
+        int,  # now_s
+        int,  # budget
+        int,  # m
+        Float32s,  # distance (k,)
+        Int64s,  # row (k,)
+        Int64s,  # statistics (4,)
+    ],
+    None,
+]
 NearestCells = Callable[
     [
         Float32s,  # kept (n, d)
@@ -117,7 +134,7 @@ CutEntries = Callable[
         int,  # limit
         int,  # own_least
         int,  # list_least
-        UInt32s,  # entries (e, 3)
+        UInt32s,  # entries (2, e)
     ],
     int,
 ]
@@ -152,13 +169,43 @@ class Kernels:
     fold: Fold
 
 
+def _of_arrays(kernel: Callable[..., None]) -> SearchCells:
+    """The twin, which takes what the tables hold one by one."""
+
+    def search_cells(
+        query: Float32s, model: Table, rows: Table, vectors: Table, mine: Table, everyones: Table,
+        sequence: int, now_s: int, budget: int, m: int, distance: Float32s, row: Int64s, statistics: Int64s,
+    ) -> None:  # fmt: skip
+        kernel(
+            query, *model.arrays, *rows.arrays, *vectors.arrays, *mine.arrays, *everyones.arrays,
+            *model.numbers, *rows.numbers, sequence, now_s, budget, m, distance, row, statistics,
+        )  # fmt: skip
+
+    return search_cells
+
+
+def _of_addresses(kernel: Callable[..., None]) -> SearchCells:
+    """The compiled kernel, which takes the addresses of the tables; they are held here until it returns."""
+
+    def search_cells(
+        query: Float32s, model: Table, rows: Table, vectors: Table, mine: Table, everyones: Table,
+        sequence: int, now_s: int, budget: int, m: int, distance: Float32s, row: Int64s, statistics: Int64s,
+    ) -> None:  # fmt: skip
+        kernel(
+            query, model.at, rows.at, vectors.at, mine.at, everyones.at, sequence, now_s, budget, m, distance, row,
+            statistics,
+        )  # fmt: skip
+
+    return search_cells
+
+
 def reference_kernels() -> Kernels:
     """The NumPy twins."""
     return Kernels(
         "numpy",
         reference.scan_rows,
         reference.scan_many,
-        reference_cells.search_cells,
+        _of_arrays(reference_cells.search_cells),
         reference_layout.nearest_cells,
         reference_layout.nearest_cells_below,
         reference_layout.sharing_keys,
@@ -177,7 +224,7 @@ def cpu_kernels() -> Kernels:
         "cpu",
         scan.scan_rows,
         scan.scan_many,
-        cells.search_cells,
+        _of_addresses(cells.search_cells),
         layout.nearest_cells,
         layout.nearest_cells_below,
         layout.sharing_keys,

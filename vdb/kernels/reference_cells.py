@@ -5,6 +5,7 @@ several rows with equal estimates fill the last of the m places is not defined.
 """
 
 import heapq
+import itertools
 from typing import Final
 
 import numpy as np
@@ -49,21 +50,26 @@ def limited(kept: Float32s) -> Float32s:
     return np.nan_to_num(kept, nan=0.0, posinf=LARGEST, neginf=-LARGEST)
 
 
-def prepare(
-    query: Float32s, of_queries: UInt8s, query_constants: Float32s, metric: int
-) -> tuple[Float32s, Float32s, np.float32]:
+def prepare(query: Float32s, of_queries: UInt8s, metric: int) -> tuple[Float32s, Float32s, np.float32]:
     """The query as it is compared (normalised for cosine), projected, and its norm (1 for cosine)."""
     norm = np.sqrt(np.einsum("i,i->", query, query, dtype=np.float64))
     scale = np.float32(1)
     if metric == COSINE:
         scale = np.float32(min(1.0 / norm, LARGEST)) if norm > 0 else np.float32(0)
     full = query * scale
-    kept = _projected(full, of_queries, query_constants) if len(of_queries) else full
+    kept = _projected(full, of_queries) if len(of_queries) else full
     return full, limited(kept), np.float32(1 if metric == COSINE else min(norm, LARGEST))
 
 
-def _projected(full: Float32s, of_queries: UInt8s, query_constants: Float32s) -> Float32s:
+def constants_of(codes: UInt8s) -> Float32s:
+    """The memory of coded rows as float32: the last two of an LVQ row are its step and bias."""
+    constants: Float32s = codes.view(np.float32)
+    return constants
+
+
+def _projected(full: Float32s, of_queries: UInt8s) -> Float32s:
     """Inner products of the query, in two levels of 8 bits, with coded directions."""
+    query_constants = constants_of(of_queries)
     coarse, steps, totals = quantize(full[None])
     step, total = np.float64(steps[0]), np.float64(totals[0])
     rest = step / 254
@@ -91,9 +97,10 @@ def byte_products(codes: UInt8s, coded: Int8s) -> NDArray[np.float64]:
 
 
 def _score_nodes(
-    nodes: UInt32s, node_codes: UInt8s, node_constants: Float32s, node_offset: Float32s, coded: Int8s,
-    step: np.float32, total: np.float32, metric: int, norm: np.float32,
+    nodes: UInt32s, node_codes: UInt8s, node_offset: Float32s, coded: Int8s, step: np.float32, total: np.float32,
+    metric: int, norm: np.float32,
 ) -> Float32s:  # fmt: skip
+    node_constants = constants_of(node_codes)
     levels = byte_products(node_codes[nodes], coded).astype(np.float32)
     dot = node_constants[nodes, -2] * step * levels + node_constants[nodes, -1] * total
     if metric == IP:
@@ -102,10 +109,11 @@ def _score_nodes(
 
 
 def _score_rows(
-    codes: UInt8s, constants: Float32s, offsets: Float32s, rows: Rows, encoding: int, width: int, full: Float32s,
-    coded: Int8s, step: np.float32, total: np.float32,
+    codes: UInt8s, offsets: Float32s, rows: Rows, encoding: int, width: int, full: Float32s, coded: Int8s,
+    step: np.float32, total: np.float32,
 ) -> Float32s:  # fmt: skip
     """Estimates: |x|² − 2 <q, x> where there are offsets, else −<q, x>; both less a constant of the query."""
+    constants = constants_of(codes)
     if encoding == FLOAT32:
         dot = constants[rows] @ full
     elif encoding == FLOAT16:
@@ -124,16 +132,9 @@ def _score_rows(
     return settled(offsets[rows] - np.float32(2) * dot if len(offsets) else -dot)
 
 
-def _gather(rows: UInt32s, pids: UInt32s, mask: UInt8s, capacity: int) -> Rows:
-    """What of `rows` is not revoked, not newer than this state, and allowed by the mask."""
-    kept = rows[rows < capacity].astype(np.intp)
-    if not len(mask):
-        return kept
-    pid = pids[kept]
-    byte = pid >> 3
-    is_allowed = byte < len(mask)
-    is_allowed[is_allowed] = (mask[byte[is_allowed]] >> (pid[is_allowed] & 7).astype(np.uint8)) & 1 == 1
-    return kept[is_allowed]
+def _gather(rows: UInt32s, capacity: int) -> Rows:
+    """What of `rows` is not revoked, and not newer than this state."""
+    return rows[rows < capacity].astype(np.intp)
 
 
 def _run(first: int, stop: int) -> UInt32s:
@@ -151,13 +152,15 @@ def _unconditional(mine: Reading, everyones: Reading) -> list[UInt32s]:
     return parts
 
 
-def _rows_of(i: int, mine: Reading, everyones: Reading) -> UInt32s:
-    """The rows of the i-th entry of both readings."""
-    n_mine = int(mine[0][OWN_ENTRIES] + mine[0][LIST_ENTRIES])
-    spans, entries, listed, _ = mine if i < n_mine else everyones
-    i -= 0 if i < n_mine else n_mine
-    _, start, n = entries[spans[ENTRIES_FIRST] + i].tolist()
-    return _run(start, start + n) if i < spans[OWN_ENTRIES] else listed[start : start + n]
+def _entries_of(reading: Reading) -> tuple[UInt32s, list[UInt32s]]:
+    """Nodes of a reading's entries, and the rows that each names: places up to where the next one's start."""
+    spans, entries, listed, _ = reading
+    n_own, n = int(spans[OWN_ENTRIES]), int(spans[OWN_ENTRIES] + spans[LIST_ENTRIES])
+    nodes, starts = entries[:, spans[ENTRIES_FIRST] : spans[ENTRIES_FIRST] + n]
+    own = np.append(starts[:n_own], spans[OWN_STOP]).tolist()
+    shared = np.append(starts[n_own:], spans[LIST_STOP]).tolist()
+    named = [_run(first, stop) for first, stop in itertools.pairwise(own)]
+    return nodes, named + [listed[first:stop] for first, stop in itertools.pairwise(shared)]
 
 
 def _threshold(score: Float32s, weight: Int64s, above: float, wanted: int) -> float:
@@ -205,42 +208,36 @@ def _n_compared(true: Float32s, score: Float32s, k: int) -> int:
 
 
 def search_cells(
-    query: Float32s, of_queries: UInt8s, query_constants: Float32s,
-    node_codes: UInt8s, node_constants: Float32s, node_offset: Float32s,
-    codes: UInt8s, constants: Float32s, offsets: Float32s, pids: UInt32s, slots: UInt32s, dead_at: UInt32s,
-    added_at: UInt32s, expires_at: UInt32s, mask: UInt8s, vectors: Float32s,
+    query: Float32s, of_queries: UInt8s, node_codes: UInt8s, node_offset: Float32s,
+    codes: UInt8s, offsets: Float32s, pids: UInt32s, slots: UInt32s, dead_at: UInt32s, added_at: UInt32s,
+    expires_at: UInt32s, vectors: Float32s,
     spans: Int64s, entries: UInt32s, listed: UInt32s, tail: UInt32s,
     spans_b: Int64s, entries_b: UInt32s, listed_b: UInt32s, tail_b: UInt32s,
-    n_laid: int, sequence: int, now_s: int, metric: int, encoding: int, width: int, budget: int, m: int,
+    metric: int, encoding: int, width: int, n_laid: int, sequence: int, now_s: int, budget: int, m: int,
     distance: Float32s, row: Int64s, statistics: Int64s,
 ) -> None:  # fmt: skip
     """Search two readings, a tenant's and everyone's, as one. See `vdb/kernels/cpu/cells.py`."""
     distance[:], row[:], statistics[:] = np.inf, -1, 0
-    mine, everyones = (spans, entries, listed, tail), (spans_b, entries_b, listed_b, tail_b)
-    of_both = [
-        part[of[ENTRIES_FIRST] : of[ENTRIES_FIRST] + of[OWN_ENTRIES] + of[LIST_ENTRIES]]
-        for of, part in ((spans, entries), (spans_b, entries_b))
-    ]
-    places = np.concatenate(of_both)
     if min(len(row), m) == 0:
         return
+    mine, everyones = (spans, entries, listed, tail), (spans_b, entries_b, listed_b, tail_b)
+    (nodes, named), (nodes_b, named_b) = _entries_of(mine), _entries_of(everyones)
+    nodes, named = np.concatenate((nodes, nodes_b)), named + named_b
     with np.errstate(over="ignore", invalid="ignore"):
-        full, kept, norm = prepare(query, of_queries, query_constants, metric)
+        full, kept, norm = prepare(query, of_queries, metric)
         coded_rows, steps, totals = quantize(kept[None])
         coded, step, total = coded_rows[0], steps[0], totals[0]
-        entry_score = _score_nodes(
-            places[:, 0], node_codes, node_constants, node_offset, coded, step, total, metric, norm
-        )
-        weight = places[:, 2].astype(np.int64)
-        parts = [_gather(part, pids, mask, len(codes)) for part in _unconditional(mine, everyones)]
+        entry_score = _score_nodes(nodes, node_codes, node_offset, coded, step, total, metric, norm)
+        weight = np.fromiter(map(len, named), np.int64, len(named))
+        parts = [_gather(part, len(codes)) for part in _unconditional(mine, everyones)]
         n_rows, n_visited, reached = sum(map(len, parts)), 0, -np.inf
-        while n_rows < budget and n_visited < len(places):
+        while n_rows < budget and n_visited < len(nodes):
             below, reached = reached, _threshold(entry_score, weight, reached, budget - n_rows)
             chosen = np.flatnonzero((entry_score > below) & (entry_score <= reached))
-            parts += [_gather(_rows_of(int(i), mine, everyones), pids, mask, len(codes)) for i in chosen]
+            parts += [_gather(named[i], len(codes)) for i in chosen]
             n_rows, n_visited = n_rows + sum(map(len, parts[len(parts) - len(chosen) :])), n_visited + len(chosen)
         rows = np.concatenate(parts)
-        statistics[:3] = len(places), n_visited, len(rows)
+        statistics[:3] = len(nodes), n_visited, len(rows)
         rows = rows[_is_visible(rows, dead_at, added_at, expires_at, n_laid, sequence, now_s)]
         rows = rows[np.sort(np.unique(rows, return_index=True)[1])]
         score = np.empty(len(rows), np.float32)
@@ -248,7 +245,7 @@ def search_cells(
         for first in range(0, len(rows), n_chunk):
             part = rows[first : first + n_chunk]
             score[first : first + n_chunk] = _score_rows(
-                codes, constants, offsets, part, encoding, width, full, coded, step, total
+                codes, offsets, part, encoding, width, full, coded, step, total
             )
         best = np.argsort(score, kind="stable")[:m]
         rows, score = rows[best], score[best]

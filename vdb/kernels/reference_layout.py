@@ -82,8 +82,8 @@ def list_rows(starts: Int64s, rows: UInt32s, place: UInt32s, cells: UInt32s, lis
     listed[first:stop] = moved[np.lexsort((moved, cells[moved], tenants))]
 
 
-def _cut(cells: UInt32s, first: int, children: Int32s, low: UInt32s, limit: int) -> list[tuple[int, int, int]]:
-    """Entries of places from `first` on, whose cells are given, in the order of cells."""
+def _cut(cells: UInt32s, first: int, children: Int32s, low: UInt32s, limit: int) -> list[tuple[int, int]]:
+    """Nodes and first places of the entries of places from `first` on, whose cells are given, in the order of cells."""
     found = []
     waiting = [(0, 0, len(cells))]
     while waiting:
@@ -92,7 +92,7 @@ def _cut(cells: UInt32s, first: int, children: Int32s, low: UInt32s, limit: int)
             continue
         left, right = children[node].tolist()
         if left < 0 or end - begin <= limit:
-            found.append((node, first + begin, end - begin))
+            found.append((node, first + begin))
             continue
         middle = begin + int(np.searchsorted(cells[begin:end], low[right]))
         waiting += [(right, middle, end), (left, begin, middle)]
@@ -106,8 +106,8 @@ def cut_entries(
     """Cut readings at the highest nodes that hold at most `limit` of their rows; returns how many entries all have."""
     n_entries = 0
     for of in spans:
-        own: list[tuple[int, int, int]] = []
-        shared: list[tuple[int, int, int]] = []
+        own: list[tuple[int, int]] = []
+        shared: list[tuple[int, int]] = []
         if of[OWN_STOP] - of[OWN_FIRST] > own_least:
             own = _cut(cells[of[OWN_FIRST] : of[OWN_STOP]], int(of[OWN_FIRST]), children, low, limit)
         if of[LIST_STOP] - of[LIST_FIRST] > list_least:
@@ -115,8 +115,8 @@ def cut_entries(
             shared = _cut(cells[rows], int(of[LIST_FIRST]), children, low, limit)
         of[ENTRIES_FIRST], of[OWN_ENTRIES], of[LIST_ENTRIES] = n_entries, len(own), len(shared)
         found = own + shared
-        if len(entries) and found:
-            entries[n_entries : n_entries + len(found)] = found
+        if entries.size and found:
+            entries[:, n_entries : n_entries + len(found)] = np.array(found).T
         n_entries += len(found)
     return n_entries
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from tests.index.curator.world import Point, World
-from vdb.index.curator.exhaustive import nearest_of_all
 from vdb.index.curator.index import Effort
 from vdb.index.curator.model import Encoding, Form
 from vdb.index.curator.narrowing import narrowed
@@ -180,18 +179,6 @@ def test_all_rows_are_compared_where_more_are_asked_for_than_are_kept_sorted(
         world.change_something()
         world.check(int(rng.choice(world.tenants)), now_ms=int(rng.integers(100_000)))
     world.check_all(now_ms=50_000)
-
-
-def test_a_mask_holds_where_all_rows_are_compared(rng: np.random.Generator) -> None:
-    world = World(rng)
-    world.build(world.some_points(300))
-    state = world.index.state
-    mask = rng.integers(0, 256, 20).astype(np.uint8)  # of fewer pids than there are
-    readings = state.reading(1), state.reading(EVERYONE_ID)
-    query = world.vectors(1)[0]
-    _, rows = nearest_of_all(state, readings, query, 300, world.sequence, 0, mask)
-    found = world.index.search(state, *readings, query, 300, world.sequence, 0, Effort(1 << 40, 1 << 14), mask)
-    assert np.array_equal(np.sort(rows), np.sort(found.row)) and np.count_nonzero(rows >= 0) > 5
 
 
 def test_a_narrowed_reading_names_the_allowed_rows_and_no_other(rng: np.random.Generator) -> None:

@@ -14,7 +14,7 @@ def some_rows(pids: np.ndarray, n_laid: int) -> Rows:
     n = len(pids)
     of_rows = np.zeros(n, np.uint32)
     return Rows(
-        codes=np.zeros((n, 4), np.uint8), constants=np.zeros((n, 1), np.float32), offsets=np.zeros(0, np.float32),
+        codes=np.zeros((n, 4), np.uint8), offsets=np.zeros(0, np.float32),
         pids=pids.astype(np.uint32), slots=of_rows, owners=of_rows, cells=of_rows, dead_at=np.full(n, ALIVE, np.uint32),
         added_at=np.zeros(n - n_laid, np.uint32), expires_at=NO_PLACES, n_laid=n_laid, base_sequence=0,
     )  # fmt: skip

@@ -19,7 +19,7 @@ from vdb.index.curator.state import (
     State,
 )
 from vdb.kernels import METRIC_NUMBER
-from vdb.kernels.reference import COSINE, L2, Float32s, Int64s, UInt8s
+from vdb.kernels.reference import COSINE, L2, Float32s, Int64s
 from vdb.kernels.reference_cells import settled
 
 MOST_SORTED = 4_096
@@ -28,18 +28,10 @@ BLOCK_ROWS = 16_384
 
 
 def nearest_of_all(
-    state: State, readings: tuple[Reading, Reading], query: Float32s, k: int, sequence: int, now_ms: int, mask: UInt8s
+    state: State, readings: tuple[Reading, Reading], query: Float32s, k: int, sequence: int, now_ms: int
 ) -> tuple[Float32s, Int64s]:
-    """Distances float32 (k,) as kernels state them, and rows int64 (k,), nearest first; padded with +inf and −1.
-
-    `mask` uint8: bit pid set = allowed; (0,) allows all.
-    """
+    """Distances float32 (k,) as kernels state them, and rows int64 (k,), nearest first; padded with +inf and −1."""
     rows = _visible(state.rows, _named(state.rows, readings), sequence, now_ms)
-    if len(mask):
-        pids = state.rows.pids[rows]
-        known = pids >> np.uint32(3) < len(mask)
-        rows, pids = rows[known], pids[known]
-        rows = rows[(mask[pids >> np.uint32(3)] >> (pids & np.uint32(7)).astype(np.uint8)) & 1 == 1]
     found = _distances(state, rows, query)
     order = np.lexsort((state.rows.pids[rows], found))[:k]
     distance, row = np.full(k, np.inf, np.float32), np.full(k, -1, np.int64)

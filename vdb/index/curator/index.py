@@ -20,7 +20,6 @@ from vdb.index.curator.room import grown, seconds_of
 from vdb.index.curator.state import (
     ALIVE,
     LIST_ENTRIES,
-    NO_MASK,
     NO_PLACES,
     OWN_ENTRIES,
     OWN_FIRST,
@@ -32,7 +31,7 @@ from vdb.index.curator.state import (
 from vdb.index.curator.tails import appended, folded, revoked, should_fold
 from vdb.index.kmeans import Check, unasked
 from vdb.kernels import Kernels, current
-from vdb.kernels.reference import Float32s, Int64s, UInt8s, UInt32s
+from vdb.kernels.reference import Float32s, Int64s, UInt32s
 
 GROWTH = 1.25
 
@@ -156,7 +155,7 @@ class CuratorIndex:
         own = int(reading.spans[OWN_STOP] - reading.spans[OWN_FIRST])
         n_entries = int(reading.spans[OWN_ENTRIES] + reading.spans[LIST_ENTRIES])
         of_row = sum(array.itemsize for array in rows.arrays[1:] if len(array))
-        listed = 4 * (reading.n_rows - own) + 12 * n_entries + reading.spans.nbytes
+        listed = 4 * (reading.n_rows - own) + 8 * n_entries + reading.spans.nbytes
         return reading.n_rows * rows.codes.shape[1], reading.n_rows * of_row + listed
 
     @property
@@ -182,16 +181,14 @@ class CuratorIndex:
         sequence: int,
         now_ms: int,
         effort: Effort,
-        mask: UInt8s = NO_MASK,
         kernels: Kernels | None = None,
     ) -> Found:
         """The nearest rows of two readings of `state`, a tenant's and everyone's, visible at `sequence` and `now_ms`.
 
-        `mask` uint8: bit pid set = allowed; (0,) allows all. For more than `MOST_SORTED` rows all are compared.
+        For more than `MOST_SORTED` rows all are compared.
         """
-        rows, model = state.rows, state.model
         if k > MOST_SORTED:
-            distance, row = nearest_of_all(state, (mine, everyones), query, k, sequence, now_ms, mask)
+            distance, row = nearest_of_all(state, (mine, everyones), query, k, sequence, now_ms)
             n_rows = mine.n_rows + everyones.n_rows
             n_entries = mine.n_entries + everyones.n_entries
             return Found(distance, row, np.array([n_entries, n_entries, n_rows, n_rows], np.int64))
@@ -199,8 +196,7 @@ class CuratorIndex:
         row = np.empty(k, np.int64)
         statistics = np.empty(4, np.int64)
         (kernels or current()).search_cells(
-            query, *state.arguments, mask, state.vectors, *mine.arguments, *everyones.arguments,
-            rows.n_laid, sequence - rows.base_sequence, now_ms // 1000, *model.numbers,
+            query, *state.tables, mine.table, everyones.table, sequence - state.rows.base_sequence, now_ms // 1000,
             effort.budget + mine.n_whole + everyones.n_whole, max(k, effort.candidates), distance, row, statistics,
         )  # fmt: skip
         return Found(distance, row, statistics)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vdb.index.curator.model import Model, as_constants
+from vdb.index.curator.model import Model
 from vdb.index.curator.state import (
     ALIVE,
     LIST_FIRST,
@@ -73,7 +73,7 @@ def cut(
 ) -> Directories:
     """The readings of `spans` (t, 9), whose runs and lists are known, with their entries."""
     how = (listed, cells, model.children, *model.cell_ranges, ENTRY_ROWS, OWN_WHOLE, LIST_WHOLE)
-    entries = np.empty((kernels.cut_entries(spans, *how, NO_ENTRIES), 3), np.uint32)
+    entries = np.empty((2, kernels.cut_entries(spans, *how, NO_ENTRIES)), np.uint32)
     kernels.cut_entries(spans, *how, entries)
     return Directories(tenants, spans, entries, listed)
 
@@ -97,7 +97,6 @@ def _ordered(given: Unordered, order: np.ndarray, base_sequence: int, has_offset
     dead_at[n:] = ALIVE
     return Rows(
         codes=codes,
-        constants=as_constants(codes),
         offsets=placed(given.offsets) if has_offsets else given.offsets,
         pids=placed(given.pids),
         slots=placed(given.slots),

@@ -17,6 +17,7 @@ from vdb.index.leanvec.codes import encode
 from vdb.index.leanvec.projection import Projection
 from vdb.kernels import METRIC_NUMBER, Kernels, row_scales
 from vdb.kernels.reference import Float32s, UInt8s, UInt32s
+from vdb.kernels.tables import MODEL, Table
 from vdb.types import Metric
 
 ALIGNED = 32
@@ -114,9 +115,10 @@ class Model:
         return int(self.centroid.shape[1])
 
     @cached_property
-    def numbers(self) -> tuple[int, int, int]:
-        """Metric, form and width as kernels take them: plain integers, unboxed ten times faster than enums."""
-        return METRIC_NUMBER[self.metric], int(self.encoding.form), self.encoding.width
+    def table(self) -> Table:
+        """What a search reads of it."""
+        numbers = (METRIC_NUMBER[self.metric], int(self.encoding.form), self.encoding.width)
+        return Table(MODEL, (self.of_queries, self.node_codes, self.node_offset), numbers)
 
     @cached_property
     def of_queries(self) -> UInt8s:
@@ -125,11 +127,6 @@ class Model:
         if self.projection is None:
             return np.zeros((0, encoding.row_bytes), np.uint8)
         return coded_rows(self.projection.of_queries, encoding)
-
-    @cached_property
-    def query_constants(self) -> Float32s:
-        """The memory of `of_queries` as float32."""
-        return as_constants(self.of_queries)
 
     @cached_property
     def leaves(self) -> UInt32s:
@@ -156,11 +153,6 @@ class Model:
         encoding = Encoding(Form.LVQ8, self.encoding.dimension)
         kept = self.centroid if self.projection is None else self.projection.project_rows(self.centroid)
         return coded_rows(kept, encoding)
-
-    @cached_property
-    def node_constants(self) -> Float32s:
-        """The memory of `node_codes` as float32."""
-        return as_constants(self.node_codes)
 
     @cached_property
     def node_offset(self) -> Float32s:

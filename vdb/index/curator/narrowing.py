@@ -61,7 +61,7 @@ def narrowed(reading: Reading, rows: Rows, model: Model, allowed: NDArray[np.uin
     if len(shared):  # the run, the list and the tail are each in their own order
         found = found[np.lexsort((found, rows.cells[found]))]
     how = (found, rows.cells, model.children, *model.cell_ranges, ENTRY_ROWS, OWN_WHOLE, LIST_WHOLE)
-    entries = np.empty((kernels.cut_entries(spans, *how, NO_ENTRIES), 3), np.uint32)
+    entries = np.empty((2, kernels.cut_entries(spans, *how, NO_ENTRIES)), np.uint32)
     kernels.cut_entries(spans, *how, entries)
     return Reading(spans[0], entries, found, NO_PLACES)
 

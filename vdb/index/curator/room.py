@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from vdb.index.curator.model import as_constants
 from vdb.index.curator.state import Rows
 from vdb.kernels.reference import Int64s, UInt32s
 
@@ -17,11 +16,9 @@ def grown(rows: Rows, capacity: int) -> Rows:
         larger[: len(values)] = values
         return larger
 
-    codes = enlarged(rows.codes, capacity)
     return replace(
         rows,
-        codes=codes,
-        constants=as_constants(codes),
+        codes=enlarged(rows.codes, capacity),
         offsets=enlarged(rows.offsets, capacity) if len(rows.offsets) else rows.offsets,
         pids=enlarged(rows.pids, capacity),
         slots=enlarged(rows.slots, capacity),

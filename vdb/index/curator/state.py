@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vdb.index.curator.model import Model
 from vdb.kernels.reference import Float32s, Int64s, UInt8s, UInt32s
+from vdb.kernels.tables import READING, ROWS, VECTORS, Table
 
 ALIVE = 0xFFFF_FFFF
 """`dead_at` of a row that no write has ended."""
@@ -24,21 +25,19 @@ N_SPANS = 9
 """Fields of `Reading.spans`, as the kernels read them; the last is spare."""
 
 NO_PLACES: UInt32s = np.zeros(0, np.uint32)
-NO_ENTRIES: UInt32s = np.zeros((0, 3), np.uint32)
-NO_MASK: UInt8s = np.zeros(0, np.uint8)
+NO_ENTRIES: UInt32s = np.zeros((2, 0), np.uint32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
     """Arrays of one capacity c, n_laid + spare.
 
-    codes uint8 (c, W); constants: the same memory as float32; offsets float32 (c,), (0,) unless L2; pids, slots (rows
+    codes uint8 (c, W); offsets float32 (c,), (0,) unless L2; pids, slots (rows
     of the vectors' file), owners, cells uint32; dead_at uint32, sequences since `base_sequence`; added_at uint32
     (c − n_laid,) likewise; expires_at uint32 epoch seconds rounded up, 0 never, (0,) where no row expires.
     """
 
     codes: UInt8s
-    constants: Float32s
     offsets: Float32s
     pids: UInt32s
     slots: UInt32s
@@ -49,6 +48,18 @@ class Rows:
     expires_at: UInt32s
     n_laid: int
     base_sequence: int
+    _table: Table | None = field(init=False, default=None)
+
+    @property
+    def table(self) -> Table:
+        """What kernels read of them, made at the first search."""
+        if self._table is None:
+            arrays = (
+                self.codes, self.offsets, self.pids, self.slots, self.dead_at, self.added_at, self.expires_at,
+            )  # fmt: skip
+            object.__setattr__(self, "_table", Table(ROWS, arrays, (self.n_laid,)))
+        assert self._table is not None
+        return self._table
 
     @property
     def capacity(self) -> int:
@@ -56,7 +67,7 @@ class Rows:
 
     @property
     def arrays(self) -> tuple[NDArray[Any], ...]:
-        """All of them once: `constants` is the memory of `codes`."""
+        """All of them."""
         return (
             self.codes, self.offsets, self.pids, self.slots, self.owners, self.cells, self.dead_at, self.added_at,
             self.expires_at,
@@ -65,7 +76,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """One tenant's: `spans` int64 (9,), entries uint32 (e, 3), listed and tail uint32 rows. See the kernels.
+    """One tenant's: `spans` int64 (9,), entries uint32 (2, e), listed and tail uint32 rows. See the kernels.
 
     `spans` counts the tail: a longer one is another reading that shares the arrays.
     """
@@ -74,15 +85,23 @@ class Reading:
     entries: UInt32s
     listed: UInt32s
     tail: UInt32s
-    arguments: tuple[Int64s, UInt32s, UInt32s, UInt32s] = field(init=False)
     n_whole: int = field(init=False)
     """Rows of a run and a list that have no entries: every search scans them."""
+    _table: Table | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "arguments", (self.spans, self.entries, self.listed, self.tail))
         first, stop, own_entries, list_first, list_stop, list_entries = self.spans[:ENTRIES_FIRST].tolist()
         n_whole = (0 if own_entries else stop - first) + (0 if list_entries else list_stop - list_first)
         object.__setattr__(self, "n_whole", n_whole)
+
+    @property
+    def table(self) -> Table:
+        """What kernels read, made at the first search."""
+        if self._table is None:
+            arrays = (self.spans, self.entries, self.listed, self.tail)
+            object.__setattr__(self, "_table", Table(READING, arrays))
+        assert self._table is not None
+        return self._table
 
     @property
     def n_rows(self) -> int:
@@ -137,17 +156,16 @@ class State:
     vectors: Float32s
     floor_sequence: int
     seen: dict[int, Reading] = field(default_factory=dict)
-    arguments: tuple[Any, ...] = field(init=False)
-    """What a search hands to the kernel of the model and the rows, gathered once: 20 look-ups cost what 300 rows do."""
+    _tables: tuple[Table, Table, Table] | None = field(init=False, default=None)
 
-    def __post_init__(self) -> None:
-        model, rows = self.model, self.rows
-        of_model = (model.of_queries, model.query_constants, model.node_codes, model.node_constants, model.node_offset)
-        of_rows = (
-            rows.codes, rows.constants, rows.offsets, rows.pids, rows.slots, rows.dead_at, rows.added_at,
-            rows.expires_at,
-        )  # fmt: skip
-        object.__setattr__(self, "arguments", (of_model + of_rows))
+    @property
+    def tables(self) -> tuple[Table, Table, Table]:
+        """What kernels read of the model, the rows and the vectors, gathered at the first search."""
+        if self._tables is None:
+            tables = (self.model.table, self.rows.table, Table(VECTORS, (self.vectors,)))
+            object.__setattr__(self, "_tables", tables)
+        assert self._tables is not None
+        return self._tables
 
     def reading(self, tenant: int) -> Reading:
         found = self.changed.get(tenant)

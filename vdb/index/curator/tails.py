@@ -59,13 +59,13 @@ def folded(reading: Reading, model: Model, rows: Rows, sequence: int, kernels: K
     n = kernels.fold(
         reading.listed, int(spans[LIST_FIRST]), int(spans[LIST_STOP]), tail, rows.cells, rows.dead_at, sequence, merged
     )
-    own = reading.entries[spans[ENTRIES_FIRST] : spans[ENTRIES_FIRST] + spans[OWN_ENTRIES]]
+    own = reading.entries[:, spans[ENTRIES_FIRST] : spans[ENTRIES_FIRST] + spans[OWN_ENTRIES]]
     mine = np.zeros((1, len(spans)), np.int64)
     mine[0, LIST_STOP] = n
     how = (merged, rows.cells, model.children, *model.cell_ranges, ENTRY_ROWS, OWN_WHOLE, LIST_WHOLE)
-    room = np.empty((n, 3), np.uint32)  # an entry holds a row at least
-    entries = np.concatenate((own, room[: kernels.cut_entries(mine, *how, room)]))
-    mine[0, OWN_FIRST], mine[0, OWN_STOP], mine[0, OWN_ENTRIES] = spans[OWN_FIRST], spans[OWN_STOP], len(own)
+    room = np.empty((2, n), np.uint32)  # an entry holds a row at least
+    entries = np.concatenate((own, room[:, : kernels.cut_entries(mine, *how, room)]), axis=1)
+    mine[0, OWN_FIRST], mine[0, OWN_STOP], mine[0, OWN_ENTRIES] = spans[OWN_FIRST], spans[OWN_STOP], own.shape[1]
     return Reading(mine[0], entries, merged, np.empty(0, np.uint32))
 
 

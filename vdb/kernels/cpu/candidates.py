@@ -5,93 +5,33 @@ import numpy as np
 from vdb.kernels.cpu.compiling import inlined
 from vdb.kernels.reference import Float32s, Int64s, UInt8s, UInt32s
 
-EMPTY = np.uint32(0xFFFFFFFF)
-"""The row of a slot of a heap that holds none; its score is +inf."""
-
 FEW_CANDIDATES = 512
 """Up to so many are compared with each row that may have come before; for more a bit per row says it."""
 FEW_PLACES = 128
 """Up to so many answers are kept in their order; more in a heap, which is sorted at the end."""
+FEW_SORTED = 96
+"""Up to so many candidates are sorted by insertion."""
 
 
 @inlined
-def gather(
-    rows_from: UInt32s, is_run: bool, start: int, n: int, pids: UInt32s, mask: UInt8s, capacity: int,
-    rows: UInt32s, place: int,
-) -> int:  # fmt: skip
-    """Append to `rows` what of [start, start + n) of a run or list is not revoked and is allowed; returns the end."""
-    end = place
+def gather(rows_from: UInt32s, is_run: bool, start: int, n: int, capacity: int, rows: UInt32s, place: int) -> int:
+    """Append to `rows` what of [start, start + n) of a run or list is not revoked; returns the end."""
     if is_run:
         for i in range(n):
             rows[np.uint64(place + i)] = np.uint32(start + i)
-        end += n
-    else:
-        for i in range(n):
-            row = rows_from[np.uint64(start + i)]
-            rows[np.uint64(end)] = row
-            end += row < capacity  # else revoked, or newer than this state
-    if mask.shape[0] == 0:
-        return end
-    n_allowed = place
-    for i in range(place, end):
-        pid = np.uint64(pids[np.uint64(rows[i])])
-        byte = pid >> np.uint64(3)
-        rows[n_allowed] = rows[i]
-        if byte < np.uint64(mask.shape[0]) and (mask[byte] >> np.uint8(pid & np.uint64(7))) & np.uint8(1):
-            n_allowed += 1
-    return n_allowed
+        return place + n
+    end = place
+    for i in range(n):
+        row = rows_from[np.uint64(start + i)]
+        rows[np.uint64(end)] = row
+        end += row < capacity  # else revoked, or newer than this state
+    return end
 
 
 @inlined
-def threshold(entry_score: Float32s, n_entry_rows: Int64s, above: np.float32, wanted: int) -> np.float32:
-    """The least score such that the entries up to it, beyond `above`, hold `wanted` rows; +inf where none does.
-
-    A weighted quickselect: a heap of entries costs more than the scan of their rows.
-    """
-    n = 0
-    score = np.empty(entry_score.shape[0], np.float32)
-    weight = np.empty(entry_score.shape[0], np.int64)
-    for i in range(entry_score.shape[0]):
-        score[n] = entry_score[i]
-        weight[n] = n_entry_rows[i]
-        n += entry_score[i] > above
-    first, stop = 0, n
-    while stop - first > 1:
-        x, y, z = score[first], score[(first + stop) // 2], score[stop - 1]
-        pivot = max(min(x, y), min(max(x, y), z))
-        n_below, rows_below = first, 0
-        for i in range(first, stop):
-            moved_score, moved_weight = score[i], weight[i]
-            is_below = moved_score < pivot
-            score[i], weight[i] = score[n_below], weight[n_below]
-            score[n_below], weight[n_below] = moved_score, moved_weight
-            n_below += is_below
-            rows_below += moved_weight if is_below else 0
-        if rows_below >= wanted:
-            stop = n_below
-            continue
-        wanted -= rows_below
-        n_equal, rows_equal = n_below, 0
-        for i in range(n_below, stop):
-            moved_score, moved_weight = score[i], weight[i]
-            is_equal = moved_score == pivot
-            score[i], weight[i] = score[n_equal], weight[n_equal]
-            score[n_equal], weight[n_equal] = moved_score, moved_weight
-            n_equal += is_equal
-            rows_equal += moved_weight if is_equal else 0
-        if rows_equal >= wanted:
-            return np.float32(pivot)
-        wanted -= rows_equal
-        first = n_equal
-    if stop > first and weight[first] >= wanted:
-        return np.float32(score[first])
-    return np.float32(np.inf)
-
-
-@inlined
-def sift_down(heap_score: Float32s, heap_row: UInt32s, size: int, score: np.float32, row: np.uint32) -> None:
-    """Put (score, row) in place of the root of a max-heap."""
-    slot = 0
+def sift_down(heap_score: Float32s, heap_row: UInt32s, root: int, size: int, score: np.float32, row: np.uint32) -> None:
+    """Put (score, row) in place of `root` in a max-heap of `size`."""
+    slot = root
     while True:
         child = 2 * slot + 1
         if child >= size:
@@ -108,64 +48,90 @@ def sift_down(heap_score: Float32s, heap_row: UInt32s, size: int, score: np.floa
 
 
 @inlined
-def keep_best(
-    rows: UInt32s, score: Float32s, dead_at: UInt32s, added_at: UInt32s, expires_at: UInt32s, n_laid: int,
-    sequence: int, now_s: int, may_repeat: bool, entered: UInt8s, heap_score: Float32s, heap_row: UInt32s,
-) -> None:  # fmt: skip
-    """Fold the rows that are there at `sequence` and `now_s` into a max-heap, each once where they may repeat.
-
-    `entered` uint8: a bit per row, 0; (0,) where the heap is so small that it is looked through instead.
-    What was evicted cannot come back: its score, the same again, is not below the worst. One function, because numba
-    counts references to every array that a part is called with.
-    """
-    size = heap_row.shape[0]
-    may_expire = expires_at.shape[0] > 0
-    is_noted = entered.shape[0] > 0
-    worst = heap_score[0]
-    for i in range(score.shape[0]):
-        entering = score[np.uint64(i)]
-        if not entering < worst:
-            continue
-        row = rows[np.uint64(i)]
-        at = np.int64(row)
-        is_seen = np.int64(dead_at[at]) > sequence
-        if at >= n_laid:
-            is_seen &= np.int64(added_at[at - n_laid]) <= sequence
-        if may_expire:
-            is_seen &= expires_at[at] == 0 or np.int64(expires_at[at]) > now_s
-        if is_noted:
-            is_seen &= (entered[at >> 3] >> np.uint8(at & 7)) & np.uint8(1) == 0
-        elif may_repeat:
-            for slot in range(size):
-                is_seen &= heap_row[slot] != row
-        if not is_seen:
-            continue
-        if is_noted:
-            entered[at >> 3] |= np.uint8(1) << np.uint8(at & 7)
-        slot = 0
-        child = 1
-        while child < size:
-            if child + 1 < size and heap_score[child + 1] > heap_score[child]:
-                child += 1
-            if heap_score[child] <= entering:
-                break
-            heap_score[slot], heap_row[slot] = heap_score[child], heap_row[child]
-            slot, child = child, 2 * child + 1
-        heap_score[slot], heap_row[slot] = entering, row
-        worst = heap_score[0]
+def is_there(
+    row: np.int64, dead_at: UInt32s, added_at: UInt32s, expires_at: UInt32s, n_laid: int, sequence: int, now_s: int
+) -> bool:
+    """Whether a row is seen at `sequence` and `now_s`."""
+    if np.int64(dead_at[row]) <= sequence or (row >= n_laid and np.int64(added_at[row - n_laid]) > sequence):
+        return False
+    return bool(expires_at.shape[0] == 0 or expires_at[row] == 0 or np.int64(expires_at[row]) > now_s)
 
 
 @inlined
-def sort(heap_score: Float32s, heap_row: UInt32s) -> int:
-    """Heap-sort ascending by score; returns how many slots are filled."""
-    for size in range(heap_row.shape[0] - 1, 0, -1):
+def is_first(row: np.int64, may_repeat: bool, entered: UInt8s, heap_row: UInt32s, n_held: int) -> bool:
+    """Whether a row that may have come before has not."""
+    if entered.shape[0] > 0:
+        return bool((entered[row >> 3] >> np.uint8(row & 7)) & np.uint8(1) == 0)
+    is_new = True
+    if may_repeat:
+        for slot in range(n_held):
+            is_new &= np.int64(heap_row[slot]) != row
+    return is_new
+
+
+@inlined
+def keep_best(
+    rows: UInt32s, score: Float32s, dead_at: UInt32s, added_at: UInt32s, expires_at: UInt32s, n_laid: int,
+    sequence: int, now_s: int, may_repeat: bool, entered: UInt8s, heap_score: Float32s, heap_row: UInt32s,
+) -> int:  # fmt: skip
+    """Keep the rows that are there at `sequence` and `now_s`, each once where they may repeat; returns how many.
+
+    `entered` uint8: a bit per row, 0; (0,) where the heap is so small that it is looked through instead. Places are
+    filled as rows come; once there is none left, the heap is a max-heap. What was evicted cannot come back: its score,
+    the same again, is not below the worst.
+    """
+    size = heap_row.shape[0]
+    n_held = 0
+    i = 0
+    while i < score.shape[0] and n_held < size:
+        row = np.int64(rows[np.uint64(i)])
+        if is_there(row, dead_at, added_at, expires_at, n_laid, sequence, now_s) and is_first(
+            row, may_repeat, entered, heap_row, n_held
+        ):
+            if entered.shape[0] > 0:
+                entered[row >> 3] |= np.uint8(1) << np.uint8(row & 7)
+            heap_score[n_held], heap_row[n_held] = score[np.uint64(i)], np.uint32(row)
+            n_held += 1
+        i += 1
+    if i == score.shape[0]:
+        return n_held
+    for slot in range(size // 2 - 1, -1, -1):
+        sift_down(heap_score, heap_row, slot, size, heap_score[slot], heap_row[slot])
+    worst = heap_score[0]
+    for j in range(i, score.shape[0]):
+        entering = score[np.uint64(j)]
+        if not entering < worst:
+            continue
+        row = np.int64(rows[np.uint64(j)])
+        if not is_there(row, dead_at, added_at, expires_at, n_laid, sequence, now_s) or not is_first(
+            row, may_repeat, entered, heap_row, size
+        ):
+            continue
+        if entered.shape[0] > 0:
+            entered[row >> 3] |= np.uint8(1) << np.uint8(row & 7)
+        sift_down(heap_score, heap_row, 0, size, entering, np.uint32(row))
+        worst = heap_score[0]
+    return n_held
+
+
+@inlined
+def sort(heap_score: Float32s, heap_row: UInt32s, n: int) -> None:
+    """Sort the first `n` ascending by score: few by insertion, many as the max-heap that they are made to be."""
+    if n <= FEW_SORTED:
+        for i in range(1, n):
+            score, row = heap_score[i], heap_row[i]
+            place = i
+            while place > 0 and heap_score[place - 1] > score:
+                heap_score[place], heap_row[place] = heap_score[place - 1], heap_row[place - 1]
+                place -= 1
+            heap_score[place], heap_row[place] = score, row
+        return
+    for slot in range(n // 2 - 1, -1, -1):
+        sift_down(heap_score, heap_row, slot, n, heap_score[slot], heap_row[slot])
+    for size in range(n - 1, 0, -1):
         score, row = heap_score[size], heap_row[size]
         heap_score[size], heap_row[size] = heap_score[0], heap_row[0]
-        sift_down(heap_score, heap_row, size, score, row)
-    n = 0
-    while n < heap_row.shape[0] and heap_row[n] != EMPTY:
-        n += 1
-    return n
+        sift_down(heap_score, heap_row, 0, size, score, row)
 
 
 @inlined

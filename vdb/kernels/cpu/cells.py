@@ -1,29 +1,30 @@
 """One search of a reading: project the query, choose cells, scan codes, re-rank with full vectors; all in one call.
 
-D = dimension, d = kept dimensions, n = rows (capacity), k = neighbours, m = candidates. C order.
+D = dimension, d = kept dimensions, n = rows (capacity), k = neighbours, m = candidates. C order. What a search is not
+alone with is handed over in tables (`vdb/kernels/tables.py`), by address.
 
 Model: `of_queries` uint8, d directions of D components as LVQ8 rows, none for no projection; node_codes uint8, one LVQ8
 row per tree node; node_offset float32: squared norm of the centroid (L2, cosine) or rms radius of its rows (ip).
-Rows: codes uint8 (n, W); constants is the same memory as float32 (n, W / 4): step and bias follow `width` code bytes.
-offsets float32: exact |x|², (0,) where the metric needs none. pids, slots uint32; vectors float32 (slots, D),
-normalised for cosine. dead_at uint32 and added_at uint32 (of rows from `n_laid` on) count sequences from the layout's;
-expires_at uint32 epoch seconds, 0 never, (0,) where nothing expires; mask uint8: bit `pid` set means allowed, (0,)
-allows all.
-A reading: `spans` int64 (9,), its fields in the twin; entries uint32 (e, 3): node, start, length, first those of the
-own run, then those of the list; list and tail uint32 rows, bit 31 set = revoked. No entries means: scanned whole.
+Rows: codes uint8 (n, W), where step and bias, float32, follow `width` code bytes; offsets float32: exact |x|², (0,)
+where the metric needs none; pids, slots uint32; dead_at uint32 and added_at uint32 (of rows from `n_laid` on) count
+sequences from the layout's; expires_at uint32 epoch seconds, 0 never, (0,) where nothing expires.
+Vectors: float32 (slots, D), normalised for cosine.
+A reading: `spans` int64 (9,), its fields in the twin; entries uint32 (2, e): nodes, and where their places start, first
+those of the own run, then those of the list; list and tail uint32 rows, bit 31 set = revoked. No entries means: scanned
+whole.
 
 The m best by estimate come from the tail and the nearest entries until `budget` rows were scored; the k best of them by
 true distance go to `distance` and `row` (−1 at +inf where there are fewer), ordered by (distance, pid). Every number is
 finite: what overflows float32 saturates. Of equal estimates at the m-th place any may stay.
 `statistics` int64 (4,): entries scored, entries scanned, rows scored, rows re-ranked.
-Parts: `estimates.py`, `candidates.py`, `dots.py`. Twin: `vdb/kernels/reference_cells.py`, with the words of both.
+Parts: `views.py`, `estimates.py`, `entries.py`, `candidates.py`, `dots.py`. Twin: `vdb/kernels/reference_cells.py`,
+with the words of both.
 """
 
 import numpy as np
 from numba import types
 
 from vdb.kernels.cpu.candidates import (
-    EMPTY,
     FEW_CANDIDATES,
     FEW_PLACES,
     enter,
@@ -33,12 +34,13 @@ from vdb.kernels.cpu.candidates import (
     replace_worst,
     sort,
     sort_places,
-    threshold,
 )
 from vdb.kernels.cpu.compiling import compiled, inlined, input_array
 from vdb.kernels.cpu.dots import prefetch
-from vdb.kernels.cpu.estimates import prepare, quantize, score_nodes, score_rows, settled, split
-from vdb.kernels.reference import COSINE, L2, Float32s, Int64s, UInt8s, UInt32s
+from vdb.kernels.cpu.entries import bound_of, n_entries_of, score_entries, shortlist, threshold
+from vdb.kernels.cpu.estimates import prepare, quantize, score_rows, settled, split
+from vdb.kernels.cpu.views import bytes_of, constants_of, floats_of, integers_of, longs_of, vectors_of, words_at
+from vdb.kernels.reference import COSINE, L2, Float32s, Int64s, UInt32s
 from vdb.kernels.reference_cells import (
     ENTRIES_FIRST,
     ERROR_SPREADS,
@@ -52,47 +54,30 @@ from vdb.kernels.reference_cells import (
     OWN_FIRST,
     OWN_STOP,
 )
+from vdb.kernels.reference_layout import Int32s
+from vdb.kernels.tables import MODEL, ROWS
 
 VECTORS_AHEAD = 3
 """Candidates whose vectors are asked for before they are compared."""
 
-_READING = (
-    input_array(types.int64),  # spans
-    input_array(types.uint32, 2),  # entries
-    input_array(types.uint32),  # list
-    input_array(types.uint32),  # tail
-)
 SEARCH_CELLS = types.void(
     input_array(types.float32),  # query
-    input_array(types.uint8, 2),  # of_queries
-    input_array(types.float32, 2),  # query_constants
-    input_array(types.uint8, 2),  # node_codes
-    input_array(types.float32, 2),  # node_constants
-    input_array(types.float32),  # node_offset
-    input_array(types.uint8, 2),  # codes
-    input_array(types.float32, 2),  # constants
-    input_array(types.float32),  # offsets
-    input_array(types.uint32),  # pids
-    input_array(types.uint32),  # slots
-    input_array(types.uint32),  # dead_at
-    input_array(types.uint32),  # added_at
-    input_array(types.uint32),  # expires_at
-    input_array(types.uint8),  # mask
-    input_array(types.float32, 2),  # vectors
-    *_READING,
-    *_READING,
-    types.int64,  # n_laid
+    types.int64,  # address of the table of the model
+    types.int64,  # of the rows
+    types.int64,  # of the vectors
+    types.int64,  # of the tenant's reading
+    types.int64,  # of everyone's
     types.int64,  # sequence, from the layout's
     types.int64,  # now_s
-    types.int64,  # metric
-    types.int64,  # encoding
-    types.int64,  # width
     types.int64,  # budget
     types.int64,  # m
     types.float32[::1],  # distance
     types.int64[::1],  # row
     types.int64[::1],  # statistics
 )
+
+N_MODEL, N_ROWS = 3 * len(MODEL), 3 * len(ROWS)
+"""Where the numbers of a table begin."""
 
 
 @inlined
@@ -118,11 +103,17 @@ def _ask_vector(vectors: Float32s, slots: UInt32s, heap_row: UInt32s, i: int, n:
 
 
 @inlined
+def _n_sure(k: int) -> int:
+    """Candidates that are compared by their vectors whatever their scores are."""
+    return max(k + k // 2, LEAST_COMPARED)
+
+
+@inlined
 def _rerank(
-    full: Float32s, vectors: Float32s, pids: UInt32s, slots: UInt32s, heap_score: Float32s, heap_row: UInt32s,
+    full: Float32s, vectors: Float32s, pids: UInt32s, slots: UInt32s, heap_score: Float32s, heap_row: UInt32s, n: int,
     metric: int, distance: Float32s, row: Int64s,
 ) -> int:  # fmt: skip
-    """The best of the candidates by true distance, sorted into `distance` and `row`; returns how many were compared.
+    """The best of `n` candidates by true distance, sorted into `distance` and `row`; returns how many were compared.
 
     In the order of their scores, until the next one's could only be among the best if its error lay beyond
     `ERROR_SPREADS` standard deviations of those seen so far. A score is the distance but for a constant of the query
@@ -131,9 +122,9 @@ def _rerank(
     k = row.shape[0]
     is_heap = k > FEW_PLACES
     worst = 0 if is_heap else k - 1
-    n = sort(heap_score, heap_row)
+    sort(heap_score, heap_row, n)
     n_compared = n
-    n_sure = max(k + k // 2, LEAST_COMPARED)
+    n_sure = _n_sure(k)
     errors, squares = 0.0, 0.0
     for i in range(min(n, VECTORS_AHEAD)):
         _ask_vector(vectors, slots, heap_row, i, n)
@@ -169,44 +160,40 @@ def _n_whole(spans: Int64s) -> int:
 
 
 @inlined
-def _gather_whole(
-    spans: Int64s, listed: UInt32s, tail: UInt32s, pids: UInt32s, mask: UInt8s, capacity: int, rows: UInt32s, place: int
-) -> int:
-    end = gather(tail, False, 0, int(spans[N_TAIL]), pids, mask, capacity, rows, place)
+def _gather_whole(spans: Int64s, listed: UInt32s, tail: UInt32s, capacity: int, rows: UInt32s, place: int) -> int:
+    end = gather(tail, False, 0, int(spans[N_TAIL]), capacity, rows, place)
     if spans[OWN_ENTRIES] == 0:
         n = int(spans[OWN_STOP] - spans[OWN_FIRST])
-        end = gather(listed, True, int(spans[OWN_FIRST]), n, pids, mask, capacity, rows, end)
+        end = gather(listed, True, int(spans[OWN_FIRST]), n, capacity, rows, end)
     if spans[LIST_ENTRIES] == 0:
         n = int(spans[LIST_STOP] - spans[LIST_FIRST])
-        end = gather(listed, False, int(spans[LIST_FIRST]), n, pids, mask, capacity, rows, end)
+        end = gather(listed, False, int(spans[LIST_FIRST]), n, capacity, rows, end)
     return end
 
 
 @inlined
 def _gather_near(
-    spans: Int64s, entries: UInt32s, listed: UInt32s, entry_score: Float32s, below: np.float32, reached: np.float32,
-    pids: UInt32s, mask: UInt8s, capacity: int, rows: UInt32s, place: int,
+    spans: Int64s, entries: UInt32s, listed: UInt32s, first: int, short: UInt32s, n_short: int, score: Float32s,
+    weight: Int32s, reached: np.float32, capacity: int, rows: UInt32s, place: int,
 ) -> int:  # fmt: skip
-    """Append the rows of a reading's entries that score in (below, reached]; returns the end."""
+    """Append the rows of those of the short-listed entries that are this reading's, `first` and on, and score up to
+    `reached`; returns the end."""
     end = place
-    for i in range(entry_score.shape[0]):
-        if below < entry_score[i] <= reached:
-            place_of = np.uint64(spans[ENTRIES_FIRST] + i)
-            start, n = int(entries[place_of, np.uint64(1)]), int(entries[place_of, np.uint64(2)])
-            end = gather(listed, i < spans[OWN_ENTRIES], start, n, pids, mask, capacity, rows, end)
+    stop = first + n_entries_of(spans)
+    starts = entries.shape[0] // 2 + int(spans[ENTRIES_FIRST])
+    for j in range(n_short):
+        i = int(short[np.uint64(j)])
+        if first <= i < stop and score[np.uint64(i)] <= reached:
+            start = int(entries[np.uint64(starts + i - first)])
+            is_run = i - first < spans[OWN_ENTRIES]
+            end = gather(listed, is_run, start, int(weight[np.uint64(i)]), capacity, rows, end)
     return end
 
 
 @compiled(SEARCH_CELLS)
 def search_cells(
-    query: Float32s, of_queries: UInt8s, query_constants: Float32s,
-    node_codes: UInt8s, node_constants: Float32s, node_offset: Float32s,
-    codes: UInt8s, constants: Float32s, offsets: Float32s, pids: UInt32s, slots: UInt32s, dead_at: UInt32s,
-    added_at: UInt32s, expires_at: UInt32s, mask: UInt8s, vectors: Float32s,
-    spans: Int64s, entries: UInt32s, listed: UInt32s, tail: UInt32s,
-    spans_b: Int64s, entries_b: UInt32s, listed_b: UInt32s, tail_b: UInt32s,
-    n_laid: int, sequence: int, now_s: int, metric: int, encoding: int, width: int, budget: int, m: int,
-    distance: Float32s, row: Int64s, statistics: Int64s,
+    query: Float32s, model: int, of_rows: int, of_vectors: int, reading: int, reading_b: int,
+    sequence: int, now_s: int, budget: int, m: int, distance: Float32s, row: Int64s, statistics: Int64s,
 ) -> None:  # fmt: skip
     """Search two readings, a tenant's and everyone's, as one. See the module."""
     for i in range(row.shape[0]):
@@ -215,59 +202,77 @@ def search_cells(
     statistics[:] = 0
     if min(row.shape[0], m) == 0:
         return
+    words, laid, mine, everyones = words_at(model), words_at(of_rows), words_at(reading), words_at(reading_b)
+    metric, encoding, width = words[N_MODEL], words[N_MODEL + 1], words[N_MODEL + 2]
+    spans, spans_b = longs_of(mine, 0), longs_of(everyones, 0)
+    codes, offsets = bytes_of(laid, 0), floats_of(laid, 1)
+    n_entries = n_entries_of(spans)
+    n_all = n_entries + n_entries_of(spans_b)
+    n_whole = _n_whole(spans) + _n_whole(spans_b)
+    of_queries, node_codes, node_offset = bytes_of(words, 0), bytes_of(words, 1), floats_of(words, 2)
     n_dimensions = query.shape[0]
     n_kept = of_queries.shape[0] if of_queries.shape[0] > 0 else n_dimensions
     full = np.empty(n_dimensions, np.float32)
     kept = np.empty(n_kept, np.float32)
-    norm = prepare(query, of_queries, query_constants, metric, full, kept)
+    # Of so few rows all are compared by their vectors: nobody asks what their codes say.
+    is_compared = n_all == 0 and n_whole <= min(m, _n_sure(row.shape[0]))
+    norm = prepare(query, of_queries, constants_of(words, 0), metric, is_compared, full, kept)
     coded = np.empty(max(node_codes.shape[1] - 8, width), np.int8)
-    step, total = quantize(kept, coded)
-    n_entries = spans[OWN_ENTRIES] + spans[LIST_ENTRIES]
-    n_all = n_entries + spans_b[OWN_ENTRIES] + spans_b[LIST_ENTRIES]
-    entry_score = np.empty(n_all, np.float32)
-    weight = np.empty(n_all, np.int64)
-    score_nodes(
-        entries, spans[ENTRIES_FIRST], node_codes, node_constants, node_offset, coded, step, total, metric, norm,
-        entry_score[:n_entries], weight[:n_entries],
-    )  # fmt: skip
-    score_nodes(
-        entries_b, spans_b[ENTRIES_FIRST], node_codes, node_constants, node_offset, coded, step, total, metric, norm,
-        entry_score[n_entries:], weight[n_entries:],
-    )  # fmt: skip
+    step, total = np.float32(0), np.float32(0)
+    if not is_compared:
+        step, total = quantize(kept, coded)
+    entry_score, weight, short = np.empty(n_all, np.float32), np.empty(n_all, np.int32), np.empty(n_all, np.uint32)
+    if n_all > 0:
+        score_entries(
+            spans, integers_of(mine, 1), node_codes, constants_of(words, 1), node_offset, coded, step, total, metric,
+            norm, 0, entry_score, weight,
+        )  # fmt: skip
+        score_entries(
+            spans_b, integers_of(everyones, 1), node_codes, constants_of(words, 1), node_offset, coded, step, total,
+            metric, norm, n_entries, entry_score, weight,
+        )  # fmt: skip
     high = np.empty(width if encoding == LVQ4 else 0, np.int8)
-    if encoding == LVQ4:
+    if encoding == LVQ4 and not is_compared:
         split(coded, n_kept, high)
     capacity = codes.shape[0]
-    rows = np.empty(_n_whole(spans) + _n_whole(spans_b), np.uint32)
-    n_rows = _gather_whole(spans, listed, tail, pids, mask, capacity, rows, 0)
-    n_rows = _gather_whole(spans_b, listed_b, tail_b, pids, mask, capacity, rows, n_rows)
+    rows = np.empty(n_whole, np.uint32)
+    n_rows = _gather_whole(spans, integers_of(mine, 2), integers_of(mine, 3), capacity, rows, 0)
+    n_rows = _gather_whole(spans_b, integers_of(everyones, 2), integers_of(everyones, 3), capacity, rows, n_rows)
     n_visited = 0
     reached = np.float32(-np.inf)
     while n_rows < budget and n_visited < n_all:
-        below, reached = reached, threshold(entry_score, weight, reached, budget - n_rows)
+        bound = bound_of(entry_score, weight, budget - n_rows) if n_visited == 0 else np.float32(np.inf)
+        n_short = shortlist(entry_score, reached, bound, short)
+        reached = threshold(short, n_short, entry_score, weight, budget - n_rows)
         n_more = 0
-        for i in range(n_all):
-            is_near = below < entry_score[i] <= reached
-            n_more += weight[i] if is_near else 0
+        for i in range(n_short):
+            is_near = entry_score[np.uint64(short[np.uint64(i)])] <= reached
+            n_more += weight[np.uint64(short[np.uint64(i)])] if is_near else 0
             n_visited += is_near
         longer = np.empty(n_rows + n_more, np.uint32)
         longer[:n_rows] = rows[:n_rows]
         rows = longer
         n_rows = _gather_near(
-            spans, entries, listed, entry_score[:n_entries], below, reached, pids, mask, capacity, rows, n_rows
-        )
+            spans, integers_of(mine, 1), integers_of(mine, 2), 0, short, n_short, entry_score, weight, reached,
+            capacity, rows, n_rows,
+        )  # fmt: skip
         n_rows = _gather_near(
-            spans_b, entries_b, listed_b, entry_score[n_entries:], below, reached, pids, mask, capacity, rows, n_rows
-        )
+            spans_b, integers_of(everyones, 1), integers_of(everyones, 2), n_entries, short, n_short, entry_score,
+            weight, reached, capacity, rows, n_rows,
+        )  # fmt: skip
     n_held = max(1, min(m, n_rows))
-    heap_score = np.full(n_held, np.inf, np.float32)
-    heap_row = np.full(n_held, EMPTY, np.uint32)
+    heap_score, heap_row = np.empty(n_held, np.float32), np.empty(n_held, np.uint32)
     may_repeat = spans[N_TAIL] + spans_b[N_TAIL] > 0 or spans_b[LIST_STOP] + spans_b[OWN_STOP] > 0
     entered = np.zeros((capacity + 7) // 8 if may_repeat and n_held > FEW_CANDIDATES else 0, np.uint8)
-    score = np.empty(n_rows, np.float32)
-    score_rows(codes, constants, offsets, rows, encoding, width, coded, high, full, step, total, score)
-    keep_best(
-        rows, score, dead_at, added_at, expires_at, n_laid, sequence, now_s, may_repeat, entered, heap_score, heap_row
+    score = np.zeros(n_rows, np.float32)
+    if not is_compared:
+        score_rows(codes, constants_of(laid, 0), offsets, rows, encoding, width, coded, high, full, step, total, score)
+    n_held = keep_best(
+        rows, score, integers_of(laid, 4), integers_of(laid, 5), integers_of(laid, 6), laid[N_ROWS], sequence, now_s,
+        may_repeat, entered, heap_score, heap_row,
     )  # fmt: skip
     statistics[0], statistics[1], statistics[2] = n_all, n_visited, n_rows
-    statistics[3] = _rerank(full, vectors, pids, slots, heap_score, heap_row, metric, distance, row)
+    statistics[3] = _rerank(
+        full, vectors_of(words_at(of_vectors), 0), integers_of(laid, 2), integers_of(laid, 3), heap_score, heap_row,
+        n_held, metric, distance, row,
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Parts of `search_cells`: the query projected and quantized, and estimated distances of tree nodes and coded rows.
+"""Parts of `search_cells`: the query projected and quantized, and estimated distances of coded rows.
 
 Shapes and dtypes as in `cells.py`. Estimates are finite: what overflows is settled at the largest float32, nan as well.
 """
@@ -15,7 +15,7 @@ from vdb.kernels.cpu.dots import (
     four_nibbles,
     prefetch,
 )
-from vdb.kernels.reference import COSINE, IP, Float32s, Int64s, UInt8s, UInt32s
+from vdb.kernels.reference import COSINE, Float32s, UInt8s, UInt32s
 from vdb.kernels.reference_cells import FLOAT32, LVQ4, LVQ8, Int8s
 
 BLOCK = 64
@@ -26,8 +26,8 @@ LARGEST = np.float32(np.finfo(np.float32).max)
 LEAST_STEP = np.float32(np.finfo(np.float32).tiny)
 STEP_SHARE = np.float32(1 / 127)
 """Of the largest component. A factor: what `arcp` makes of a division would not be the integers of the twin."""
-RADIUS_WEIGHT = np.float32(0.2)
-"""Of the rms radius in the score of a cell for inner product: found by measurement (DESIGN §2)."""
+MAGNITUDE = np.uint32(0x7FFFFFFF)
+"""The bits of a float32 without its sign."""
 
 
 @inlined
@@ -44,9 +44,13 @@ def limited(component: np.float32) -> np.float32:
 
 @inlined
 def prepare(
-    query: Float32s, of_queries: UInt8s, query_constants: Float32s, metric: int, full: Float32s, kept: Float32s
-) -> np.float32:
-    """The query as it is compared (normalised for cosine) in `full`, projected in `kept`; returns its norm."""
+    query: Float32s, of_queries: UInt8s, query_constants: Float32s, metric: int, is_compared: bool, full: Float32s,
+    kept: Float32s,
+) -> np.float32:  # fmt: skip
+    """The query as it is compared (normalised for cosine) in `full`; returns its norm.
+
+    Projected in `kept`, unless `is_compared`: nothing is, but by `full`.
+    """
     total = 0.0
     for i in range(query.shape[0]):
         total += np.float64(query[i]) * np.float64(query[i])
@@ -56,12 +60,13 @@ def prepare(
         scale = np.float32(min(1.0 / norm, np.float64(LARGEST))) if norm > 0 else np.float32(0)
     for i in range(query.shape[0]):
         full[i] = query[i] * scale
-    if of_queries.shape[0] == 0:
-        kept[:] = full
-    else:
-        project(full, of_queries, query_constants, kept)
-    for j in range(kept.shape[0]):
-        kept[j] = limited(kept[j])
+    if not is_compared:
+        if of_queries.shape[0] == 0:
+            kept[:] = full
+        else:
+            project(full, of_queries, query_constants, kept)
+        for j in range(kept.shape[0]):
+            kept[j] = limited(kept[j])
     return np.float32(1) if metric == COSINE else np.float32(min(norm, np.float64(LARGEST)))
 
 
@@ -79,10 +84,20 @@ def project(full: Float32s, of_queries: UInt8s, query_constants: Float32s, kept:
         fine[i] = np.int8(np.rint(max(-127.0, min(127.0, left))))
     for i in range(full.shape[0], fine.shape[0]):
         fine[i] = np.int8(0)
-    for j in range(of_queries.shape[0]):
+    n = of_queries.shape[0]
+    directions = np.empty(n, np.uint32)
+    of_coarse, of_fine = np.empty(n, np.int32), np.empty(n, np.int32)
+    for j in range(n):
+        directions[j] = np.uint32(j)
+    for j in range(0, n - 3, 4):
+        four_bytes(of_queries, directions, np.uint64(j), coarse, width, of_coarse, np.uint64(j))
+        four_bytes(of_queries, directions, np.uint64(j), fine, width, of_fine, np.uint64(j))
+    for j in range(n - n % 4, n):
+        of_coarse[j] = dot_bytes(of_queries, np.uint64(j), coarse, width)
+        of_fine[j] = dot_bytes(of_queries, np.uint64(j), fine, width)
+    for j in range(n):
         direction = np.uint64(j)
-        dot = np.float64(dot_bytes(of_queries, direction, coarse, width)) * np.float64(step)
-        dot += np.float64(dot_bytes(of_queries, direction, fine, width)) * rest
+        dot = np.float64(of_coarse[direction]) * np.float64(step) + np.float64(of_fine[direction]) * rest
         scaled = np.float64(query_constants[direction, at]) * dot
         kept[j] = np.float32(scaled + np.float64(query_constants[direction, at + np.uint64(1)]) * np.float64(total))
 
@@ -90,12 +105,14 @@ def project(full: Float32s, of_queries: UInt8s, query_constants: Float32s, kept:
 @inlined
 def quantize(kept: Float32s, coded: Int8s) -> tuple[np.float32, np.float32]:
     """`kept` as int8 in `coded`, whose rest is zero; returns what one step is worth, and the sum of `kept`."""
-    largest = np.float32(0)
+    bits = kept.view(np.uint32)  # of finite numbers: they order as magnitudes do, and LLVM takes many at a time
+    most = np.uint32(0)
+    for i in range(bits.shape[0]):
+        most = max(most, np.uint32(bits[i] & MAGNITUDE))
     total = np.float32(0)
     for i in range(kept.shape[0]):
-        largest = max(largest, abs(kept[i]))
         total += kept[i]
-    step = max(largest * STEP_SHARE, LEAST_STEP)
+    step = max(np.uint32(most).view(np.float32) * STEP_SHARE, LEAST_STEP)
     inverse = np.float32(1) / step
     for i in range(kept.shape[0]):
         coded[i] = np.int8(np.rint(max(np.float32(-127), min(np.float32(127), kept[i] * inverse))))
@@ -113,25 +130,6 @@ def split(coded: Int8s, n_kept: int, high: Int8s) -> None:
     for i in range(half, n_kept):
         high[i - half] = coded[i]
         coded[i] = np.int8(0)
-
-
-@inlined
-def score_nodes(
-    entries: UInt32s, first: int, node_codes: UInt8s, node_constants: Float32s, node_offset: Float32s, coded: Int8s,
-    step: np.float32, total: np.float32, metric: int, norm: np.float32, score: Float32s, weight: Int64s,
-) -> None:  # fmt: skip
-    """Scores (smaller is nearer) and rows of the entries from `first` on."""
-    width = np.uint64(node_codes.shape[1] - 8)
-    at = width // np.uint64(4)
-    for i in range(score.shape[0]):
-        node = np.uint64(entries[np.uint64(first + i), np.uint64(0)])
-        weight[i] = np.int64(entries[np.uint64(first + i), np.uint64(2)])
-        levels = np.float32(dot_bytes(node_codes, node, coded, width))
-        dot = node_constants[node, at] * step * levels + node_constants[node, at + np.uint64(1)] * total
-        if metric == IP:
-            score[i] = settled(-dot - RADIUS_WEIGHT * norm * node_offset[node])
-        else:
-            score[i] = settled(node_offset[node] - np.float32(2) * dot)
 
 
 @inlined

@@ -66,7 +66,7 @@ CUT_ENTRIES = types.int64(
     types.int64,  # limit: rows that an entry holds at most, a leaf apart
     types.int64,  # own_least: smaller runs get no entries
     types.int64,  # list_least
-    types.uint32[:, ::1],  # entries (e, 3); (0, 3) only counts
+    types.uint32[:, ::1],  # entries (2, e): nodes, first places; (2, 0) only counts
 )
 FOLD = types.int64(
     _U32S,  # listed, ordered by (cell, row)
@@ -258,7 +258,7 @@ def _cut(
     rows: UInt32s, is_run: bool, first: int, stop: int, cells: UInt32s, children: Int32s, low: UInt32s,
     high: UInt32s, limit: int, entries: UInt32s, place: int, waiting: Int64s,
 ) -> int:  # fmt: skip
-    """Entries of the places [first, stop), in the order of cells, to entries[place:]; returns how many."""
+    """Entries of the places [first, stop), in the order of cells, to entries[:, place:]; returns how many."""
     n_entries = 0
     size = 1
     waiting[0, 0], waiting[0, 1], waiting[0, 2] = 0, first, stop
@@ -269,10 +269,9 @@ def _cut(
             continue
         left, right = children[node, 0], children[node, 1]
         if left < 0 or end - begin <= limit:
-            if entries.shape[0] > 0:
-                entries[place + n_entries, 0] = np.uint32(node)
-                entries[place + n_entries, 1] = np.uint32(begin)
-                entries[place + n_entries, 2] = np.uint32(end - begin)
+            if entries.shape[1] > 0:
+                entries[0, place + n_entries] = np.uint32(node)
+                entries[1, place + n_entries] = np.uint32(begin)
             n_entries += 1
             continue
         middle = _first_at(rows, is_run, begin, end, cells, low[right])
