@@ -5,7 +5,7 @@ import pytest
 
 from vdb.errors import InvalidArgument
 from vdb.index import kmeans
-from vdb.index.kmeans import LEAF, Tree, bisect, nearest, refine
+from vdb.index.kmeans import LEAF, Tree, bisect, cell_ranges, nearest, refine
 from vdb.kernels.reference import Float32s
 
 
@@ -33,6 +33,40 @@ def check(tree: Tree, rows: Float32s) -> None:
         assert tree.n_rows[node] == len(below[node])
         if len(below[node]):
             np.testing.assert_allclose(tree.centroid[node], below[node].mean(axis=0, dtype=np.float64), atol=1e-4)
+
+
+def random_tree(rng: np.random.Generator, n_splits: int) -> np.ndarray:
+    """Children of a tree of any shape; nodes that are split later follow, as in one that has grown."""
+    children = [[LEAF, LEAF]]
+    for _ in range(n_splits):
+        leaves = [node for node, (left, _) in enumerate(children) if left == LEAF]
+        node = int(rng.choice(leaves[-3:] if n_splits % 2 else leaves))
+        children[node] = [len(children), len(children) + 1]
+        children += [[LEAF, LEAF], [LEAF, LEAF]]
+    return np.array(children, np.int32)
+
+
+@pytest.mark.parametrize("n_splits", [0, 1, 2, 30, 101])
+def test_cells_are_numbered_depth_first_and_each_node_is_a_run_of_them(rng: np.random.Generator, n_splits: int) -> None:
+    children = random_tree(rng, n_splits)
+    order: list[int] = []
+    low, high = np.zeros(len(children), np.int64), np.zeros(len(children), np.int64)
+
+    def visit(node: int) -> None:
+        low[node] = len(order)
+        left, right = children[node].tolist()
+        if left == LEAF:
+            order.append(node)
+        else:
+            visit(left)
+            visit(right)
+        high[node] = len(order)
+
+    visit(0)
+    nothing = np.zeros((0, 2), np.float32), np.zeros(0, np.int64), np.zeros(0, np.int32)
+    assert Tree(children, *nothing).leaves().tolist() == order
+    found = cell_ranges(children)
+    assert [one.tolist() for one in found] == [low.tolist(), high.tolist()]
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 99, 2_000])

@@ -22,6 +22,7 @@ from vdb.index.curator.state import (
     OWN_FIRST,
     OWN_STOP,
 )
+from vdb.kernels.distinct import distinct
 from vdb.types import Metric
 
 Arrays = Mapping[str, NDArray[np.generic]]
@@ -80,7 +81,7 @@ def check_rows(arrays: Arrays, n_cells: int, n_slots: int) -> None:
     _require(bool((order[1:] >= order[:-1]).all() and (cells < n_cells).all()), "of the rows")
     _require(bool((arrays["slots"].astype(np.int64) < n_slots).all()), "of the slots")
     for name in ("pids", "slots"):
-        _require(len(np.unique(arrays[name])) == len(arrays[name]), f"of the {name}")
+        _require(len(distinct(arrays[name])) == len(arrays[name]), f"of the {name}")
 
 
 def check_directories(arrays: Arrays, n_nodes: int) -> None:

@@ -25,6 +25,7 @@ from vdb.index.curator.state import Reading as StateReading
 from vdb.index.curator.state import State
 from vdb.index.flat import FlatSegment, FlatState
 from vdb.kernels import current
+from vdb.kernels.distinct import distinct
 from vdb.storage.catalog import CollectionDocument
 from vdb.storage.keyspace import EVERYONE_ID
 from vdb.types import Metric
@@ -145,7 +146,7 @@ class FlatNearest:
     def n_seen(self) -> int:
         sequence, now_ms = self.snapshot.sequence, self.snapshot.now_ms
         pids = [state.seen_pids(sequence, now_ms) for _, state in self.segments]
-        return len(np.unique(np.concatenate(pids))) if pids else 0
+        return len(distinct(np.concatenate(pids))) if pids else 0
 
     @property
     def is_indexed(self) -> bool:

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vdb.errors import InvalidArgument
-from vdb.kernels.reference import Float32s
+from vdb.kernels.distinct import is_first
+from vdb.kernels.reference import Float32s, UInt32s
 
 Int32s = NDArray[np.int32]
 Rows = NDArray[np.intp]
@@ -54,15 +55,41 @@ class Tree:
 
     def leaves(self) -> Int32s:
         """Leaves depth-first: the order in which every node is a contiguous run of cells."""
-        order, waiting = [], [0]
-        while waiting:
-            node = waiting.pop()
-            left, right = self.children[node]
-            if left == LEAF:
-                order.append(node)
-            else:
-                waiting += [right, left]
-        return np.array(order, np.int32)
+        return leaves_of(self.children, cell_ranges(self.children)[0])
+
+
+def levels(children: Int32s) -> list[Rows]:
+    """The inner nodes of a tree by depth: what is said of a node's children is worked out a level at a time, as a loop
+    over thousands of nodes has the interpreter for milliseconds."""
+    found = []
+    nodes = np.zeros(1, np.intp)
+    while len(nodes):
+        inner = nodes[children[nodes, 0] != LEAF]
+        found.append(inner)
+        nodes = children[inner].ravel().astype(np.intp)
+    return found
+
+
+def cell_ranges(children: Int32s) -> tuple[UInt32s, UInt32s]:
+    """First cell and end of the cells below each node, uint32 (m,) each; leaves are numbered depth-first."""
+    low = np.zeros(len(children), np.uint32)
+    n_below = np.ones(len(children), np.uint32)
+    by_depth = levels(children)
+    for inner in reversed(by_depth):
+        n_below[inner] = n_below[children[inner, 0]] + n_below[children[inner, 1]]
+    for inner in by_depth:
+        left, right = children[inner, 0], children[inner, 1]
+        low[left] = low[inner]
+        low[right] = low[inner] + n_below[left]
+    return low, low + n_below
+
+
+def leaves_of(children: Int32s, low: UInt32s) -> Int32s:
+    """The node of each cell, for the first cells that `cell_ranges` found, int32 (c,)."""
+    nodes = np.flatnonzero(children[:, 0] == LEAF)
+    leaves = np.empty(len(nodes), np.int32)
+    leaves[low[nodes]] = nodes
+    return leaves
 
 
 def nearest(rows: Float32s, centroids: Float32s, check: Check = unasked) -> tuple[Int32s, Float32s]:
@@ -209,7 +236,7 @@ def _sums(rows: Float32s, labels: Int32s, n_labels: int) -> tuple[NDArray[np.flo
     for first, stop in _blocks(len(rows), 2 * rows.shape[1]):
         part = order[first:stop]
         mine = labels[part]
-        starts = np.flatnonzero(np.r_[True, mine[1:] != mine[:-1]])
+        starts = np.flatnonzero(is_first(mine))
         sums[mine[starts]] += np.add.reduceat(rows[part], starts, axis=0, dtype=np.float64)
     return sums, counts
 
@@ -217,11 +244,10 @@ def _sums(rows: Float32s, labels: Int32s, n_labels: int) -> tuple[NDArray[np.flo
 def _filled(rows: Float32s, children: Int32s, leaf_of_row: Int32s) -> Tree:
     """Centroids and counts of all nodes, leaves from their rows, the others from their children."""
     sums, counts = _sums(rows, leaf_of_row, len(children))
-    for node in range(len(children) - 1, -1, -1):
-        left, right = children[node]
-        if left != LEAF:
-            sums[node] = sums[left] + sums[right]
-            counts[node] = counts[left] + counts[right]
+    for inner in reversed(levels(children)):
+        left, right = children[inner, 0], children[inner, 1]
+        sums[inner] = sums[left] + sums[right]
+        counts[inner] = counts[left] + counts[right]
     centroid = (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
     return Tree(children, centroid, counts.astype(np.int64), leaf_of_row.astype(np.int32))
 

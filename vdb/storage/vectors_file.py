@@ -185,7 +185,7 @@ class VectorsFile:
         Freed slots read as their old vectors or as zeros. What was freed before the file was opened is known no more:
         free it again to have pages with such neighbours given back. Raises StorageFailure.
         """
-        slots = np.unique(pids).astype(np.int64)
+        slots = np.sort(pids).astype(np.int64)
         with self._writes:
             slots = slots[slots < self.n_slots]
             np.bitwise_or.at(self._freed, slots >> 3, _bits(slots))

@@ -19,6 +19,7 @@ from vdb.index.curator import relayout, training
 from vdb.index.curator.index import CuratorIndex
 from vdb.index.curator.model import Encoding, Form
 from vdb.index.curator.training import train
+from vdb.index.curator.upkeep import laid_out
 from vdb.index.kmeans import bisect, refine
 from vdb.protocol.requests import Empty
 from vdb.storage.catalog import CollectionDocument
@@ -100,6 +101,23 @@ def test_a_layout_is_given_up_where_a_stop_finds_it(
         assert not books.index.work()
         assert not n_laid_out
         assert books.index.n_layouts == 0
+
+
+def test_laying_rows_out_asks_between_its_steps_whether_to_go_on(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Nobody asked once rows were being moved: a stop waited for the end of a layout of a million rows."""
+    with indexed_books(tmp_path / "data", rng) as books:
+        index = books.index.current
+        assert index is not None
+        moment = index.begin_layout(books.shard.readings.published_sequence)
+        n_asked = 0
+        while True:
+            try:
+                laid_out(index, moment, check=stops_after(n_asked))
+                break
+            except Stop:
+                n_asked += 1
+        index.abandon_layout()
+        assert n_asked >= 10
 
 
 def test_searches_after_an_abandoned_build_are_right(

@@ -118,7 +118,7 @@ class CuratorIndex:
             np.full(n, ALIVE, np.uint32),
             seconds_of(expires_at_ms) if expires_at_ms.any() else NO_PLACES,
         )
-        laid, directories = lay_out(model, given, tenants, granted, sequence, chosen)
+        laid, directories = lay_out(model, given, tenants, granted, sequence, chosen, check)
         return cls(State(model, laid, directories, {}, vectors.rows, sequence), vectors, n)
 
     @property

@@ -21,7 +21,9 @@ from vdb.index.curator.state import (
     Pairs,
     Rows,
 )
+from vdb.index.kmeans import Check, unasked
 from vdb.kernels import Kernels
+from vdb.kernels.distinct import distinct, is_first
 from vdb.kernels.reference import Float32s, Int64s, UInt8s, UInt32s
 from vdb.types import Metric
 
@@ -31,6 +33,9 @@ ENTRY_ROWS = 16
 OWN_WHOLE = 4_000
 LIST_WHOLE = 2_000
 """Runs and lists up to this long have no entries: they are scanned whole."""
+
+MOVED_ROWS = 65_536
+"""Rows that are moved before it is asked whether to go on."""
 
 SPARE_SHARE = 0.25
 SPARE_ROWS = 1_024
@@ -52,18 +57,26 @@ class Unordered:
 
 
 def lay_out(
-    model: Model, given: Unordered, tenants: UInt32s, granted: Pairs, base_sequence: int, kernels: Kernels
+    model: Model,
+    given: Unordered,
+    tenants: UInt32s,
+    granted: Pairs,
+    base_sequence: int,
+    kernels: Kernels,
+    check: Check = unasked,
 ) -> tuple[Rows, Directories]:
     """`tenants` ascending are those that `granted` is about: (t + 1,) starts and the rows of `given`, ascending."""
     starts, pairs = granted
     keys = np.zeros(len(given.pids), np.uint64)
     kernels.sharing_keys(starts, pairs, keys)
+    check()
     order = np.lexsort((keys, given.cells, given.owners))
-    rows = _ordered(given, order, base_sequence, model.metric is Metric.L2)
+    rows = _ordered(given, order, base_sequence, model.metric is Metric.L2, check)
     place = np.empty(len(order), np.uint32)
     place[order] = np.arange(len(order), dtype=np.uint32)
     listed = np.empty(len(pairs), np.uint32)
     kernels.list_rows(starts, pairs, place, rows.cells, listed)
+    check()
     everyone, spans = _spans(rows.owners[: rows.n_laid], tenants, starts)
     return rows, cut(model, everyone, spans, listed, rows.cells, kernels)
 
@@ -83,13 +96,16 @@ def room_for(n: int) -> int:
     return n + int(SPARE_SHARE * n) + SPARE_ROWS
 
 
-def _ordered(given: Unordered, order: np.ndarray, base_sequence: int, has_offsets: bool) -> Rows:
+def _ordered(given: Unordered, order: np.ndarray, base_sequence: int, has_offsets: bool, check: Check) -> Rows:
     n = len(order)
     capacity = room_for(n)
 
     def placed(values: np.ndarray) -> np.ndarray:
         room = np.empty((capacity, *values.shape[1:]), values.dtype)
-        np.take(values, order, axis=0, out=room[:n])
+        for first in range(0, n, MOVED_ROWS):
+            check()
+            here = slice(first, min(first + MOVED_ROWS, n))
+            np.take(values, order[here], axis=0, out=room[here], mode="clip")  # "raise" would copy `out` first
         return room
 
     codes = placed(given.codes)
@@ -112,9 +128,9 @@ def _ordered(given: Unordered, order: np.ndarray, base_sequence: int, has_offset
 
 def _spans(owners: UInt32s, grantees: UInt32s, starts: Int64s) -> tuple[UInt32s, Int64s]:
     """Tenants that own or are granted anything, and where: their run of rows and their part of the lists."""
-    first = np.flatnonzero(np.r_[True, owners[1:] != owners[:-1]]) if len(owners) else np.zeros(0, np.int64)
+    first = np.flatnonzero(is_first(owners))
     own = owners[first]
-    tenants = np.union1d(own, grantees[starts[1:] > starts[:-1]]).astype(np.uint32)
+    tenants = distinct(np.append(own, grantees[starts[1:] > starts[:-1]]))
     spans = np.zeros((len(tenants), N_SPANS), np.int64)
     at = np.searchsorted(tenants, own)
     spans[at, OWN_FIRST] = first

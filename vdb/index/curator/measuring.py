@@ -32,6 +32,7 @@ from vdb.index.curator.state import (
     State,
 )
 from vdb.kernels import Kernels, current
+from vdb.kernels.distinct import distinct
 from vdb.kernels.reference import Float32s, Int64s, UInt32s
 from vdb.types import EVERYONE_ID, Metric
 
@@ -86,7 +87,7 @@ def measure(
 def visible_rows(state: State, tenant: int, sequence: int, now_ms: int) -> UInt32s:
     """The rows that a tenant may see, everyone's among them, ascending."""
     named = np.concatenate([_named(state.reading(tenant)), _named(state.reading(EVERYONE_ID))])
-    rows = np.unique(named[named < state.rows.capacity])
+    rows = distinct(named[named < state.rows.capacity])
     seen: UInt32s = rows[_is_visible(state.rows, rows, sequence - state.rows.base_sequence, now_ms // 1000)]
     return seen
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vdb.errors import InvalidArgument
-from vdb.index.kmeans import Tree
+from vdb.index.kmeans import cell_ranges, leaves_of
 from vdb.index.leanvec.codes import encode
 from vdb.index.leanvec.projection import Projection
 from vdb.kernels import METRIC_NUMBER, Kernels, row_scales
@@ -131,21 +131,12 @@ class Model:
     @cached_property
     def leaves(self) -> UInt32s:
         """The node of each cell."""
-        tree = Tree(self.children, self.centroid, np.zeros(0, np.int64), np.zeros(0, np.int32))
-        return tree.leaves().astype(np.uint32)
+        return leaves_of(self.children, self.cell_ranges[0]).astype(np.uint32)
 
     @cached_property
     def cell_ranges(self) -> tuple[UInt32s, UInt32s]:
         """First cell and end of the cells below each node, uint32 (v,) each."""
-        low = np.zeros(len(self.children), np.uint32)
-        high = np.zeros(len(self.children), np.uint32)
-        low[self.leaves] = np.arange(len(self.leaves), dtype=np.uint32)
-        high[self.leaves] = low[self.leaves] + 1
-        for node in range(len(self.children) - 1, -1, -1):
-            left, right = self.children[node]
-            if left >= 0:
-                low[node], high[node] = low[left], high[right]
-        return low, high
+        return cell_ranges(self.children)
 
     @cached_property
     def node_codes(self) -> UInt8s:

@@ -21,6 +21,7 @@ from vdb.index.curator.state import (
     Rows,
 )
 from vdb.kernels import Kernels
+from vdb.kernels.distinct import distinct
 
 
 def n_seen(readings: Sequence[Reading], rows: Rows, sequence: int, now_ms: int) -> int:
@@ -31,7 +32,7 @@ def n_seen(readings: Sequence[Reading], rows: Rows, sequence: int, now_ms: int) 
         named.append(np.arange(spans[OWN_FIRST], spans[OWN_STOP], dtype=np.uint32))
         named += reading.listed[spans[LIST_FIRST] : spans[LIST_STOP]], reading.tail[: spans[N_TAIL]]
     found = np.concatenate(named)
-    found = np.unique(found[found < rows.capacity])  # others are revoked
+    found = distinct(found[found < rows.capacity])  # others are revoked
     since = sequence - rows.base_sequence
     is_seen = rows.dead_at[found] > since
     late = np.flatnonzero(found >= rows.n_laid)

@@ -25,6 +25,7 @@ from vdb.index.curator.state import (
 )
 from vdb.index.kmeans import Check, unasked
 from vdb.kernels import Kernels
+from vdb.kernels.distinct import distinct
 from vdb.kernels.reference import Float32s, UInt8s, UInt32s
 
 CODED_ROWS = 4_096
@@ -87,7 +88,7 @@ def laid_out_anew(
     check()
     tenants, granted = _granted(moment, is_kept, place)
     check()
-    return lay_out(model, given, tenants, granted, moment.sequence, kernels)
+    return lay_out(model, given, tenants, granted, moment.sequence, kernels, check)
 
 
 def coded(
@@ -110,7 +111,7 @@ def _granted(moment: Moment, is_kept: Bools, place: UInt32s) -> tuple[UInt32s, P
     """What each tenant sees beside its own, by the rows' new numbers."""
     directories, changed = moment.state.directories, moment.changed
     owners = moment.state.rows.owners
-    tenants = np.union1d(directories.tenants, np.fromiter(changed, np.uint32, len(changed))).astype(np.uint32)
+    tenants = distinct(np.append(directories.tenants, np.fromiter(changed, np.uint32, len(changed))))
     lists = _lists(directories, moment.n_rows, changed, tenants)
     n_listed = np.fromiter(map(len, lists), np.int64, len(lists))
     rows = np.concatenate([NO_PLACES, *lists])
@@ -153,7 +154,7 @@ def listed_rows(reading: Reading, is_late: Bools) -> UInt32s:
     tail = reading.tail[: spans[N_TAIL]]
     if not len(tail):
         return listed
-    tail = np.unique(tail[tail < len(is_late)])
+    tail = distinct(tail[tail < len(is_late)])
     listed = listed[listed < len(is_late)]
     is_late[tail] = True
     rows = np.concatenate((listed[~is_late[listed]], tail))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vdb.errors import InvalidArgument
 from vdb.index.curator.model import Encoding, Form, Model
-from vdb.index.kmeans import LEAF, Check, Tree, bisect, nearest, refine, unasked, with_means
+from vdb.index.kmeans import LEAF, Check, Tree, bisect, levels, nearest, refine, unasked, with_means
 from vdb.index.leanvec.projection import Projection, fit_queries, fit_rows
 from vdb.kernels.reference import Float32s, UInt32s
 from vdb.types import Metric
@@ -114,17 +114,15 @@ def radii(tree: Tree, rows: Float32s) -> Float32s:
     squares = np.bincount(
         tree.leaf_of_row, np.einsum("ij,ij->i", rows, rows, dtype=np.float64), minlength=len(tree.children)
     )
-    for node in range(len(tree.children) - 1, -1, -1):
-        left, right = tree.children[node]
-        if left != LEAF:
-            squares[node] = squares[left] + squares[right]
+    by_depth = levels(tree.children)
+    for inner in reversed(by_depth):
+        squares[inner] = squares[tree.children[inner, 0]] + squares[tree.children[inner, 1]]
     of_centroid = np.einsum("ij,ij->i", tree.centroid, tree.centroid, dtype=np.float64)
     n = tree.n_rows
     square = np.maximum(squares / np.maximum(n, 1) - of_centroid, 0) * (n + 1) / np.maximum(n - 1, 1)
-    for node in range(len(tree.children)):
-        if tree.children[node, 0] != LEAF:
-            for child in tree.children[node]:
-                square[child] = square[child] if n[child] > 1 else square[node]
+    for inner in by_depth:
+        for child in (tree.children[inner, 0], tree.children[inner, 1]):
+            square[child] = np.where(n[child] > 1, square[child], square[inner])
     radius: Float32s = np.sqrt(square).astype(np.float32)
     return radius
 
@@ -180,7 +178,7 @@ def grow(model: Model, rows: Float32s, cells: UInt32s, limit: int, seed: int = 0
     return Grown(grown, first[node_of_row], first[model.leaves])
 
 
-def drift(model: Model, rows: Float32s, seed: int = 0) -> float:
+def drift(model: Model, rows: Float32s, seed: int = 0, check: Check = unasked) -> float:
     """How much worse the model describes these prepared rows than those it was trained on: about 1 for rows like them.
 
     The larger of: mean squared distance to the nearest centroid over the mean square of those cells' radii; and 1 and
@@ -192,7 +190,7 @@ def drift(model: Model, rows: Float32s, seed: int = 0) -> float:
     if len(rows) > DRIFT_ROWS:
         rows = rows[np.sort(np.random.default_rng(seed).choice(len(rows), DRIFT_ROWS, replace=False))]
     rows = _bounded(rows)
-    labels, squares = nearest(rows, model.centroid[model.leaves])
+    labels, squares = nearest(rows, model.centroid[model.leaves], check)
     was = np.square(model.radius[model.leaves], dtype=np.float64)
     scale = max(float(was[labels].mean()), 0.5 * float(was.mean()))
     now = float(squares.mean(dtype=np.float64))

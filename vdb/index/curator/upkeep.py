@@ -64,7 +64,7 @@ def laid_out(
     is_forced = is_forced and len(live) > 0
     is_few = 0 < model.n_trained < FEW_ROWS and len(live) >= FEW_GROWTH * model.n_trained
     if is_forced or is_few or len(live) >= RETRAIN_GROWTH * model.n_trained:
-        found = drift(model, vectors[rows.slots[_sampled(live, LOOKED_AT)]])
+        found = drift(model, vectors[rows.slots[_sampled(live, LOOKED_AT)]], check=check)
         if is_forced or is_few or found >= DRIFTED:
             trained = retrain(np.array(vectors[rows.slots[_sampled(live, SAMPLE_ROWS)]]), len(live), model)
             return Outcome(index.successor(moment, trained, is_recoded=True, check=check), 0, found, True)
