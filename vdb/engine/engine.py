@@ -22,6 +22,7 @@ from vdb.engine.commit import QueueCaps
 from vdb.engine.delete import delete_points
 from vdb.engine.figures import Sample, health, metrics
 from vdb.engine.indexer import Indexer
+from vdb.engine.indexing import Indexing
 from vdb.engine.limits import limits_answer
 from vdb.engine.maintenance import Maintenance
 from vdb.engine.memory import MemoryCap, Place
@@ -30,7 +31,6 @@ from vdb.engine.names import PinnedName
 from vdb.engine.search import cost_s, search
 from vdb.engine.services import Services
 from vdb.engine.shard import Shard
-from vdb.engine.shard_index import Indexing
 from vdb.engine.shards import Shards
 from vdb.engine.statistics import collection_stats
 from vdb.engine.upsert import upsert

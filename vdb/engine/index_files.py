@@ -2,26 +2,31 @@
 `tuning.vdb` (see `vdb.engine.tuning`).
 
 All are derived and may be removed at any time while no server runs. What was written after the layout's sequence is in
-the collection's log of changes.
+the collection's log of changes. The large arrays of an index that answers are private mappings of its layout's file:
+what no write has touched since takes no memory that the system cannot have back.
 """
 
+import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vdb.engine.index_soundness import check_directories, check_model, check_rows, check_shapes
-from vdb.errors import CorruptData
+from vdb.errors import CorruptData, VdbError
 from vdb.index.curator.index import CuratorIndex
 from vdb.index.curator.layout import room_for
 from vdb.index.curator.model import Encoding, Form, Model
-from vdb.index.curator.state import ALIVE, REVOKED, Directories, Rows, State
+from vdb.index.curator.state import ALIVE, Directories, Rows, State
 from vdb.index.leanvec.projection import Projection
-from vdb.storage.arrays import load_arrays, save_arrays, sweep_drafts
+from vdb.storage.arrays import Capacity, map_arrays, save_arrays, sweep_drafts
 from vdb.storage.catalog import CollectionDocument
 from vdb.storage.directory import make_folder
 from vdb.storage.vectors_file import VectorsFile
 from vdb.types import Metric
+
+logger = logging.getLogger(__name__)
 
 LAYOUT = 2
 """Of `layout.vdb`; one of another version is dropped, and the index built anew."""
@@ -92,7 +97,10 @@ class Files:
 def write_index(
     files: Files, index: CuratorIndex, vectors: VectorsFile, sequence: int, collection: CollectionDocument
 ) -> None:
-    """Save the last layout of an index, as of `sequence`; the vectors it names are synced before."""
+    """Save the last layout of an index, as of `sequence`; the vectors it names are synced before.
+
+    Nobody reads or writes the index yet: from now on it uses the file's arrays for its own, where they can be mapped.
+    """
     vectors.flush()
     vectors.mark(sequence)
     state = index.state
@@ -100,8 +108,6 @@ def write_index(
     n = rows.n_laid
     arrays: dict[str, Any] = {name: getattr(rows, name)[:n] for name in _ROWS}
     arrays |= {name: getattr(directories, name) for name in _DIRECTORIES}
-    # Places may be marked as revoked while they are written: what was revoked since is in the log.
-    arrays["listed"] = directories.listed & np.uint32(REVOKED - 1)
     arrays |= {"children": model.children, "centroid": model.centroid, "radius": model.radius}
     if model.projection is not None:
         projection = model.projection
@@ -122,11 +128,36 @@ def write_index(
         "is_projected": model.projection is not None,
     }
     save_arrays(files.layout_path, head, arrays)
+    try:
+        _rest_on(files.layout_path, index)
+    except VdbError as exc:  # it takes more memory then
+        logger.warning("an index is not mapped", exc_info=exc)
+
+
+def _rest_on(path: Path, index: CuratorIndex) -> None:
+    """Have the index use the arrays of the file that was just made of its own."""
+    state = index.state
+    _, arrays, roomy = map_arrays(path, _capacity(state.model.metric), is_checked=False)
+    of_rows: dict[str, Any] = {name: roomy[name] for name in _ROWS}
+    rows = replace(state.rows, **of_rows)
+    directories = Directories(*(arrays[name] for name in _DIRECTORIES))
+    model = state.model.resting_on(arrays["centroid"])
+    index.rest_on(replace(state, model=model, rows=rows, directories=directories, seen={}))
+
+
+def _capacity(metric: Metric) -> Capacity:
+    """Arrays of rows have room for later ones, where they have rows at all."""
+
+    def rows_of(name: str, n: int) -> int:
+        is_absent = (name == "offsets" and metric is not Metric.L2) or (name == "expires_at" and not n)
+        return room_for(n) if name in _ROWS and not is_absent else n
+
+    return rows_of
 
 
 def read_index(files: Files, collection: CollectionDocument) -> tuple[CuratorIndex, int]:
     """The index of the files and the sequence it stands at; raises CorruptData, FileNotFoundError."""
-    head, arrays = load_arrays(files.layout_path)
+    head, arrays, roomy = map_arrays(files.layout_path, _capacity(collection.metric))
     try:
         sequence = _number(head, "sequence")
         vectors = files.old_vectors(collection.dimension)
@@ -145,7 +176,7 @@ def read_index(files: Files, collection: CollectionDocument) -> tuple[CuratorInd
         check_rows(arrays, len(model.leaves), n_slots)
         check_directories(arrays, len(model.children))
         directories = Directories(*(arrays[name] for name in _DIRECTORIES))
-        rows = _rows(arrays, sequence, collection.metric)
+        rows = _rows(roomy, len(arrays["pids"]), sequence)
         state = State(model, rows, directories, {}, vectors.rows, sequence)
         return CuratorIndex(state, vectors, n_slots), sequence
     except (KeyError, ValueError, TypeError, IndexError) as exc:
@@ -169,24 +200,14 @@ def _model(metric: Metric, encoding: Encoding, head: dict[str, Any], arrays: dic
     return Model(metric, encoding, projection, *parts, _number(head, "n_trained"))
 
 
-def _rows(arrays: dict[str, Any], sequence: int, metric: Metric) -> Rows:
-    n = len(arrays["pids"])
+def _rows(roomy: dict[str, Any], n: int, sequence: int) -> Rows:
     capacity = room_for(n)
-
-    def roomy(values: Any) -> Any:
-        room = np.empty((capacity, *values.shape[1:]), values.dtype)
-        room[:n] = values
-        return room
-
-    absent = {"offsets"} if metric is not Metric.L2 else set()
-    if not len(arrays["expires_at"]):
-        absent.add("expires_at")
-    placed = {name: arrays[name] if name in absent else roomy(arrays[name]) for name in _ROWS if name != "codes"}
+    dead_at = np.empty(capacity, np.uint32)
+    dead_at[:n] = ALIVE
     return Rows(
-        codes=roomy(arrays["codes"]),
-        dead_at=np.full(capacity, ALIVE, np.uint32),
+        dead_at=dead_at,
         added_at=np.empty(capacity - n, np.uint32),
         n_laid=n,
         base_sequence=sequence,
-        **placed,
+        **{name: roomy[name] for name in _ROWS},
     )

@@ -1,6 +1,11 @@
-"""What an index is made of, read from one snapshot of a collection: points with vectors, and who may see them."""
+"""What an index is made of, read from one snapshot of a collection: points with vectors, and who may see them.
+
+Numbers are collected in arrays: as objects those of 120,000 points with ten grants each leave 12 MB behind that the
+interpreter cannot give back, beside the new objects in the same blocks.
+"""
 
 import time
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -30,12 +35,12 @@ class Vectors(Protocol):
 
 @dataclass(slots=True)
 class Points:
-    """Columns of n points in the order of (owner, pid), which is that of their slots; `shared` maps tenant → slots."""
+    """Columns of n points in the order of (owner, pid), which is that of their slots; `shared`: tenant → slots, u32."""
 
     pids: NDArray[np.uint32]
     owners: NDArray[np.uint32]
     expires_at_ms: NDArray[np.int64]
-    shared: dict[int, list[int]] = field(default_factory=dict)
+    shared: dict[int, "array[int]"] = field(default_factory=dict)
 
     def sample(self, rows: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
         """Up to 100,000 of the vectors, in their order; copied, so that nothing is read from the file again."""
@@ -56,7 +61,7 @@ class Points:
     def granted(self) -> tuple[NDArray[np.uint32], tuple[NDArray[np.int64], NDArray[np.uint32]]]:
         """Tenants that are granted something, ascending; where each one's slots start, and the slots."""
         tenants = sorted(self.shared)
-        lists = [np.array(self.shared[tenant], np.uint32) for tenant in tenants]
+        lists = [np.frombuffer(self.shared[tenant], np.uint32) for tenant in tenants]
         starts = np.zeros(len(tenants) + 1, np.int64)
         np.cumsum([len(slots) for slots in lists], out=starts[1:])
         return np.array(tenants, np.uint32), (starts, np.concatenate(lists) if lists else np.zeros(0, np.uint32))
@@ -69,10 +74,8 @@ def read_points(
 
     `check` is called now and then, and raises when it is to end.
     """
-    pids: list[int] = []
-    owners: list[int] = []
-    expiries: list[int] = []
-    shared: dict[int, list[int]] = {}
+    pids, owners, expiries = array("I"), array("I"), array("q")
+    shared: dict[int, array[int]] = {}
     block: list[bytes] = []
 
     def write_block() -> None:
@@ -88,7 +91,10 @@ def read_points(
         if record is None:
             continue
         for tenant in record.shared:
-            shared.setdefault(tenant, []).append(len(pids))
+            slots = shared.get(tenant)
+            if slots is None:
+                slots = shared[tenant] = array("I")
+            slots.append(len(pids))
         pids.append(pid)
         owners.append(owner)
         expiries.append(record.expires_at_ms)

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from vdb.engine.commit import CommitQueue, Group, QueueCaps
+from vdb.engine.indexing import Indexing
 from vdb.engine.memory import MemoryCap
 from vdb.engine.readings import Change, Reading, Readings
-from vdb.engine.shard_index import INDEX_PLACE, Indexing, ShardIndex
+from vdb.engine.shard_index import INDEX_PLACE, ShardIndex
 from vdb.engine.trust import trusted_expiry
 from vdb.errors import CorruptData, InternalError
 from vdb.index.flat import FlatSegment

@@ -8,23 +8,25 @@ changes, then the readings, then the sequence is published.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vdb.engine.attempts import Attempts
 from vdb.engine.choosing import Wish, described
+from vdb.engine.free_memory import release_free_memory
 from vdb.engine.index_files import Files, read_index, write_index
 from vdb.engine.index_source import Points, read_points
+from vdb.engine.indexing import Indexing
 from vdb.engine.pace import Backlog, Cancelled, Pace
 from vdb.engine.readings import Change
 from vdb.engine.replay import replay_all, take
 from vdb.engine.slots import OldSlots
-from vdb.engine.tuner import LEAST_TUNED, Tuner, typical_reading
+from vdb.engine.tuner import Tuner, typical_reading
 from vdb.errors import CorruptData, VdbError
 from vdb.index.curator.index import CuratorIndex
+from vdb.index.curator.model import Model
 from vdb.index.curator.upkeep import laid_out
 from vdb.storage.changes import drop_changes, read_changes_from
 from vdb.storage.meta import read_sequence
@@ -42,17 +44,6 @@ MOST_MISSED = 10_000
 """Points that are written before an index that lies on disk is loaded unasked: a search waits for them otherwise."""
 SHRINK_SHARE = 0.5
 """An index is given up when fewer points are left than this share of what makes one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Indexing:
-    """How a server's indexes are made: from how many vectors on (0: never), whether one must give up now, whether
-    queries are recorded, and from how many vectors on encodings and efforts are measured unasked."""
-
-    from_points: int
-    is_cancelled: Callable[[int], bool]
-    is_recording: bool = True
-    least_tuned: int = LEAST_TUNED
 
 
 class ShardIndex:
@@ -124,6 +115,7 @@ class ShardIndex:
             with self._work:
                 self._load()
             self._shard.count_index()
+            release_free_memory()
         elif self.current is not None:
             self._shard.touch_index()
         return self.current
@@ -267,7 +259,7 @@ class ShardIndex:
         )  # fmt: skip
         self._check()
         write_index(self._files, index, vectors, sequence, collection)
-        self._adopt(index)
+        self._adopt(model)
         return index, sequence
 
     def _catch_up(self, index: CuratorIndex, sequence: int) -> None:
@@ -303,7 +295,10 @@ class ShardIndex:
             moment = index.begin_layout(self._sequence or self._shard.readings.published_sequence)
         try:
             outcome = laid_out(index, moment, self.tuner.retrainer(moment.state, self._check), is_forced, self._check)
-            successor = outcome.index
+            successor, model = outcome.index, outcome.index.state.model
+            if self.current is not index:
+                return False
+            failure = self._saved(successor, moment.sequence)
 
             def do(n: int) -> None:
                 index.replay(successor, n)
@@ -320,20 +315,29 @@ class ShardIndex:
             index.abandon_layout()
         self.n_layouts += 1
         self._log("an index was laid out anew", began, successor, split=outcome.n_split, trained=outcome.is_trained)
-        write_index(self._files, successor, self._files.vectors, moment.sequence, self._shard.collection)
+        if failure is not None:
+            raise failure
         self._old_slots.saved()
         self._attempts.succeed()
-        self._adopt(successor)
+        self._adopt(model)
         self._trim(moment.sequence)
         return True
+
+    def _saved(self, successor: CuratorIndex, sequence: int) -> Exception | None:
+        """Save it before it answers: its arrays are the file's then. Or why that failed: it answers all the same."""
+        try:
+            write_index(self._files, successor, self._files.vectors, sequence, self._shard.collection)
+        except Exception as exc:
+            return exc
+        return None
 
     def _reuse_slots(self, index: CuratorIndex) -> None:
         slots = self._old_slots.release(self._files.vectors)
         with self._lock:
             index.reuse(slots)
 
-    def _adopt(self, index: CuratorIndex) -> None:
-        self.tuner.adopt(index.state.model)
+    def _adopt(self, model: Model) -> None:
+        self.tuner.adopt(model)
         self.tuner.save()
 
     def _tune(self, index: CuratorIndex) -> None:
@@ -367,10 +371,8 @@ class ShardIndex:
         """Remove from the log what the files hold, in small writes."""
         n_dropped = DROP_STEP
         while n_dropped == DROP_STEP and not self._indexing.is_cancelled(self._shard.collection.id):
-            future = self._shard.queue.submit(
-                lambda group: drop_changes(group.txn, sequence, DROP_STEP), 0, frees_space=True
-            )
-            n_dropped = int(future.result())
+            dropping = self._shard.queue.submit(lambda g: drop_changes(g.txn, sequence, DROP_STEP), 0, frees_space=True)
+            n_dropped = int(dropping.result())
 
     def _log(self, what: str, began: float, index: CuratorIndex, **more: int) -> None:
         told = {

@@ -2,7 +2,9 @@
 
 A file is written under the name `*.draft`, synced, then renamed to its place. Nothing in it is believed before its
 checksum and the file's length agree, so damage is CorruptData and never a crash, a wrong array or a huge allocation.
-Arrays are read into memory of their own, not mapped: pages that fail to load would end the process while a kernel runs.
+`load_arrays` reads them into memory. `map_arrays` checks them all the same, then maps the large ones privately: what
+is only read takes no memory that the system cannot have back. Files are replaced whole and never cut, so a mapping
+outlives them; a page that the disk cannot read again ends the process, as one of the store does.
 
 Layout (integers little-endian, checksums CRC-32):
 
@@ -19,8 +21,8 @@ Layout (integers little-endian, checksums CRC-32):
 import math
 import os
 import struct
-from collections.abc import Collection, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 from zlib import crc32
@@ -32,6 +34,7 @@ from numpy.typing import NDArray
 
 from vdb.errors import CorruptData, InternalError
 from vdb.storage.directory import storage_error, sync_folder
+from vdb.storage.private_map import map_privately
 
 MAGIC = b"vdbarray"
 LAYOUT = 1
@@ -45,6 +48,9 @@ DTYPES = frozenset({"|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8
 DRAFT = ".draft"
 CHUNK_BYTES = 1 << 20
 """Read and summed at a time, so that the checksum finds the bytes in the processor's cache."""
+
+LEAST_MAPPED_BYTES = 1 << 16
+"""Smaller arrays are read: a mapping takes whole pages, and a process may have some ten thousand of them."""
 
 _FIXED = struct.Struct("<8sIIQII")
 _CHECKSUM = struct.Struct("<I")
@@ -159,14 +165,45 @@ def load_arrays(path: Path, names: Collection[str] | None = None) -> tuple[dict[
     Raises FileNotFoundError where there is no file, CorruptData for anything but a file that `save_arrays` wrote and
     that has these names, StorageFailure where it cannot be read.
     """
+    with _opened(path) as file:
+        held = _read_head(file, path.name)
+        places = {place.name: place for place in held.arrays}
+        wanted = places if names is None else names
+        if missing := sorted(set(wanted) - set(places)):
+            raise CorruptData(f"{path.name} has no array {missing[0]}")
+        return held.head, {name: _read_array(file, places[name], path.name) for name in wanted}
+
+
+Capacity = Callable[[str, int], int]
+"""How many rows there is to be room for, of an array of that name and so many rows: as many at least."""
+
+
+def map_arrays(
+    path: Path, capacity: Capacity = lambda _, n: n, is_checked: bool = True
+) -> tuple[dict[str, Any], dict[str, AnyArray], dict[str, AnyArray]]:
+    """(head, name → array in C order, name → the same with room for `capacity` rows; those beyond are unset).
+
+    Large arrays are private mappings: see `vdb.storage.private_map`. Writing to them changes nothing but this memory.
+    `is_checked` False leaves out the checksums of arrays: of a file that this process has just written. Raises as
+    `load_arrays` does.
+    """
+    with _opened(path) as file:
+        held = _read_head(file, path.name)
+        roomy, arrays = {}, {}
+        for place in held.arrays:
+            n_rows = place.shape[0] if place.shape else 1
+            roomy[place.name] = _map_array(
+                file, place, max(n_rows, capacity(place.name, n_rows)), path.name, is_checked
+            )
+            arrays[place.name] = roomy[place.name][:n_rows] if place.shape else roomy[place.name]
+        return held.head, arrays, roomy
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
         with path.open("rb", buffering=0) as file:
-            held = _read_head(file, path.name)
-            places = {place.name: place for place in held.arrays}
-            wanted = places if names is None else names
-            if missing := sorted(set(wanted) - set(places)):
-                raise CorruptData(f"{path.name} has no array {missing[0]}")
-            return held.head, {name: _read_array(file, places[name], path.name) for name in wanted}
+            yield file
     except FileNotFoundError:
         raise
     except OSError as exc:
@@ -207,22 +244,57 @@ def _check_places(places: list[_Place], first: int, n_file: int, name: str) -> N
         raise CorruptData(f"{name} has arrays that are not one behind the other")
 
 
-def _read_array(file: BinaryIO, place: _Place, name: str) -> AnyArray:
+def _map_array(file: BinaryIO, place: _Place, n_room: int, name: str, is_checked: bool) -> AnyArray:
+    """The array of a place with room for `n_room` rows, in memory of its own where it cannot be mapped."""
+    dtype = np.dtype(place.dtype)
+    shape = [n_room, *place.shape[1:]] if place.shape else []
+    n_more = math.prod(shape) * dtype.itemsize - place.n_bytes
+    if place.n_bytes >= LEAST_MAPPED_BYTES:
+        with suppress(OSError):
+            memory, begin = map_privately(file.fileno(), place.at, place.n_bytes, n_more)
+            if is_checked:
+                _sum(file, place, name)
+            return np.frombuffer(memory, dtype, math.prod(shape), begin).reshape(shape)
+    return _read_array(file, place, name, shape)
+
+
+def _sum(file: BinaryIO, place: _Place, name: str) -> None:
+    """Read the bytes of a place; raises CorruptData where they are not those that were written."""
+    buffer = memoryview(bytearray(min(CHUNK_BYTES, place.n_bytes)))
+    checksum, n_left = 0, place.n_bytes
+    file.seek(place.at)
+    while n_left:
+        n = _read_into(file, buffer[:n_left], name)
+        checksum = crc32(buffer[:n], checksum)
+        n_left -= n
+    _require_sum(place, checksum, name)
+
+
+def _read_array(file: BinaryIO, place: _Place, name: str, shape: list[int] | None = None) -> AnyArray:
     """Its bytes are in the file: their number was checked against the file's length before memory is taken for them."""
-    array: AnyArray = np.empty(place.shape, np.dtype(place.dtype))
-    view = _bytes_of(array)
+    array: AnyArray = np.empty(place.shape if shape is None else shape, np.dtype(place.dtype))
+    view = _bytes_of(array)[: place.n_bytes]
     checksum, n_read = 0, 0
     file.seek(place.at)
     while n_read < len(view):
         chunk = view[n_read : n_read + CHUNK_BYTES]
-        n = file.readinto(chunk)  # type: ignore[attr-defined]
-        if not n:
-            raise CorruptData(f"{name} became shorter while it was read")
+        n = _read_into(file, chunk, name)
         checksum = crc32(chunk[:n], checksum)
         n_read += n
+    _require_sum(place, checksum, name)
+    return array
+
+
+def _read_into(file: BinaryIO, chunk: memoryview, name: str) -> int:
+    n: int = file.readinto(chunk)  # type: ignore[attr-defined]
+    if not n:
+        raise CorruptData(f"{name} became shorter while it was read")
+    return n
+
+
+def _require_sum(place: _Place, checksum: int, name: str) -> None:
     if checksum != place.checksum:
         raise CorruptData(f"{name} has a damaged array {place.name}")
-    return array
 
 
 def sweep_drafts(folder: Path) -> int:

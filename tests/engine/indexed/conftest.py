@@ -11,12 +11,18 @@ import pytest
 from tests.engine.indexed.books import Books, indexed_books
 from tests.engine.indexed.tuning_calls import COSTS
 from vdb.engine.indexer import Indexer
-from vdb.engine.shard_index import Indexing
+from vdb.engine.indexing import Indexing
 
 
 @pytest.fixture(autouse=True)
 def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Indexer, "start", lambda self: None)
+
+
+@pytest.fixture(autouse=True)
+def maps_small_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a server maps those of a collection of some size."""
+    monkeypatch.setattr("vdb.storage.arrays.LEAST_MAPPED_BYTES", 1)
 
 
 @pytest.fixture

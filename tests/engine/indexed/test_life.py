@@ -1,5 +1,6 @@
 """An index is made in the background, kept up, laid out, loaded and given up, and searches are right."""
 
+import mmap
 import shutil
 import threading
 from pathlib import Path
@@ -188,6 +189,92 @@ def test_an_index_that_misses_many_writes_is_loaded_before_it_is_searched(
         books.add(1)
         assert books.work() and books.index.current is not None
         books.check()
+
+
+def test_an_index_rests_on_its_file_however_it_came_about(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a build or a layout left in memory took as much again as after a restart."""
+    monkeypatch.setattr(curator_index, "LEAST_CHANGES", 20)
+
+    def is_mapped(array: Any) -> bool:
+        while isinstance(array, np.ndarray):
+            array = array.base
+        return isinstance(array, memoryview) and isinstance(array.obj, mmap.mmap)
+
+    def check_mapped(index: ShardIndex) -> None:
+        current = index.current
+        assert current is not None
+        rows, directories, model = current.state.rows, current.state.directories, current.state.model
+        arrays = [rows.codes, rows.pids, rows.slots, rows.owners, rows.cells, model.centroid]
+        assert all(map(is_mapped, [*arrays, directories.listed, directories.spans]))
+
+    with indexed_books(tmp_path / "data", rng) as books:
+        check_mapped(books.index)
+        for _ in range(30):
+            books.change()
+        assert books.work() and books.index.n_layouts == 1
+        check_mapped(books.index)
+        books.check()
+        points = books.points
+    with opened_books(tmp_path / "data", rng, points) as books:
+        books.check()
+        check_mapped(books.index)
+        for _ in range(30):
+            books.change()
+            books.check()
+
+
+def test_a_layout_of_an_index_that_was_dropped_meanwhile_is_not_saved(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(curator_index, "LEAST_CHANGES", 20)
+    with indexed_books(tmp_path / "data", rng) as books:
+        for _ in range(30):
+            books.change()
+        laid_out, saved = upkeep.laid_out, books.index._files.layout_path.read_bytes()
+
+        def dropped(*given: Any) -> Any:
+            outcome = laid_out(*given)
+            books.index.drop()
+            return outcome
+
+        with monkeypatch.context() as patched:
+            patched.setattr(shard_index, "laid_out", dropped)
+            books.work()
+        assert books.index._files.layout_path.read_bytes() == saved
+        books.check()
+        assert books.path_of() == "index"
+
+
+def test_a_layout_that_was_saved_and_never_answered_is_loaded(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(curator_index, "LEAST_CHANGES", 20)
+    with indexed_books(tmp_path / "data", rng) as books:
+        for _ in range(30):
+            books.change()
+        write_index = index_files.write_index
+
+        def dropped(*given: Any) -> None:
+            write_index(*given)
+            books.index.drop()
+            books.change()
+
+        with monkeypatch.context() as patched:
+            patched.setattr(shard_index, "write_index", dropped)
+            books.work()
+        assert books.index.n_layouts == 0
+        for _ in range(30):
+            books.check()
+            assert books.path_of() == "index"
+            books.change()
+        books.work()
+        books.check()
+        points = books.points
+    with opened_books(tmp_path / "data", rng, points) as books:
+        books.check()
+        assert books.path_of() == "index"
 
 
 def test_a_collection_deleted_during_a_build_is_gone(

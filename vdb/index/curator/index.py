@@ -253,6 +253,10 @@ class CuratorIndex:
         """Give out none below `n_slots`: an index before this one may still be read from them."""
         self._n_slots = max(self._n_slots, n_slots)
 
+    def rest_on(self, state: State) -> None:
+        """Take the same state in other arrays, before anybody reads or writes it."""
+        self._state = state
+
     def raise_floor(self, sequence: int) -> None:
         """Answer for no sequence before this one: what led up to it was not done as it happened."""
         self._state = replace(self._state, floor_sequence=sequence)

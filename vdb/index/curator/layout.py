@@ -10,7 +10,6 @@ import numpy as np
 
 from vdb.index.curator.model import Model
 from vdb.index.curator.state import (
-    ALIVE,
     LIST_FIRST,
     LIST_STOP,
     N_SPANS,
@@ -109,8 +108,6 @@ def _ordered(given: Unordered, order: np.ndarray, base_sequence: int, has_offset
         return room
 
     codes = placed(given.codes)
-    dead_at = placed(given.dead_at)
-    dead_at[n:] = ALIVE
     return Rows(
         codes=codes,
         offsets=placed(given.offsets) if has_offsets else given.offsets,
@@ -118,7 +115,7 @@ def _ordered(given: Unordered, order: np.ndarray, base_sequence: int, has_offset
         slots=placed(given.slots),
         owners=placed(given.owners),
         cells=placed(given.cells),
-        dead_at=dead_at,
+        dead_at=placed(given.dead_at),
         added_at=np.empty(capacity - n, np.uint32),
         expires_at=placed(given.expires_at) if len(given.expires_at) else given.expires_at,
         n_laid=n,

@@ -43,7 +43,7 @@ MOST_QUERIES = 400
 LEAST_QUERIES = 50
 """Fewer of a residual class are counted to the next harder one."""
 SATURATED = 0.99995
-_BLOCK_ROWS = 16_384
+_BLOCK_ROWS = 2_048
 _SLACK = 1e-5
 
 

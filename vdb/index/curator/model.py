@@ -4,7 +4,7 @@ Everything here is immutable; a collection that is trained anew gets another mod
 Rows come *prepared*: float32, normalised for cosine.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
 
@@ -113,6 +113,13 @@ class Model:
     @property
     def dimension(self) -> int:
         return int(self.centroid.shape[1])
+
+    def resting_on(self, centroid: Float32s) -> "Model":
+        """The same model with its centroids in another place; what was computed of them holds."""
+        moved = replace(self, centroid=centroid)
+        computed = {name: value for name, value in self.__dict__.items() if name not in moved.__dict__}
+        moved.__dict__.update(computed)
+        return moved
 
     @cached_property
     def table(self) -> Table:
