@@ -8,7 +8,7 @@ import difflib
 import ipaddress
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,9 @@ CONFIG_VARIABLE = "VDB_CONFIG"
 
 CLIENT_VARIABLES = ("VDB_URL", "VDB_API_KEY")
 """Which server a command asks, and with which key: no settings of a server."""
+
+BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+"""How many threads each of the libraries takes that NumPy multiplies by, read when NumPy is loaded."""
 
 _MAX_SECRET_FILE_BYTES = 4096
 
@@ -162,6 +165,14 @@ class Settings:
     def with_environment(cls, environment: Mapping[str, str] | None = None, **given: object) -> "Settings":
         """`load` without the origins."""
         return cls.load(None, environment, **given).settings
+
+
+def limit_blas_threads(environment: MutableMapping[str, str] | None = None) -> None:
+    """Have NumPy multiply by one thread, unless the environment says how many; for a process of ours, before NumPy is
+    loaded. The server's own threads are enough for its cores: docs/settings.md has what more cost."""
+    source = os.environ if environment is None else environment
+    if not any(source.get(name) for name in BLAS_VARIABLES):
+        source.update(dict.fromkeys(BLAS_VARIABLES, "1"))
 
 
 @dataclass(frozen=True, slots=True)

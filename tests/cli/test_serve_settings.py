@@ -1,6 +1,9 @@
 """`vdb serve`: its options are the settings, and `--print-settings` says where each came from."""
 
 import json
+import os
+import subprocess
+import sys
 import tomllib
 from dataclasses import fields
 from pathlib import Path
@@ -10,7 +13,7 @@ import pytest
 from vdb.cli import main
 from vdb.cli.parser import parse
 from vdb.cli.serve import NOT_OPTIONS
-from vdb.config import Settings
+from vdb.config import BLAS_VARIABLES, Settings, limit_blas_threads
 from vdb.layered import flag_of
 
 
@@ -91,3 +94,37 @@ def test_a_bug_that_ends_the_server_leaves_its_trace_in_the_log(
     assert main(["serve", "--data-dir", str(tmp_path)]) == 1
     (record,) = caplog.records
     assert record.levelname == "CRITICAL" and record.exc_info is not None
+
+
+def test_the_linear_algebra_library_gets_one_thread_unless_the_environment_says_otherwise() -> None:
+    """With one per core writes took several times the CPU, and training held searches up for milliseconds."""
+    bare = {"PATH": "/bin", "OMP_NUM_THREADS": ""}
+    limit_blas_threads(bare)
+    assert bare == {"PATH": "/bin"} | dict.fromkeys(BLAS_VARIABLES, "1")
+    given = {"OMP_NUM_THREADS": "4"}
+    limit_blas_threads(given)
+    assert given == {"OMP_NUM_THREADS": "4"}
+
+
+COUNTING = """
+import os, sys, types
+from vdb.cli import main
+
+def serve(*given):
+    import numpy
+    square = numpy.ones((600, 600), numpy.float32)
+    square @ square
+    print(len(os.listdir("/proc/self/task")))
+
+sys.modules["vdb_api"], sys.modules["vdb_api.server"] = types.ModuleType("vdb_api"), types.ModuleType("vdb_api.server")
+sys.modules["vdb_api.server"].serve = serve
+assert "numpy" not in sys.modules
+sys.exit(main(["serve"]))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted as Linux tells them")
+def test_the_server_starts_no_threads_of_the_linear_algebra_library() -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in BLAS_VARIABLES}
+    run = subprocess.run([sys.executable, "-c", COUNTING], env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["1"]

@@ -10,7 +10,7 @@ from typing import Any
 from vdb.cli.commands import Commands
 from vdb.cli.exit_codes import ExitCode
 from vdb.cli.output import Output
-from vdb.config import RULES, Loaded, Settings
+from vdb.config import RULES, Loaded, Settings, limit_blas_threads
 from vdb.errors import VdbError
 from vdb.layered import documentation, flag_of
 
@@ -93,7 +93,8 @@ def _serve(given: argparse.Namespace, output: Output) -> int:
         output.lines(loaded.toml().splitlines())
         output.document(_document(loaded))
         return ExitCode.OK
-    from vdb_api.server import serve  # the server is loaded by this command only
+    limit_blas_threads()
+    from vdb_api.server import serve  # the server, and with it NumPy, is loaded by this command only
 
     try:
         serve(loaded.settings, output.announce, loaded.warnings)
