@@ -16,7 +16,7 @@ from vdb.kernels.reference_cells import (
     OWN_ENTRIES,
     OWN_STOP,
 )
-from vdb.kernels.tables import MODEL, READING, ROWS, VECTORS, Table
+from vdb.kernels.tables import DIRECTORY, MODEL, ROWS, VECTORS, ReadingTable, Table
 
 FORMS = {"int8": LVQ8, "int4": LVQ4, "float16": FLOAT16, "float32": FLOAT32}
 K, M = 10, 40
@@ -83,8 +83,8 @@ class Search:
 
     def _calling(self, spans: Any, entries: Any, listed: Any, budget: int) -> Callable[[], None]:
         kernel = cpu_kernels().search_cells
-        mine = Table(READING, (spans, entries, listed, _NO_PLACES))
-        nobodys = Table(READING, (np.zeros(9, np.int64), _NO_ENTRIES, _NO_PLACES, _NO_PLACES))
+        mine = ReadingTable(spans, Table(DIRECTORY, (entries, listed, _NO_PLACES)))
+        nobodys = ReadingTable(np.zeros(9, np.int64), Table(DIRECTORY, (_NO_ENTRIES, _NO_PLACES, _NO_PLACES)))
         outputs = (np.empty(K, np.float32), np.empty(K, np.int64), np.empty(4, np.int64))
         arguments: Any = (self._query, *self._world, mine, nobodys, 1, 1, budget, M, *outputs)
         return lambda: kernel(*arguments)

@@ -24,7 +24,7 @@ from vdb.kernels.reference_cells import (
     constants_of,
 )
 from vdb.kernels.reference_layout import Int32s, cut_entries
-from vdb.kernels.tables import MODEL, READING, ROWS, VECTORS, Table
+from vdb.kernels.tables import DIRECTORY, MODEL, ROWS, VECTORS, ReadingTable, Table
 
 SEQUENCE, NOW_S = 50, 1_000
 HUGE = 1 << 40
@@ -88,11 +88,12 @@ class Case:
     k: int
 
     @property
-    def tables(self) -> tuple[Table, Table, Table, Table, Table]:
+    def tables(self) -> tuple[Table, Table, Table, ReadingTable, ReadingTable]:
         """The arrays as kernels are handed them."""
         arrays = [getattr(self.world, f.name) for f in fields(self.world)]
         readings = [
-            Table(READING, tuple(getattr(part, f.name) for f in fields(part))) for part in (self.mine, self.everyones)
+            ReadingTable(part.spans, Table(DIRECTORY, (part.entries, part.listed, part.tail)))
+            for part in (self.mine, self.everyones)
         ]
         return (
             Table(MODEL, tuple(arrays[:3]), (self.metric, self.encoding, self.width)),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vdb.kernels.tables import MODEL, READING, VECTORS, Table
+from vdb.kernels.tables import DIRECTORY, MODEL, VECTORS, ReadingTable, Table, address_of
 
 PLACES = np.arange(6, dtype=np.uint32)
 ENTRIES = np.arange(6, dtype=np.uint32).reshape(2, 3)
@@ -11,12 +11,12 @@ SPANS = np.zeros(9, np.int64)
 
 
 def test_a_table_says_where_its_arrays_lie_and_holds_them() -> None:
-    table = Table(READING, (SPANS, ENTRIES, PLACES, PLACES[2:]))
+    table = Table(DIRECTORY, (ENTRIES, PLACES, PLACES[2:]))
     assert table._words.tolist() == [
-        SPANS.ctypes.data, 9, 1, ENTRIES.ctypes.data, 2, 3, PLACES.ctypes.data, 6, 1, PLACES.ctypes.data + 8, 4, 1,
+        ENTRIES.ctypes.data, 2, 3, PLACES.ctypes.data, 6, 1, PLACES.ctypes.data + 8, 4, 1,
     ]  # fmt: skip
     assert table.at == table._words.ctypes.data
-    assert all(held is given for held, given in zip(table.arrays, (SPANS, ENTRIES, PLACES), strict=False))
+    assert all(held is given for held, given in zip(table.arrays, (ENTRIES, PLACES), strict=False))
 
 
 def test_numbers_follow_the_arrays() -> None:
@@ -40,7 +40,7 @@ def test_numbers_follow_the_arrays() -> None:
 )
 def test_arrays_that_kernels_would_misread_are_refused(entries: np.ndarray) -> None:
     with pytest.raises(TypeError):
-        Table(READING, (SPANS, entries, PLACES, PLACES))
+        Table(DIRECTORY, (entries, PLACES, PLACES))
 
 
 def test_coded_rows_that_cannot_be_read_as_floats_are_refused() -> None:
@@ -53,3 +53,14 @@ def test_coded_rows_that_cannot_be_read_as_floats_are_refused() -> None:
 def test_as_many_arrays_as_the_layout_has_are_needed() -> None:
     with pytest.raises(ValueError, match="zip"):
         Table(VECTORS, ())
+
+
+def test_readings_of_a_directory_share_its_table() -> None:
+    spans = np.zeros((5, 9), np.int64)
+    directory = Table(DIRECTORY, (ENTRIES, PLACES, PLACES))
+    third = ReadingTable(spans[3], directory, address_of(spans) + 3 * spans.strides[0])
+    assert (third.at, third.spans_at) == (directory.at, spans[3].ctypes.data)
+    assert ReadingTable(spans[3], directory).spans_at == third.spans_at
+    for odd in (spans.T, spans.astype(np.int32), spans[:, :7].copy(), spans[::2, :8]):
+        with pytest.raises(TypeError):
+            address_of(odd)

@@ -15,7 +15,7 @@ from typing import Final
 from vdb.kernels import reference, reference_cells, reference_layout
 from vdb.kernels.reference import COSINE, IP, L2, Float32s, Int64s, UInt8s, UInt32s
 from vdb.kernels.reference_layout import Int32s, UInt64s
-from vdb.kernels.tables import Table
+from vdb.kernels.tables import ReadingTable, Table
 from vdb.types import Metric
 
 log = logging.getLogger(__name__)
@@ -68,8 +68,8 @@ SearchCells = Callable[
         Table,  # of the model
         Table,  # of the rows
         Table,  # of the vectors
-        Table,  # of the tenant's reading
-        Table,  # of everyone's
+        ReadingTable,  # of the tenant
+        ReadingTable,  # of everyone
         int,  # sequence, from the layout's
         int,  # now_s
         int,  # budget
@@ -173,7 +173,7 @@ def _of_arrays(kernel: Callable[..., None]) -> SearchCells:
     """The twin, which takes what the tables hold one by one."""
 
     def search_cells(
-        query: Float32s, model: Table, rows: Table, vectors: Table, mine: Table, everyones: Table,
+        query: Float32s, model: Table, rows: Table, vectors: Table, mine: ReadingTable, everyones: ReadingTable,
         sequence: int, now_s: int, budget: int, m: int, distance: Float32s, row: Int64s, statistics: Int64s,
     ) -> None:  # fmt: skip
         kernel(
@@ -188,12 +188,12 @@ def _of_addresses(kernel: Callable[..., None]) -> SearchCells:
     """The compiled kernel, which takes the addresses of the tables; they are held here until it returns."""
 
     def search_cells(
-        query: Float32s, model: Table, rows: Table, vectors: Table, mine: Table, everyones: Table,
+        query: Float32s, model: Table, rows: Table, vectors: Table, mine: ReadingTable, everyones: ReadingTable,
         sequence: int, now_s: int, budget: int, m: int, distance: Float32s, row: Int64s, statistics: Int64s,
     ) -> None:  # fmt: skip
         kernel(
-            query, model.at, rows.at, vectors.at, mine.at, everyones.at, sequence, now_s, budget, m, distance, row,
-            statistics,
+            query, model.at, rows.at, vectors.at, mine.at, mine.spans_at, everyones.at, everyones.spans_at,
+            sequence, now_s, budget, m, distance, row, statistics,
         )  # fmt: skip
 
     return search_cells

@@ -3,7 +3,8 @@
 A compiled function takes 30 ns to take an array over and more to count the references to it: a search of a small tenant
 would spend a quarter of its time on the 18 that it reads. So these stand in four tables: model, rows, vectors, reading.
 The twin is handed `arrays` and `numbers` of each, the compiled kernel `at`, the address of int64 words: three per array
-in the order given here (its address, length, components of a row: 1 where it has one dimension), then the numbers.
+in the order given here (its address, length, components of a row: 1 where it has one dimension), then the numbers. All
+readings of a directory share a table and have a row of its spans each, whose address is handed over beside it.
 
 A kernel does not keep what lies behind an address alive: its caller holds the table until it returns.
 """
@@ -25,8 +26,10 @@ ROWS: Final[Layout] = ((U1, 2), (F4, 1), (U4, 1), (U4, 1), (U4, 1), (U4, 1), (U4
 """codes, offsets, pids, slots, dead_at, added_at, expires_at; numbers: n_laid."""
 VECTORS: Final[Layout] = ((F4, 2),)
 """vectors."""
-READING: Final[Layout] = ((I8, 1), (U4, 2), (U4, 1), (U4, 1))
-"""spans, entries, listed, tail."""
+DIRECTORY: Final[Layout] = ((U4, 2), (U4, 1), (U4, 1))
+"""entries, listed, tail."""
+_N_SPANS = 8
+"""Fields of spans that kernels read; `vdb/kernels/reference_cells.py` names them."""
 
 _WORD_BYTES = 4
 """Kernels read coded rows as float32 too."""
@@ -54,3 +57,24 @@ class Table:
         self.numbers: Final = numbers
         self._words: Int64s = np.array((*words, *numbers), np.int64)
         self.at: Final[int] = self._words.__array_interface__["data"][0]
+
+
+class ReadingTable:
+    """`spans` int64 (9,), and the table of what they are about: `at` is its address, `spans_at` theirs."""
+
+    __slots__ = ("arrays", "at", "directory", "spans_at")
+
+    def __init__(self, spans: Int64s, directory: Table, spans_at: int | None = None) -> None:
+        """`spans_at` where it is known, of a row of spans that `address_of` has looked at; raises TypeError."""
+        self.arrays: Final[tuple[NDArray[Any], ...]] = (spans, *directory.arrays)
+        self.directory: Final = directory
+        self.at: Final = directory.at
+        self.spans_at: Final = address_of(spans[None]) if spans_at is None else spans_at
+
+
+def address_of(spans: NDArray[Any]) -> int:
+    """Where spans int64 (t, 9) lie, in C order; raises TypeError."""
+    if spans.dtype != I8 or spans.ndim != 2 or spans.shape[1] < _N_SPANS or not spans.flags.c_contiguous:
+        raise TypeError(f"{spans.dtype} {spans.shape} where kernels take spans")
+    found: int = spans.__array_interface__["data"][0]
+    return found

@@ -5,7 +5,7 @@ arrival, in spare capacity. Written in place are only rows beyond the last publi
 sequence, once) and the bit that marks a place of a list as revoked.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vdb.index.curator.model import Model
 from vdb.kernels.reference import Float32s, Int64s, UInt8s, UInt32s
-from vdb.kernels.tables import READING, ROWS, VECTORS, Table
+from vdb.kernels.tables import DIRECTORY, ROWS, VECTORS, ReadingTable, Table, address_of
 
 ALIVE = 0xFFFF_FFFF
 """`dead_at` of a row that no write has ended."""
@@ -87,7 +87,8 @@ class Reading:
     tail: UInt32s
     n_whole: int = field(init=False)
     """Rows of a run and a list that have no entries: every search scans them."""
-    _table: Table | None = field(init=False, default=None)
+    _directory: Table | None = field(init=False, default=None)
+    _table: ReadingTable | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         first, stop, own_entries, list_first, list_stop, list_entries = self.spans[:ENTRIES_FIRST].tolist()
@@ -95,13 +96,29 @@ class Reading:
         object.__setattr__(self, "n_whole", n_whole)
 
     @property
-    def table(self) -> Table:
+    def table(self) -> ReadingTable:
         """What kernels read, made at the first search."""
         if self._table is None:
-            arrays = (self.spans, self.entries, self.listed, self.tail)
-            object.__setattr__(self, "_table", Table(READING, arrays))
+            directory = self._directory or Table(DIRECTORY, (self.entries, self.listed, self.tail))
+            object.__setattr__(self, "_table", ReadingTable(self.spans, directory))
         assert self._table is not None
         return self._table
+
+    def of(self, directory: Table, spans_at: int | None = None) -> "Reading":
+        """This reading, whose arrays `directory` and `spans_at` are known to say the addresses of."""
+        entries, listed, tail = directory.arrays
+        assert entries is self.entries and listed is self.listed and tail is self.tail
+        object.__setattr__(self, "_directory", directory)
+        if spans_at is not None:
+            object.__setattr__(self, "_table", ReadingTable(self.spans, directory, spans_at))
+        return self
+
+    def with_tail(self, tail: UInt32s, n_tail: int) -> "Reading":
+        """The reading with `n_tail` rows of `tail` in place of its tail."""
+        spans = self.spans.copy()
+        spans[N_TAIL] = n_tail
+        other = replace(self, spans=spans, tail=tail)
+        return other.of(self._table.directory) if tail is self.tail and self._table is not None else other
 
     @property
     def n_rows(self) -> int:
@@ -132,12 +149,24 @@ class Directories:
     spans: Int64s
     entries: UInt32s
     listed: UInt32s
+    _addresses: tuple[Table, int] | None = field(init=False, default=None)
+
+    @property
+    def addresses(self) -> tuple[Table, int]:
+        """What kernels read of all, and where the first spans lie; made when a reading is first asked for."""
+        if self._addresses is None:
+            table = Table(DIRECTORY, (self.entries, self.listed, NO_PLACES))
+            object.__setattr__(self, "_addresses", (table, address_of(self.spans)))
+        assert self._addresses is not None
+        return self._addresses
 
     def find(self, tenant: int) -> Reading:
         place = int(np.searchsorted(self.tenants, tenant))
         if place == len(self.tenants) or self.tenants[place] != tenant:
             return NOTHING
-        return Reading(self.spans[place], self.entries, self.listed, NO_PLACES)
+        table, spans_at = self.addresses
+        reading = Reading(self.spans[place], self.entries, self.listed, NO_PLACES)
+        return reading.of(table, spans_at + place * self.spans.strides[0])
 
     @property
     def nbytes(self) -> int:

@@ -1,7 +1,5 @@
 """Changes of one reading: a tail that rows are appended to, the fold that merges it into the list, revoked places."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from vdb.index.curator.layout import ENTRY_ROWS, LIST_WHOLE, OWN_WHOLE
@@ -44,9 +42,7 @@ def appended(reading: Reading, rows: UInt32s) -> Reading:
         tail = np.empty(max(n, 2 * len(tail), 16), np.uint32)
         tail[:n_tail] = reading.tail[:n_tail]
     tail[n_tail:n] = rows
-    spans = reading.spans.copy()
-    spans[N_TAIL] = n
-    return replace(reading, spans=spans, tail=tail)
+    return reading.with_tail(tail, n)
 
 
 def folded(reading: Reading, model: Model, rows: Rows, sequence: int, kernels: Kernels) -> Reading:

@@ -39,7 +39,7 @@ from vdb.kernels.cpu.compiling import compiled, inlined, input_array
 from vdb.kernels.cpu.dots import prefetch
 from vdb.kernels.cpu.entries import bound_of, n_entries_of, score_entries, shortlist, threshold
 from vdb.kernels.cpu.estimates import prepare, quantize, score_rows, settled, split
-from vdb.kernels.cpu.views import bytes_of, constants_of, floats_of, integers_of, longs_of, vectors_of, words_at
+from vdb.kernels.cpu.views import bytes_of, constants_of, floats_of, integers_of, vectors_of, words_at
 from vdb.kernels.reference import COSINE, L2, Float32s, Int64s, UInt32s
 from vdb.kernels.reference_cells import (
     ENTRIES_FIRST,
@@ -65,8 +65,10 @@ SEARCH_CELLS = types.void(
     types.int64,  # address of the table of the model
     types.int64,  # of the rows
     types.int64,  # of the vectors
-    types.int64,  # of the tenant's reading
-    types.int64,  # of everyone's
+    types.int64,  # of the directory of the tenant's reading
+    types.int64,  # of the reading's spans
+    types.int64,  # of the directory of everyone's
+    types.int64,  # of the spans
     types.int64,  # sequence, from the layout's
     types.int64,  # now_s
     types.int64,  # budget
@@ -192,8 +194,9 @@ def _gather_near(
 
 @compiled(SEARCH_CELLS)
 def search_cells(
-    query: Float32s, model: int, of_rows: int, of_vectors: int, reading: int, reading_b: int,
-    sequence: int, now_s: int, budget: int, m: int, distance: Float32s, row: Int64s, statistics: Int64s,
+    query: Float32s, model: int, of_rows: int, of_vectors: int, directory: int, of_spans: int, directory_b: int,
+    of_spans_b: int, sequence: int, now_s: int, budget: int, m: int,
+    distance: Float32s, row: Int64s, statistics: Int64s,
 ) -> None:  # fmt: skip
     """Search two readings, a tenant's and everyone's, as one. See the module."""
     for i in range(row.shape[0]):
@@ -202,9 +205,9 @@ def search_cells(
     statistics[:] = 0
     if min(row.shape[0], m) == 0:
         return
-    words, laid, mine, everyones = words_at(model), words_at(of_rows), words_at(reading), words_at(reading_b)
+    words, laid, mine, everyones = words_at(model), words_at(of_rows), words_at(directory), words_at(directory_b)
     metric, encoding, width = words[N_MODEL], words[N_MODEL + 1], words[N_MODEL + 2]
-    spans, spans_b = longs_of(mine, 0), longs_of(everyones, 0)
+    spans, spans_b = words_at(of_spans), words_at(of_spans_b)
     codes, offsets = bytes_of(laid, 0), floats_of(laid, 1)
     n_entries = n_entries_of(spans)
     n_all = n_entries + n_entries_of(spans_b)
@@ -224,11 +227,11 @@ def search_cells(
     entry_score, weight, short = np.empty(n_all, np.float32), np.empty(n_all, np.int32), np.empty(n_all, np.uint32)
     if n_all > 0:
         score_entries(
-            spans, integers_of(mine, 1), node_codes, constants_of(words, 1), node_offset, coded, step, total, metric,
+            spans, integers_of(mine, 0), node_codes, constants_of(words, 1), node_offset, coded, step, total, metric,
             norm, 0, entry_score, weight,
         )  # fmt: skip
         score_entries(
-            spans_b, integers_of(everyones, 1), node_codes, constants_of(words, 1), node_offset, coded, step, total,
+            spans_b, integers_of(everyones, 0), node_codes, constants_of(words, 1), node_offset, coded, step, total,
             metric, norm, n_entries, entry_score, weight,
         )  # fmt: skip
     high = np.empty(width if encoding == LVQ4 else 0, np.int8)
@@ -236,8 +239,8 @@ def search_cells(
         split(coded, n_kept, high)
     capacity = codes.shape[0]
     rows = np.empty(n_whole, np.uint32)
-    n_rows = _gather_whole(spans, integers_of(mine, 2), integers_of(mine, 3), capacity, rows, 0)
-    n_rows = _gather_whole(spans_b, integers_of(everyones, 2), integers_of(everyones, 3), capacity, rows, n_rows)
+    n_rows = _gather_whole(spans, integers_of(mine, 1), integers_of(mine, 2), capacity, rows, 0)
+    n_rows = _gather_whole(spans_b, integers_of(everyones, 1), integers_of(everyones, 2), capacity, rows, n_rows)
     n_visited = 0
     reached = np.float32(-np.inf)
     while n_rows < budget and n_visited < n_all:
@@ -253,11 +256,11 @@ def search_cells(
         longer[:n_rows] = rows[:n_rows]
         rows = longer
         n_rows = _gather_near(
-            spans, integers_of(mine, 1), integers_of(mine, 2), 0, short, n_short, entry_score, weight, reached,
+            spans, integers_of(mine, 0), integers_of(mine, 1), 0, short, n_short, entry_score, weight, reached,
             capacity, rows, n_rows,
         )  # fmt: skip
         n_rows = _gather_near(
-            spans_b, integers_of(everyones, 1), integers_of(everyones, 2), n_entries, short, n_short, entry_score,
+            spans_b, integers_of(everyones, 0), integers_of(everyones, 1), n_entries, short, n_short, entry_score,
             weight, reached, capacity, rows, n_rows,
         )  # fmt: skip
     n_held = max(1, min(m, n_rows))

@@ -30,7 +30,7 @@ _pointer = cast(Callable[[int], Any], _as_pointer)
 
 @inlined
 def words_at(address: int) -> Int64s:
-    """The words of a table."""
+    """The words of a table, or the spans of a reading."""
     found: Int64s = carray(_pointer(address), (MOST_WORDS,), np.int64)
     return found
 
@@ -67,11 +67,4 @@ def floats_of(words: Int64s, place: int) -> Float32s:
 def integers_of(words: Int64s, place: int) -> UInt32s:
     """uint32; one after the other where there are two dimensions."""
     found: UInt32s = carray(_pointer(words[3 * place]), (words[3 * place + 1] * words[3 * place + 2],), np.uint32)
-    return found
-
-
-@inlined
-def longs_of(words: Int64s, place: int) -> Int64s:
-    """int64."""
-    found: Int64s = carray(_pointer(words[3 * place]), (words[3 * place + 1],), np.int64)
     return found
