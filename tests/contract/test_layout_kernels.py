@@ -228,3 +228,22 @@ def test_a_fold_merges_what_is_alive_and_not_revoked_each_row_once(
     n = kernels.fold(listed, 3, 3 + n_list, parts[1], cells, dead_at, 50, merged)
     kept = {row for part in parts for row in part.tolist() if row < REVOKED and dead_at[row] > 50}
     assert merged[:n].tolist() == sorted(kept, key=lambda row: (cells[row], row))
+
+
+@pytest.mark.parametrize("n_tail", [0, 1, 40])
+def test_rows_of_a_list_and_its_tail_are_named_once_by_their_new_numbers(
+    kernels: Kernels, rng: np.random.Generator, n_tail: int
+) -> None:
+    n, tenant = 300, 3
+    is_kept, owners = rng.random(n) < 0.8, rng.integers(1, 5, n + 20).astype(np.uint32)
+    place, is_late = rng.permutation(n).astype(np.uint32), np.zeros(n, np.bool_)
+    listed = rng.permutation(n + 10)[:200].astype(np.uint32)  # some arrived since
+    tail = rng.integers(0, n + 10, n_tail).astype(np.uint32)  # some twice, some listed too
+    listed[::7] |= np.uint32(REVOKED)
+    tail[::5] |= np.uint32(REVOKED)
+    named = np.full(190 + n_tail, 777, np.uint32)
+    n_named = kernels.name_rows(tenant, listed, 10, 200, tail, is_kept, owners, place, is_late, named)
+    rows = {row for row in [*listed[10:200].tolist(), *tail.tolist()] if row < n}
+    expected = sorted(int(place[row]) for row in rows if is_kept[row] and owners[row] != tenant)
+    assert sorted(named[:n_named].tolist()) == expected
+    assert not is_late.any()

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vdb.errors import InvalidArgument
-from vdb.kernels.distinct import is_first
+from vdb.kernels import current
 from vdb.kernels.reference import Float32s, UInt32s
 
 Int32s = NDArray[np.int32]
@@ -185,11 +185,7 @@ def _two_means(sample: Float32s, rng: np.random.Generator) -> Float32s | None:
         return None
     second = sample[rng.choice(len(sample), p=squares / total)]
     pair = np.stack((first, second))
-    for _ in range(CUT_ITERATIONS):
-        labels, _ = nearest(sample, pair)
-        if not 0 < labels.sum() < len(labels):
-            break
-        _move(pair, sample, labels)
+    current().two_means(sample, CUT_ITERATIONS, pair)
     return pair if np.any(pair[0] != pair[1]) else None
 
 
@@ -231,13 +227,8 @@ def _move(centroids: Float32s, rows: Float32s, labels: Int32s) -> None:
 def _sums(rows: Float32s, labels: Int32s, n_labels: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Sum of the rows of each label, float64, and their number."""
     counts = np.bincount(labels, minlength=n_labels)
-    order = np.argsort(labels, kind="stable")
     sums = np.zeros((n_labels, rows.shape[1]))
-    for first, stop in _blocks(len(rows), 2 * rows.shape[1]):
-        part = order[first:stop]
-        mine = labels[part]
-        starts = np.flatnonzero(is_first(mine))
-        sums[mine[starts]] += np.add.reduceat(rows[part], starts, axis=0, dtype=np.float64)
+    current().sum_rows(rows, labels, sums)
     return sums, counts
 
 

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from vdb.kernels import reference, reference_cells, reference_layout
+from vdb.kernels import reference, reference_cells, reference_clustering, reference_layout
 from vdb.kernels.reference import COSINE, IP, L2, Float32s, Int64s, UInt8s, UInt32s
-from vdb.kernels.reference_layout import Int32s, UInt64s
+from vdb.kernels.reference_clustering import Float64s
+from vdb.kernels.reference_layout import Bools, Int32s, UInt64s
 from vdb.kernels.tables import ReadingTable, Table
 from vdb.types import Metric
 
@@ -113,6 +114,21 @@ SharingKeys = Callable[
     ],
     None,
 ]
+NameRows = Callable[
+    [
+        int,  # tenant
+        UInt32s,  # listed
+        int,  # first
+        int,  # stop
+        UInt32s,  # tail
+        Bools,  # is_kept (n,)
+        UInt32s,  # owners
+        UInt32s,  # place (n,)
+        Bools,  # is_late (n,)
+        UInt32s,  # named
+    ],
+    int,
+]
 ListRows = Callable[
     [
         Int64s,  # starts (t + 1,)
@@ -151,6 +167,10 @@ Fold = Callable[
     ],
     int,
 ]
+SumRows = Callable[[Float32s, Int32s, Float64s], None]
+"""rows (n, d), labels (n,), sums (k, d)."""
+TwoMeans = Callable[[Float32s, int, Float32s], None]
+"""rows (n, d), n_iterations, pair (2, d)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +184,12 @@ class Kernels:
     nearest_cells: NearestCells
     nearest_cells_below: NearestCellsBelow
     sharing_keys: SharingKeys
+    name_rows: NameRows
     list_rows: ListRows
     cut_entries: CutEntries
     fold: Fold
+    sum_rows: SumRows
+    two_means: TwoMeans
 
 
 def _of_arrays(kernel: Callable[..., None]) -> SearchCells:
@@ -209,9 +232,12 @@ def reference_kernels() -> Kernels:
         reference_layout.nearest_cells,
         reference_layout.nearest_cells_below,
         reference_layout.sharing_keys,
+        reference_layout.name_rows,
         reference_layout.list_rows,
         reference_layout.cut_entries,
         reference_layout.fold,
+        reference_clustering.sum_rows,
+        reference_clustering.two_means,
     )
 
 
@@ -220,6 +246,7 @@ def cpu_kernels() -> Kernels:
     scan = importlib.import_module("vdb.kernels.cpu.scan")
     cells = importlib.import_module("vdb.kernels.cpu.cells")
     layout = importlib.import_module("vdb.kernels.cpu.layout")
+    clustering = importlib.import_module("vdb.kernels.cpu.clustering")
     return Kernels(
         "cpu",
         scan.scan_rows,
@@ -228,9 +255,12 @@ def cpu_kernels() -> Kernels:
         layout.nearest_cells,
         layout.nearest_cells_below,
         layout.sharing_keys,
+        layout.name_rows,
         layout.list_rows,
         layout.cut_entries,
         layout.fold,
+        clustering.sum_rows,
+        clustering.two_means,
     )
 
 

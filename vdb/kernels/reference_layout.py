@@ -21,6 +21,7 @@ from vdb.kernels.reference_cells import (
 
 Int32s = NDArray[np.int32]
 UInt64s = NDArray[np.uint64]
+Bools = NDArray[np.bool_]
 
 MIXER = 0x9E3779B97F4A7C15
 """2^64 over the golden ratio: odd, its bits without a pattern."""
@@ -72,6 +73,20 @@ def sharing_keys(starts: Int64s, rows: UInt32s, key: UInt64s) -> None:
         mine = rows[starts[t] : starts[t + 1]]
         mixed = (key[mine] ^ np.uint64(t + 1)) * np.uint64(MIXER)
         key[mine] = mixed ^ (mixed >> np.uint64(MIXER_SHIFT))
+
+
+def name_rows(
+    tenant: int, listed: UInt32s, first: int, stop: int, tail: UInt32s, is_kept: Bools, owners: UInt32s,
+    place: UInt32s, is_late: Bools, named: UInt32s,
+) -> int:  # fmt: skip
+    """New numbers of the rows of a list and its tail that are kept and another's, each once; returns how many."""
+    known, late = (rows[rows < len(is_kept)] for rows in (listed[first:stop], tail))
+    is_late[late] = True
+    rows = np.concatenate((known[~is_late[known]], np.array(list(dict.fromkeys(late.tolist())), np.uint32)))
+    is_late[late] = False
+    rows = rows[is_kept[rows] & (owners[rows] != tenant)]
+    named[: len(rows)] = place[rows]
+    return len(rows)
 
 
 def list_rows(starts: Int64s, rows: UInt32s, place: UInt32s, cells: UInt32s, listed: UInt32s) -> None:

@@ -86,7 +86,7 @@ def laid_out_anew(
     place = np.zeros(n, np.uint32)
     place[kept] = np.arange(len(kept), dtype=np.uint32)
     check()
-    tenants, granted = _granted(moment, is_kept, place)
+    tenants, granted = _granted(moment, is_kept, place, kernels)
     check()
     return lay_out(model, given, tenants, granted, moment.sequence, kernels, check)
 
@@ -107,56 +107,35 @@ def coded(
     return codes, np.concatenate(offsets), cells
 
 
-def _granted(moment: Moment, is_kept: Bools, place: UInt32s) -> tuple[UInt32s, Pairs]:
+def _granted(moment: Moment, is_kept: Bools, place: UInt32s, kernels: Kernels) -> tuple[UInt32s, Pairs]:
     """What each tenant sees beside its own, by the rows' new numbers."""
     directories, changed = moment.state.directories, moment.changed
-    owners = moment.state.rows.owners
     tenants = distinct(np.append(directories.tenants, np.fromiter(changed, np.uint32, len(changed))))
-    lists = _lists(directories, moment.n_rows, changed, tenants)
-    n_listed = np.fromiter(map(len, lists), np.int64, len(lists))
-    rows = np.concatenate([NO_PLACES, *lists])
-    tenant_of = np.repeat(tenants, n_listed)
-    known = np.flatnonzero(rows < moment.n_rows)  # others are revoked
-    rows, tenant_of = rows[known], tenant_of[known]
-    granted = np.flatnonzero(is_kept[rows] & (owners[rows] != tenant_of))
-    rows, tenant_of = rows[granted], tenant_of[granted]
+    lists = _lists(directories, changed, tenants)
+    named = np.empty(sum(stop - first + len(tail) for _, first, stop, tail in lists), np.uint32)
+    is_late = np.zeros(moment.n_rows, np.bool_)
     starts = np.zeros(len(tenants) + 1, np.int64)
-    starts[:-1] = np.searchsorted(tenant_of, tenants)
-    starts[-1] = len(rows)
+    n = 0
+    for i, (tenant, its_list) in enumerate(zip(tenants.tolist(), lists, strict=True)):
+        n += kernels.name_rows(tenant, *its_list, is_kept, moment.state.rows.owners, place, is_late, named[n:])
+        starts[i + 1] = n
     held = starts[1:] > starts[:-1]
-    return tenants[held], (np.append(starts[:-1][held], len(rows)), place[rows])
+    return tenants[held], (np.append(starts[:-1][held], n), named[:n])
 
 
-def _lists(directories: Directories, n_rows: int, changed: dict[int, Reading], tenants: UInt32s) -> list[UInt32s]:
-    """The list of each of `tenants`, ascending; its tail, where it has one, behind. Each row once."""
-    laid = directories.listed
+def _lists(
+    directories: Directories, changed: dict[int, Reading], tenants: UInt32s
+) -> list[tuple[UInt32s, int, int, UInt32s]]:
+    """Of each tenant an array of rows, where its list lies in it, and the tail."""
     first, stop = directories.spans[:, LIST_FIRST].tolist(), directories.spans[:, LIST_STOP].tolist()
-    lists = dict(zip(directories.tenants.tolist(), zip(first, stop, strict=True), strict=True))
-    is_late = np.zeros(n_rows, np.bool_)
+    laid = dict(zip(directories.tenants.tolist(), zip(first, stop, strict=True), strict=True))
     found = []
     for tenant in tenants.tolist():
         reading = changed.get(tenant)
         if reading is None:
-            begin, end = lists[tenant]
-            found.append(laid[begin:end])
+            found.append((directories.listed, *laid[tenant], NO_PLACES))
         else:
-            found.append(listed_rows(reading, is_late))
+            spans = reading.spans
+            its_list = reading.listed, int(spans[LIST_FIRST]), int(spans[LIST_STOP])
+            found.append((*its_list, reading.tail[: spans[N_TAIL]]))
     return found
-
-
-def listed_rows(reading: Reading, is_late: Bools) -> UInt32s:
-    """Rows of a reading's list and tail that are not revoked, each once: a row may be listed, and granted again.
-
-    `is_late` is False for every row, before and after.
-    """
-    spans = reading.spans
-    listed = reading.listed[spans[LIST_FIRST] : spans[LIST_STOP]]
-    tail = reading.tail[: spans[N_TAIL]]
-    if not len(tail):
-        return listed
-    tail = distinct(tail[tail < len(is_late)])
-    listed = listed[listed < len(is_late)]
-    is_late[tail] = True
-    rows = np.concatenate((listed[~is_late[listed]], tail))
-    is_late[tail] = False
-    return rows

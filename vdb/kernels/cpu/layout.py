@@ -22,7 +22,7 @@ from vdb.kernels.reference_cells import (
     REVOKED,
     Int8s,
 )
-from vdb.kernels.reference_layout import MIXER, MIXER_SHIFT, Int32s, UInt64s
+from vdb.kernels.reference_layout import MIXER, MIXER_SHIFT, Bools, Int32s, UInt64s
 
 _I64S, _U32S = input_array(types.int64), input_array(types.uint32)
 _TREE = (input_array(types.int32, 2), _U32S, _U32S)  # children, low, high
@@ -50,6 +50,18 @@ SHARING_KEYS = types.void(
     _I64S,  # starts (t + 1,): where each tenant's pairs begin
     _U32S,  # rows (p,)
     types.uint64[::1],  # key (n,): equal for rows with the same tenants
+)
+NAME_ROWS = types.int64(
+    types.int64,  # tenant
+    _U32S,  # listed
+    types.int64,  # first
+    types.int64,  # stop
+    _U32S,  # tail; a row may be listed too
+    input_array(types.bool_),  # is_kept (n,); numbers from n on are revoked places
+    _U32S,  # owners (≥ n,)
+    _U32S,  # place (n,): the rows' new numbers
+    types.bool_[::1],  # is_late (n,): False, before and after
+    types.uint32[::1],  # named (≥ stop − first + len(tail),)
 )
 LIST_ROWS = types.void(
     _I64S,  # starts (t + 1,)
@@ -167,6 +179,32 @@ def sharing_keys(starts: Int64s, rows: UInt32s, key: UInt64s) -> None:
             mixed = key[rows[i]] ^ np.uint64(t + 1)
             mixed *= np.uint64(MIXER)
             key[rows[i]] = mixed ^ (mixed >> np.uint64(MIXER_SHIFT))
+
+
+@compiled(NAME_ROWS)
+def name_rows(
+    tenant: int, listed: UInt32s, first: int, stop: int, tail: UInt32s, is_kept: Bools, owners: UInt32s,
+    place: UInt32s, is_late: Bools, named: UInt32s,
+) -> int:  # fmt: skip
+    """New numbers of the rows of a list and its tail that are kept and another's, each once; returns how many."""
+    n_rows = np.int64(is_kept.shape[0])
+    n = 0
+    for i in range(tail.shape[0]):
+        if tail[i] < n_rows:
+            is_late[tail[i]] = True
+    for i in range(first, stop):
+        row = listed[i]
+        if row < n_rows and not is_late[row] and is_kept[row] and owners[row] != tenant:
+            named[n] = place[row]
+            n += 1
+    for i in range(tail.shape[0]):
+        row = tail[i]
+        if row < n_rows and is_late[row]:
+            is_late[row] = False
+            if is_kept[row] and owners[row] != tenant:
+                named[n] = place[row]
+                n += 1
+    return n
 
 
 @inlined
