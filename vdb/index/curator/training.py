@@ -14,6 +14,7 @@ from vdb.errors import InvalidArgument
 from vdb.index.curator.model import Encoding, Form, Model
 from vdb.index.kmeans import LEAF, Check, Tree, bisect, levels, nearest, refine, unasked, with_means
 from vdb.index.leanvec.projection import Projection, fit_queries, fit_rows
+from vdb.kernels.distinct import is_first
 from vdb.kernels.reference import Float32s, UInt32s
 from vdb.types import Metric
 
@@ -155,8 +156,10 @@ def grow(model: Model, rows: Float32s, cells: UInt32s, limit: int, seed: int = 0
     n_nodes = len(model.children)
     node_of_row = model.leaves[cells].astype(np.int64)
     order = np.argsort(cells, kind="stable")
-    full, starts, counts = np.unique(cells[order], return_index=True, return_counts=True)
-    for cell, start, count in zip(full.tolist(), starts.tolist(), counts.tolist(), strict=True):
+    ordered = cells[order]
+    starts = np.flatnonzero(is_first(ordered))
+    counts = np.diff(starts, append=len(ordered))
+    for cell, start, count in zip(ordered[starts].tolist(), starts.tolist(), counts.tolist(), strict=True):
         if count <= limit:
             continue
         mine = order[start : start + count]
