@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from vdb.errors import InvalidArgument
-from vdb.index.curator import choice
+from vdb.index.curator import choice, costs
 from vdb.index.curator.choice import Candidate, Choice, candidates, choose
 from vdb.index.curator.costs import Costs, measured_costs
+from vdb.index.curator.index import CuratorIndex
 from vdb.index.curator.model import Encoding, Form
 from vdb.index.curator.training import train
 from vdb.kernels import cpu_kernels
@@ -193,3 +194,20 @@ def test_measured_costs_are_finite_and_of_every_candidate(dimension: int) -> Non
     cost = measured_costs(dimension, Metric.L2, cpu_kernels())
     for candidate in candidates(dimension, True):
         assert 0 <= cost(candidate.encoding, 1_000, 30, 40, 20) < np.inf
+
+
+def test_a_clock_that_stands_still_for_a_moment_changes_no_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that seemed to take no time made one form's rows cost nothing, and it was chosen."""
+    asked = []
+
+    def time(self: costs._Timings, index: CuratorIndex, tenant: int, m: int) -> float:
+        asked.append(1)
+        n = costs.SHORT if tenant == 1 else costs.LONG
+        took = 4 + 0.01 * n + 0.05 * costs._entering(n, m)
+        return 0.0 if len(asked) % 17 == 0 else took * (3 if len(asked) % 5 == 0 else 1)
+
+    monkeypatch.setattr(costs._Timings, "_time", time)
+    cost = measured_costs(40, Metric.L2, cpu_kernels())
+    assert isinstance(cost, Costs)
+    assert cost.start == pytest.approx(4) and cost.entering == pytest.approx(0.05)
+    assert all(us == pytest.approx(0.01) for points in cost.rows.values() for _, us in points)
