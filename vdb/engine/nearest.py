@@ -243,11 +243,10 @@ class IndexNearest:
             budget = min(n_allowed, budget * WIDENING)
 
     def _effort(self, query: NDArray[np.float32], k: int, n_allowed: int) -> Chosen:
-        """By the profile; what the projection does not see of the query is asked where that makes a difference."""
-        profile, residual = self.profile, 0.0
-        if profile is not None and len(profile.residual_classes) > 1:
-            residual = residual_of(self.state.model.projection, query)
-        return effort(self.plan, k, n_allowed, profile, residual)
+        """By the profile, and by what the projection does not see of the query: the first one that is unlike all that
+        was measured is told by it."""
+        residual = residual_of(self.state.model.projection, query) if self.profile is not None else 0.0
+        return effort(self.plan, k, n_allowed, self.profile, residual)
 
     def _places(self, distance: NDArray[np.float32], row: NDArray[np.int64]) -> list[Place]:
         if self.state.model.metric is Metric.L2:

@@ -17,7 +17,8 @@ from vdb.index.curator import index as curator_index
 from vdb.index.curator.choice import Candidate, candidates
 from vdb.index.curator.costs import Costs
 from vdb.index.curator.model import Encoding, Form
-from vdb.protocol.requests import CreateCollection, Empty, Tune
+from vdb.protocol.columns import SearchHead
+from vdb.protocol.requests import CreateCollection, Empty, Tune, TuneEncoding
 from vdb.storage.keyspace import EVERYONE_ID
 
 pytestmark = pytest.mark.usefixtures("measures_small_collections")
@@ -112,6 +113,28 @@ def test_queries_unlike_those_measured_have_the_profile_measured_again(
     ask(books, 250)
     assert books.work()
     assert not books.work()
+
+
+def test_the_first_queries_unlike_any_measured_are_called_extrapolated(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """Where all that was measured is of one residual class, no residual was asked for, and all queries were of it."""
+    with opened_books(tmp_path / "data", rng) as books:
+        drawn = np.concatenate([rng.standard_normal((300, 3)), 0.05 * rng.standard_normal((300, D - 3))], axis=1)
+        books.driver.upsert("acme", "books", [str(i) for i in range(300)], drawn.astype(np.float32))
+        assert books.work()
+        encoding = TuneEncoding(form="lvq8", dimension=3)
+        assert tuned(books, Tune(queries="rows", encoding=encoding)).state == "done"
+        profile = books.index.tuner.profile
+        assert profile is not None and profile.residual_classes == (0,)
+
+        def asked(direction: int) -> Any:
+            query = np.eye(D, dtype=np.float32)[direction]
+            return books.driver.run("search", "acme", ("books",), SearchHead(limit=3, explain=True), query).explain
+
+        like, unlike = asked(0), asked(D - 1)
+        assert not like.extrapolated and unlike.extrapolated
+        assert unlike.budget > like.budget and unlike.candidates > like.candidates
 
 
 def test_a_profile_that_cannot_be_measured_is_not_tried_for_ever(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
