@@ -130,6 +130,8 @@ class Settings:
     """Vectors from which on a collection gets an index, in the background; searches are exact until then. 0: never."""
     record_queries: bool = True
     """Whether some recent queries of each collection are kept, as vectors, to choose its encoding and effort by."""
+    check_recall: bool = True
+    """Whether one search in 1,000 is compared with all its tenant may see, beside it, for `vdb_index_recall`."""
     compile_kernels: bool = True
     """Whether numba kernels are compiled in the background; without, NumPy answers."""
     limits: Limits = Limits()

@@ -28,6 +28,7 @@ from vdb.engine.maintenance import Maintenance
 from vdb.engine.memory import MemoryCap, Place
 from vdb.engine.meter import Meter
 from vdb.engine.names import PinnedName
+from vdb.engine.recall_checks import RecallChecker
 from vdb.engine.search import cost_s, search
 from vdb.engine.services import Services
 from vdb.engine.shard import Shard
@@ -115,7 +116,9 @@ class Engine:
         self._ledger = Ledger()
         self._memory = MemoryCap(settings.memory_bytes, self._evict)
         self._shards = Shards(self._open_shard, settings.max_open_environments)
-        self._indexing = Indexing(settings.index_from_points, self._gives_up, settings.record_queries)
+        self.recall_checker = RecallChecker(self._background, lambda: self.services.is_stopping.is_set())
+        checker = self.recall_checker if settings.check_recall else None
+        self._indexing = Indexing(settings.index_from_points, self._gives_up, settings.record_queries, checker)
         secret = directory.secret()  # before the catalog: where there are keys, there is what verifies them
         upgrade(directory, map_bytes=settings.map_bytes, max_map_bytes=settings.max_map_bytes)
         self.services = Services(

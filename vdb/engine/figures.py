@@ -33,6 +33,10 @@ def metrics(services: Services, n_purged: int, backups: BackupSchedule) -> list[
     def per_collection(values: list[float]) -> list[tuple[dict[str, str], float]]:
         return list(zip(names, values, strict=True))
 
+    def where_known(values: list[float | None]) -> list[tuple[dict[str, str], float]]:
+        return [(name, value) for name, value in zip(names, values, strict=True) if value is not None]
+
+    checked = [shard.index.recall.checked for shard in shards]
     indexes = [shard.index.current for shard in shards]
     return [
         ("vdb_index_rows", "gauge", "Rows of the index, dead ones included; 0 without one.",
@@ -47,6 +51,12 @@ def metrics(services: Services, n_purged: int, backups: BackupSchedule) -> list[
          per_collection([shard.index.n_layouts for shard in shards])),
         ("vdb_recorded_queries", "gauge", "Recent queries kept to tune the index by.",
          per_collection([len(shard.index.tuner.recorded) for shard in shards])),
+        ("vdb_index_recall", "gauge", "Mean recall of the newest 100 searches that were compared with all rows.",
+         where_known([one.recall for one in checked])),
+        ("vdb_index_recall_target", "gauge", "Mean recall that those searches aimed at.",
+         where_known([one.target for one in checked])),
+        ("vdb_index_recall_checks_total", "counter", "Searches compared with all rows since the collection was opened.",
+         per_collection([one.n_checks for one in checked])),
         ("vdb_collections", "gauge", "Collections.", [({}, len(services.catalog.collections()))]),
         ("vdb_open_collections", "gauge", "Collections whose environment is open.", [({}, len(shards))]),
         ("vdb_resident_bytes", "gauge", "Bytes of vectors held in RAM.", [({}, services.memory.n_bytes)]),

@@ -15,6 +15,7 @@ from vdb.engine.choosing import described
 from vdb.engine.filters import Filter
 from vdb.engine.plan import Chosen, Notes, Plan, effort
 from vdb.engine.readings import Reading
+from vdb.engine.recall_checks import Case, RecallFigures
 from vdb.engine.row_sets import Mask, Masks, flags_of, masks_of, row_set_of
 from vdb.engine.services import Services
 from vdb.engine.shard import Shard, Snapshot
@@ -112,7 +113,9 @@ def indexed(
     profile = shard.index.tuner.profile
     rows = row_set_of(services, collection, snapshot, parsed)
     if rows is None or parsed is None:
-        return IndexNearest(index, state, mine, everyones, snapshot, whole, plan, profile)
+        aims_at_recall = parsed is None and plan.budget is None and plan.rerank is None
+        recall = shard.index.recall if aims_at_recall else None
+        return IndexNearest(index, state, mine, everyones, snapshot, whole, plan, profile, recall=recall)
 
     def narrow(of: int, reading: StateReading) -> StateReading:
         place = (collection.id, parsed.key, of, "reading")
@@ -197,6 +200,8 @@ class IndexNearest:
     profile: Profile | None = None
     is_by_index: bool = False
     is_filtered: bool = False
+    recall: RecallFigures | None = None
+    """Who checks some of the searches: None for those that aim at no recall, and with a filter."""
     scan_us: float = 0.0
     statistics: NDArray[np.int64] = field(default_factory=lambda: np.zeros(4, np.int64))
     effort: Effort = field(default_factory=lambda: Effort(0, 0))
@@ -239,8 +244,17 @@ class IndexNearest:
             self.statistics += found.statistics
             n_found = int(np.count_nonzero(found.row >= 0))
             if n_found == k or found.statistics[1] == found.statistics[0]:
+                if self.recall is not None and self.recall.is_due():
+                    self._hand_over(self.recall, query, k, found.distance[:n_found])
                 return self._places(found.distance[:n_found], found.row[:n_found])
             budget = min(n_allowed, budget * WIDENING)
+
+    def _hand_over(self, recall: RecallFigures, query: NDArray[np.float32], k: int, found: NDArray[np.float32]) -> None:
+        snapshot = self.snapshot
+        readings, target = (self.mine, self.everyones), self.plan.recall
+        recall.take(
+            Case(self.state, readings, query.copy(), k, snapshot.sequence, snapshot.now_ms, found.copy(), target)
+        )
 
     def _effort(self, query: NDArray[np.float32], k: int, n_allowed: int) -> Chosen:
         """By the profile, and by what the projection does not see of the query: the first one that is unlike all that

@@ -21,6 +21,7 @@ from vdb.engine.index_source import Points, read_points
 from vdb.engine.indexing import Indexing
 from vdb.engine.pace import Backlog, Cancelled, Pace
 from vdb.engine.readings import Change
+from vdb.engine.recall_checks import RecallFigures
 from vdb.engine.replay import replay_all, take
 from vdb.engine.slots import OldSlots
 from vdb.engine.tuner import Tuner, typical_reading
@@ -70,6 +71,7 @@ class ShardIndex:
         self.n_builds = 0
         self.n_layouts = 0
         is_recording = indexing.is_recording and indexing.from_points > 0
+        self.recall = RecallFigures(indexing.recall_checker)
         self.tuner = Tuner(shard.collection, self._files, is_recording, indexing.least_tuned)
 
     # Publication, on the writer's thread

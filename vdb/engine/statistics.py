@@ -94,6 +94,7 @@ def _index(shard: Shard) -> answers.VectorIndex:
     index, tuner = shard.index.current, shard.index.tuner
     tuning, profile = tuner.tuning, tuner.profile
     is_there = index is not None
+    checked = shard.index.recall.checked
     return answers.VectorIndex(
         state=shard.index.state,
         rows=index.n_rows if index is not None else 0,
@@ -108,6 +109,9 @@ def _index(shard: Shard) -> answers.VectorIndex:
         profile_levels=len(profile.levels) if is_there and profile is not None else 0,
         profiled_rows=tuning.n_profiled if is_there and profile is not None else 0,
         recorded_queries=len(tuner.recorded),
+        recall_checks=checked.n_checks,
+        checked_recall=checked.recall,
+        checked_target=checked.target,
     )
 
 

@@ -193,7 +193,8 @@ class VectorIndex(Struct, kw_only=True):
     measurement, or `requested`; `for_queries`: its projection was learned from recorded queries. `expected_recall` and
     `expected_cost_us`: of a search for 10 hits in a typical reading, as the choice measured it. `profile_levels` says
     by how many measured classes of searches effort is planned, `profiled_rows` how many rows there were then.
-    `recorded_queries` are kept.
+    `recorded_queries` are kept. `recall_checks` searches were compared with all rows since the collection was opened;
+    `checked_recall` and `checked_target` are the means of the newest 100.
     """
 
     state: str
@@ -209,6 +210,9 @@ class VectorIndex(Struct, kw_only=True):
     profile_levels: int
     profiled_rows: int
     recorded_queries: int
+    recall_checks: int
+    checked_recall: float | None
+    checked_target: float | None
 
 
 class CollectionStats(Answer):

@@ -11,6 +11,7 @@ import numpy as np
 
 from vdb.index.curator.index import CuratorIndex, Effort, Found
 from vdb.index.curator.model import prepared
+from vdb.index.curator.narrowing import rows_seen
 from vdb.index.curator.profile import (
     BUDGETS,
     CANDIDATES,
@@ -21,18 +22,8 @@ from vdb.index.curator.profile import (
     residuals,
     size_class,
 )
-from vdb.index.curator.state import (
-    LIST_FIRST,
-    LIST_STOP,
-    N_TAIL,
-    OWN_FIRST,
-    OWN_STOP,
-    Reading,
-    Rows,
-    State,
-)
+from vdb.index.curator.state import LIST_FIRST, LIST_STOP, N_TAIL, OWN_FIRST, OWN_STOP, State
 from vdb.kernels import Kernels, current
-from vdb.kernels.distinct import distinct
 from vdb.kernels.reference import Float32s, Int64s, UInt32s
 from vdb.types import EVERYONE_ID, Metric
 
@@ -43,7 +34,8 @@ MOST_QUERIES = 400
 LEAST_QUERIES = 50
 """Fewer of a residual class are counted to the next harder one."""
 SATURATED = 0.99995
-_BLOCK_ROWS = 2_048
+_BLOCK_BYTES = 3 << 20
+"""Of vectors that are compared at once."""
 _SLACK = 1e-5
 
 
@@ -86,10 +78,25 @@ def measure(
 
 def visible_rows(state: State, tenant: int, sequence: int, now_ms: int) -> UInt32s:
     """The rows that a tenant may see, everyone's among them, ascending."""
-    named = np.concatenate([_named(state.reading(tenant)), _named(state.reading(EVERYONE_ID))])
-    rows = distinct(named[named < state.rows.capacity])
-    seen: UInt32s = rows[_is_visible(state.rows, rows, sequence - state.rows.base_sequence, now_ms // 1000)]
-    return seen
+    return rows_seen((state.reading(tenant), state.reading(EVERYONE_ID)), state.rows, sequence, now_ms)
+
+
+def exact(state: State, rows: UInt32s, queries: Float32s, slots: Int64s, k: int) -> tuple[Float32s, Int64s]:
+    """The distance within which the k nearest of `rows` lie, and how many they are, (m,) each.
+
+    `queries` are prepared; `slots` as in `measure`. Distances as kernels state them.
+    """
+    metric = state.model.metric
+    nearest = np.full((len(queries), k), np.inf, np.float32)
+    n_block = max(1, _BLOCK_BYTES // max(1, queries[0].nbytes if len(queries) else 1))
+    for first in range(0, len(rows), n_block):
+        some = state.rows.slots[rows[first : first + n_block]]
+        distances = _distances(metric, queries, state.vectors[some])
+        distances[slots[:, None] == some[None, :].astype(np.int64)] = np.inf
+        nearest = np.sort(np.concatenate((nearest, _least(distances, k)), axis=1), axis=1)[:, :k]
+    n_true = np.isfinite(nearest).sum(axis=1)
+    last = np.take_along_axis(nearest, np.maximum(n_true - 1, 0)[:, None], axis=1)[:, 0]
+    return (last + _SLACK * np.maximum(np.abs(last), 1e-2)).astype(np.float32), n_true
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,17 +183,8 @@ class Asked:
         return total / len(queries), is_all
 
     def exact(self, view: View, queries: Float32s, slots: Int64s, k: int) -> tuple[Float32s, Int64s]:
-        """The distance within which a query's true neighbours lie, and how many they are, (m,) each."""
-        metric = self.state.model.metric
-        nearest = np.full((len(queries), k), np.inf, np.float32)
-        for first in range(0, len(view.rows), _BLOCK_ROWS):
-            some = self.state.rows.slots[view.rows[first : first + _BLOCK_ROWS]]
-            distances = _distances(metric, queries, self.state.vectors[some])
-            distances[slots[:, None] == some[None, :].astype(np.int64)] = np.inf
-            nearest = np.sort(np.concatenate((nearest, _least(distances, k)), axis=1), axis=1)[:, :k]
-        n_true = np.isfinite(nearest).sum(axis=1)
-        last = np.take_along_axis(nearest, np.maximum(n_true - 1, 0)[:, None], axis=1)[:, 0]
-        return (last + _SLACK * np.maximum(np.abs(last), 1e-2)).astype(np.float32), n_true
+        """See `exact`: of the rows of a view."""
+        return exact(self.state, view.rows, queries, slots, k)
 
 
 def _residual_classes(values: Float32s) -> Int64s:
@@ -213,23 +211,6 @@ def readings(state: State, rng: np.random.Generator) -> Iterator[tuple[int, list
     classes = np.array([size_class(of_tenant[tenant] + n_everyones) for tenant in tenants.tolist()], np.int64)
     for group in np.unique(classes).tolist():
         yield group, rng.permutation(tenants[classes == group])[:N_READINGS].tolist()
-
-
-def _named(reading: Reading) -> UInt32s:
-    """Rows that a reading names; revoked ones keep their mark."""
-    spans = reading.spans
-    own = np.arange(spans[OWN_FIRST], spans[OWN_STOP], dtype=np.uint32)
-    return np.concatenate([own, reading.listed[spans[LIST_FIRST] : spans[LIST_STOP]], reading.tail[: spans[N_TAIL]]])
-
-
-def _is_visible(rows: Rows, chosen: UInt32s, sequence: int, now_s: int) -> np.ndarray:
-    is_visible = rows.dead_at[chosen].astype(np.int64) > sequence
-    later = chosen >= rows.n_laid
-    is_visible[later] &= rows.added_at[chosen[later] - rows.n_laid] <= sequence
-    if len(rows.expires_at):
-        expires_at = rows.expires_at[chosen].astype(np.int64)
-        is_visible &= (expires_at == 0) | (expires_at > now_s)
-    return np.asarray(is_visible)
 
 
 def _distances(metric: Metric, queries: Float32s, rows: Float32s) -> Float32s:

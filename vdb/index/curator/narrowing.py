@@ -22,10 +22,16 @@ from vdb.index.curator.state import (
 )
 from vdb.kernels import Kernels
 from vdb.kernels.distinct import distinct
+from vdb.kernels.reference import UInt32s
 
 
 def n_seen(readings: Sequence[Reading], rows: Rows, sequence: int, now_ms: int) -> int:
     """How many rows the readings show at `sequence` and `now_ms`, each once."""
+    return len(rows_seen(readings, rows, sequence, now_ms))
+
+
+def rows_seen(readings: Sequence[Reading], rows: Rows, sequence: int, now_ms: int) -> UInt32s:
+    """The rows that the readings show at `sequence` and `now_ms`, ascending, each once."""
     named = [NO_PLACES]
     for reading in readings:
         spans = reading.spans
@@ -40,7 +46,8 @@ def n_seen(readings: Sequence[Reading], rows: Rows, sequence: int, now_ms: int) 
     if len(rows.expires_at):
         ends = rows.expires_at[found]
         is_seen &= (ends == 0) | (ends > now_ms // 1000)
-    return int(np.count_nonzero(is_seen))
+    seen: UInt32s = found[is_seen]
+    return seen
 
 
 def narrowed(reading: Reading, rows: Rows, model: Model, allowed: NDArray[np.uint8], kernels: Kernels) -> Reading:
