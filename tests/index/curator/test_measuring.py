@@ -1,5 +1,7 @@
 """Measuring a profile: true recalls, classes that exist, rows left out of their own answers, readings as they are."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from vdb.index.curator import measuring
 from vdb.index.curator.index import CuratorIndex, Effort, Found
 from vdb.index.curator.measuring import measure, visible_rows
 from vdb.index.curator.model import Encoding, Form, prepared
-from vdb.index.curator.profile import BUDGETS, CANDIDATES, residuals
+from vdb.index.curator.profile import BUDGETS, CANDIDATES, RESIDUAL_STEP, Profile, residuals
 from vdb.index.curator.training import train
 from vdb.kernels import cpu_kernels
 from vdb.kernels.reference import Float32s, UInt32s
@@ -86,6 +88,59 @@ def test_a_target_is_met_by_queries_that_were_not_measured(rng: np.random.Genera
         assert reached
         assert not extrapolated or residual > 0.3
     assert n_right / 800 > 0.92, n_right
+
+
+@pytest.mark.parametrize("k", [1, 10, 50, 100])
+@pytest.mark.parametrize("target", [0.9, 0.95, 0.99])
+def test_a_target_is_met_for_any_number_of_hits(k: int, target: float) -> None:
+    """Measured are 10 and 100 hits: fewer take the effort for 10, those between what lies between."""
+    index, queries, profile = asked_world()
+    kernels = cpu_kernels()
+    asked = measuring.Asked(index, index.state, 1, 0, kernels)
+    view = asked.view(LARGE)
+    ready = prepared(queries, Metric.COSINE)
+    bounds, n_true = asked.exact(view, ready, np.full(len(ready), -1, np.int64), k)
+    lost = residuals(index.state.model.projection, ready)
+    n_right = 0
+    for query, bound, residual in zip(queries, bounds, lost.tolist(), strict=True):
+        effort, reached, extrapolated = profile.effort(target, k, len(view.rows), residual)
+        assert reached and not extrapolated
+        found = asked.search(view, query, k, effort)
+        n_right += min(int((found.distance <= bound).sum()), k)
+    recall = n_right / int(n_true.sum())
+    assert recall >= target - 0.01, recall
+
+
+def test_more_hits_than_were_measured_are_extrapolated() -> None:
+    _, _, profile = asked_world()
+    for k, is_beyond in ((1, False), (10, False), (100, False), (101, True), (1_000, True)):
+        assert profile.effort(0.95, k, 2_500, 0.05)[2] is is_beyond
+
+
+def test_for_more_hits_fewer_queries_are_asked() -> None:
+    _, _, profile = asked_world()
+    assert {level.k: level.n_queries for level in profile.levels} == {10: 300, 100: measuring.FEWEST_QUERIES}
+
+
+def test_readings_that_are_scanned_whole_are_not_measured_beside_others() -> None:
+    """They found all at any effort, so that others of their class were promised .9 and got .8."""
+    index, _, _ = asked_world()
+    found = {tenant for _, tenants in measuring.readings(index.state, np.random.default_rng(0)) for tenant in tenants}
+    assert index.state.reading(OWNER).n_entries == 0 < index.state.reading(LARGE).n_entries
+    assert found == {LARGE, SMALL}
+
+
+@functools.cache
+def asked_world() -> tuple[CuratorIndex, Float32s, Profile]:
+    """An index, queries that its profile was not measured by, and the profile. All are of one residual class."""
+    rng = np.random.default_rng(7)
+    index, raw = built(rng, Metric.COSINE, kept=20)
+    queries = raw[:900] + 0.5 * rng.standard_normal((900, D), dtype=np.float32)
+    lost = residuals(index.state.model.projection, prepared(queries, Metric.COSINE))
+    queries = queries[lost < RESIDUAL_STEP]
+    assert len(queries) >= 650
+    profile = measure(index, index.state, queries[:300], 1, 0, kernels=cpu_kernels())
+    return index, queries[300:], profile
 
 
 def test_rows_that_ask_are_left_out_of_their_own_answers(rng: np.random.Generator) -> None:

@@ -22,7 +22,16 @@ from vdb.index.curator.profile import (
     residuals,
     size_class,
 )
-from vdb.index.curator.state import LIST_FIRST, LIST_STOP, N_TAIL, OWN_FIRST, OWN_STOP, State
+from vdb.index.curator.state import (
+    LIST_ENTRIES,
+    LIST_FIRST,
+    LIST_STOP,
+    N_TAIL,
+    OWN_ENTRIES,
+    OWN_FIRST,
+    OWN_STOP,
+    State,
+)
 from vdb.kernels import Kernels, current
 from vdb.kernels.reference import Float32s, Int64s, UInt32s
 from vdb.types import EVERYONE_ID, Metric
@@ -30,7 +39,10 @@ from vdb.types import EVERYONE_ID, Metric
 N_READINGS = 8
 """Readings of a size class that are searched."""
 MOST_QUERIES = 400
-"""Queries asked of a size class and residual class."""
+"""Queries asked of a size class and residual class for 10 hits; for more hits fewer, whose hits are as many."""
+FEWEST_QUERIES = 100
+KS = (10, 100)
+"""Numbers of hits that are measured; what others need follows from these (see `Profile`)."""
 LEAST_QUERIES = 50
 """Fewer of a residual class are counted to the next harder one."""
 SATURATED = 0.99995
@@ -46,7 +58,7 @@ def measure(
     sequence: int,
     now_ms: int,
     *,
-    ks: tuple[int, ...] = (10,),
+    ks: tuple[int, ...] = KS,
     own_slots: Int64s | None = None,
     kernels: Kernels | None = None,
     seed: int = 0,
@@ -68,8 +80,9 @@ def measure(
         views = [asked.view(tenant) for tenant in tenants]
         views = [view for view in views if len(view.rows) > 1]
         for hardness in np.unique(classes).tolist() if views else []:
-            mine = rng.permutation(np.flatnonzero(classes == hardness))[:MOST_QUERIES]
+            shuffled = rng.permutation(np.flatnonzero(classes == hardness))
             for k in ks:
+                mine = shuffled[: max(FEWEST_QUERIES, min(MOST_QUERIES, 10 * MOST_QUERIES // k))]
                 recall = asked.recalls(views, ready[mine], slots[mine], k)
                 n_rows = float(np.exp(np.mean([np.log(len(view.rows)) for view in views])))
                 levels.append(Level(k, group, hardness, n_rows, len(mine), recall))
@@ -201,16 +214,25 @@ def _residual_classes(values: Float32s) -> Int64s:
 
 
 def readings(state: State, rng: np.random.Generator) -> Iterator[tuple[int, list[int]]]:
-    """Of every size class: some tenants whose readings are of it."""
+    """Of every size class: some tenants whose readings are of it.
+
+    Readings without entries are scanned whole whatever the effort: in a class that has others they tell nothing.
+    """
     spans = state.directories.spans
+    n_entries = spans[:, OWN_ENTRIES] + spans[:, LIST_ENTRIES]
+    is_cut = dict(zip(state.directories.tenants.tolist(), (n_entries > 0).tolist(), strict=True))
     sizes = spans[:, OWN_STOP] - spans[:, OWN_FIRST] + spans[:, LIST_STOP] - spans[:, LIST_FIRST] + spans[:, N_TAIL]
     of_tenant = dict(zip(state.directories.tenants.tolist(), sizes.tolist(), strict=True))
-    of_tenant |= {tenant: reading.n_rows for tenant, reading in list(state.changed.items())}
+    changed = list(state.changed.items())
+    of_tenant |= {tenant: reading.n_rows for tenant, reading in changed}
+    is_cut |= {tenant: reading.n_entries > 0 for tenant, reading in changed}
     n_everyones = of_tenant.pop(EVERYONE_ID, 0)
     tenants = np.array(sorted(tenant for tenant, n in of_tenant.items() if n > 0), np.int64)
     classes = np.array([size_class(of_tenant[tenant] + n_everyones) for tenant in tenants.tolist()], np.int64)
     for group in np.unique(classes).tolist():
-        yield group, rng.permutation(tenants[classes == group])[:N_READINGS].tolist()
+        mine = tenants[classes == group]
+        cut = mine[[is_cut[tenant] for tenant in mine.tolist()]]
+        yield group, rng.permutation(cut if len(cut) else mine)[:N_READINGS].tolist()
 
 
 def _distances(metric: Metric, queries: Float32s, rows: Float32s) -> Float32s:

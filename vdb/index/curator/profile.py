@@ -2,7 +2,8 @@
 
 Measured are `Level`s: the recall of searches of one k, one size class of the reading and one residual class of the
 query, over a grid of efforts: budget = c · n^0.6 rows for c in `BUDGETS`, candidates = r · k for r in `CANDIDATES`.
-Sizes between classes are interpolated, k likewise; a query whose residual lies between classes counts to the
+Sizes between classes are interpolated, k likewise, and a k below all that were measured takes the effort of the least,
+whose hits are farther; a query whose residual lies between classes counts to the
 harder one. What lies beyond what was measured gets wider parameters and is called extrapolated.
 
 The residual of a query, |q − Bᵀ A q|² / |q|², is the part that a projection does not see: it tells queries that are
