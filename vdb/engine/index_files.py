@@ -95,9 +95,9 @@ class Files:
 
 
 def write_index(
-    files: Files, index: CuratorIndex, vectors: VectorsFile, sequence: int, collection: CollectionDocument
+    files: Files, index: CuratorIndex, vectors: VectorsFile, sequence: int, collection: CollectionDocument, epoch: int
 ) -> None:
-    """Save the last layout of an index, as of `sequence`; the vectors it names are synced before.
+    """Save the last layout of an index, as of `sequence`, under the id `epoch`; the vectors it names are synced before.
 
     Nobody reads or writes the index yet: from now on it uses the file's arrays for its own, where they can be mapped.
     """
@@ -121,6 +121,7 @@ def write_index(
         "layout": LAYOUT,
         "collection": [collection.id, collection.created_at_ms],
         "sequence": sequence,
+        "epoch": epoch,
         "n_slots": index.n_slots_laid,
         "form": int(model.encoding.form),
         "dimension": model.encoding.dimension,
@@ -155,8 +156,8 @@ def _capacity(metric: Metric) -> Capacity:
     return rows_of
 
 
-def read_index(files: Files, collection: CollectionDocument) -> tuple[CuratorIndex, int]:
-    """The index of the files and the sequence it stands at; raises CorruptData, FileNotFoundError."""
+def read_index(files: Files, collection: CollectionDocument) -> tuple[CuratorIndex, int, int]:
+    """The index of the files, the sequence it stands at, and its id; raises CorruptData, FileNotFoundError."""
     head, arrays, roomy = map_arrays(files.layout_path, _capacity(collection.metric))
     try:
         sequence = _number(head, "sequence")
@@ -178,7 +179,7 @@ def read_index(files: Files, collection: CollectionDocument) -> tuple[CuratorInd
         directories = Directories(*(arrays[name] for name in _DIRECTORIES))
         rows = _rows(roomy, len(arrays["pids"]), sequence)
         state = State(model, rows, directories, {}, vectors.rows, sequence)
-        return CuratorIndex(state, vectors, n_slots), sequence
+        return CuratorIndex(state, vectors, n_slots), sequence, _number(head, "epoch")
     except (KeyError, ValueError, TypeError, IndexError) as exc:
         raise CorruptData(f"the index's layout is not one: {exc}") from exc
 

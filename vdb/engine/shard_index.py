@@ -17,6 +17,7 @@ from vdb.engine.attempts import Attempts
 from vdb.engine.choosing import Wish, described
 from vdb.engine.free_memory import release_free_memory
 from vdb.engine.index_files import Files, read_index, write_index
+from vdb.engine.index_saves import IndexSaves
 from vdb.engine.index_source import Points, read_points
 from vdb.engine.indexing import Indexing
 from vdb.engine.pace import Backlog, Cancelled, Pace
@@ -29,7 +30,7 @@ from vdb.errors import CorruptData, VdbError
 from vdb.index.curator.index import CuratorIndex
 from vdb.index.curator.model import Model
 from vdb.index.curator.upkeep import laid_out
-from vdb.storage.changes import drop_changes, read_changes_from
+from vdb.storage.changes import read_changes_from
 from vdb.storage.meta import read_sequence
 from vdb.storage.points import read_totals
 
@@ -40,7 +41,6 @@ logger = logging.getLogger(__name__)
 
 INDEX_PLACE = 0
 """Stands for the index among a collection's readings, where memory is counted: no tenant has this id."""
-DROP_STEP = 10_000
 MOST_MISSED = 10_000
 """Points that are written before an index that lies on disk is loaded unasked: a search waits for them otherwise."""
 SHRINK_SHARE = 0.5
@@ -53,6 +53,7 @@ class ShardIndex:
     def __init__(self, shard: "Shard", folder: Path, indexing: Indexing) -> None:
         self._shard = shard
         self._files = Files(folder)
+        self._saves = IndexSaves(shard.queue)
         self._indexing = indexing
         self._from_points = indexing.from_points
         self._lock = threading.Lock()
@@ -155,10 +156,11 @@ class ShardIndex:
 
     def _read(self) -> tuple[CuratorIndex, int]:
         """The index of the files, brought up to what is committed now, and that sequence."""
-        index, sequence = read_index(self._files, self._shard.collection)
+        index, sequence, epoch = read_index(self._files, self._shard.collection)
         self._old_slots.leave_unnamed(index, self._n_slots)
         index.skip_slots(self._n_slots)
         with self._shard.env.read() as txn:
+            self._saves.check(txn, epoch)
             now = replay_all(index, txn, sequence, self._shard.collection.dimension)
         index.raise_floor(now)
         return index, now
@@ -260,7 +262,7 @@ class ShardIndex:
             check=self._check,
         )  # fmt: skip
         self._check()
-        write_index(self._files, index, vectors, sequence, collection)
+        self._save(index, sequence)
         self._adopt(model)
         return index, sequence
 
@@ -328,10 +330,14 @@ class ShardIndex:
     def _saved(self, successor: CuratorIndex, sequence: int) -> Exception | None:
         """Save it before it answers: its arrays are the file's then. Or why that failed: it answers all the same."""
         try:
-            write_index(self._files, successor, self._files.vectors, sequence, self._shard.collection)
+            self._save(successor, sequence)
         except Exception as exc:
             return exc
         return None
+
+    def _save(self, index: CuratorIndex, sequence: int) -> None:
+        files, collection = self._files, self._shard.collection
+        self._saves.save(lambda epoch: write_index(files, index, files.vectors, sequence, collection, epoch))
 
     def _reuse_slots(self, index: CuratorIndex) -> None:
         slots = self._old_slots.release(self._files.vectors)
@@ -370,11 +376,7 @@ class ShardIndex:
             raise
 
     def _trim(self, sequence: int) -> None:
-        """Remove from the log what the files hold, in small writes."""
-        n_dropped = DROP_STEP
-        while n_dropped == DROP_STEP and not self._indexing.is_cancelled(self._shard.collection.id):
-            dropping = self._shard.queue.submit(lambda g: drop_changes(g.txn, sequence, DROP_STEP), 0, frees_space=True)
-            n_dropped = int(dropping.result())
+        self._saves.trim(sequence, lambda: self._indexing.is_cancelled(self._shard.collection.id))
 
     def _log(self, what: str, began: float, index: CuratorIndex, **more: int) -> None:
         told = {

@@ -28,6 +28,8 @@ from vdb.storage.keyspace import (
     META_CHANGES_FROM,
     META_COLLECTION,
     META_FORMAT,
+    META_INDEX_EPOCH,
+    META_INDEX_EPOCH_BEFORE,
     META_N_POINTS,
     META_NEXT_PID,
     META_RELEASE,
@@ -40,7 +42,17 @@ from vdb.storage.meta import read_counters, read_number
 from vdb.storage.points import LAST_PID, has_any, read_totals, read_usage
 
 META_KEYS = frozenset(
-    {META_FORMAT, META_RELEASE, META_SEQUENCE, META_NEXT_PID, META_COLLECTION, META_N_POINTS, META_CHANGES_FROM}
+    {
+        META_FORMAT,
+        META_RELEASE,
+        META_SEQUENCE,
+        META_NEXT_PID,
+        META_COLLECTION,
+        META_N_POINTS,
+        META_CHANGES_FROM,
+        META_INDEX_EPOCH,
+        META_INDEX_EPOCH_BEFORE,
+    }
 )
 COUNTED = (Space.VECTOR, *INDEXES)
 """Spaces of which the records say how many keys there are."""

@@ -159,10 +159,10 @@ def test_an_index_of_many_tenants_is_arrays_and_no_objects(tmp_path: Path, rng: 
         train(rows[:1_000], 1_000, Metric.L2, Encoding(Form.LVQ8, 2)), numbers, numbers + 1, np.zeros(n, np.int64),
         *nobody, vectors, 1,
     )  # fmt: skip
-    write_index(files, index, vectors, 1, document)
+    write_index(files, index, vectors, 1, document, 1)
     gc.collect()
     before = len(gc.get_objects())
-    loaded, _ = read_index(files, document)
+    loaded, _, _ = read_index(files, document)
     gc.collect()
     assert len(loaded.state.directories.tenants) == n
     assert len(gc.get_objects()) - before < 500

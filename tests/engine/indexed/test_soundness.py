@@ -47,7 +47,7 @@ def saved(folder: Path, rng: np.random.Generator, metric: Metric, is_projected: 
         train(rows, N, metric, Encoding(Form.LVQ8, 4 if is_projected else D)), rng.permutation(N).astype(np.uint32),
         owners, expires_at_ms, tenants, (starts, np.concatenate(lists)), vectors, SEQUENCE, reference_kernels(),
     )  # fmt: skip
-    write_index(files, index, vectors, SEQUENCE, document(metric))
+    write_index(files, index, vectors, SEQUENCE, document(metric), 1)
     return files
 
 
@@ -115,7 +115,7 @@ def test_a_layout_is_read_as_it_was_written(
     tmp_path: Path, rng: np.random.Generator, metric: Metric, is_projected: bool
 ) -> None:
     files = saved(tmp_path, rng, metric, is_projected)
-    index, sequence = read_index(files, document(metric))
+    index, sequence, _ = read_index(files, document(metric))
     assert sequence == SEQUENCE and index.state.directories.entries.shape[1] > 20
     use(index, rng)
     files.close()
@@ -134,7 +134,7 @@ def test_edited_arrays_with_right_checksums_are_refused_or_harmless(tmp_path: Pa
         name = names[turn % len(names)]
         save_arrays(files.layout_path, head, arrays | {name: edited(arrays[name], rng)})
         try:
-            index, _ = read_index(files, document(metric))
+            index, _, _ = read_index(files, document(metric))
         except CorruptData:
             n_refused += 1
             continue
@@ -148,7 +148,7 @@ def test_edited_arrays_with_right_checksums_are_refused_or_harmless(tmp_path: Pa
     [
         {"n_slots": 10}, {"n_slots": 1 << 40}, {"n_slots": -1}, {"n_slots": None}, {"form": 9}, {"form": 2},
         {"dimension": 3}, {"dimension": 0}, {"dimension": "x"}, {"is_projected": True}, {"layout": 1}, {"sequence": 8},
-        {"collection": [3, 6]}, {"n_trained": -1},
+        {"epoch": -1}, {"epoch": None}, {"collection": [3, 6]}, {"n_trained": -1},
     ],
     ids=str,
 )  # fmt: skip
