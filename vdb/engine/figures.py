@@ -41,8 +41,8 @@ def metrics(services: Services, n_purged: int, backups: BackupSchedule) -> list[
     return [
         ("vdb_index_rows", "gauge", "Rows of the index, dead ones included; 0 without one.",
          per_collection([index.n_rows if index is not None else 0 for index in indexes])),
-        ("vdb_index_bytes", "gauge", "Bytes of the index in RAM.",
-         per_collection([index.nbytes if index is not None else 0 for index in indexes])),
+        ("vdb_index_bytes", "gauge", "Bytes of the index and of recorded queries; most are mapped from its file.",
+         per_collection([shard.index_bytes for shard in shards])),
         ("vdb_index_cells", "gauge", "Cells of the index.",
          per_collection([len(index.state.model.leaves) if index is not None else 0 for index in indexes])),
         ("vdb_index_builds_total", "counter", "Indexes made since the collection was opened.",

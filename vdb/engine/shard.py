@@ -245,6 +245,12 @@ class Shard:
         """The index was searched."""
         self._memory.touch((self.collection.id, INDEX_PLACE))
 
+    @property
+    def index_bytes(self) -> int:
+        """Bytes of the index, most of them mapped from its file, and of the queries recorded to tune it by."""
+        index = self.index.current
+        return self.index.tuner.recorded.nbytes + (index.nbytes if index is not None else 0)
+
     def count_index(self) -> None:
         """Count the index's bytes in RAM; readings are not needed beside it."""
         index = self.index.current
@@ -254,7 +260,7 @@ class Shard:
         for tenant_id, _ in self.readings.residents():
             self.readings.evict(tenant_id)
             self._memory.forget((self.collection.id, tenant_id))
-        self._memory.keep((self.collection.id, INDEX_PLACE), index.nbytes)
+        self._memory.keep((self.collection.id, INDEX_PLACE), self.index_bytes)
 
     def is_resident(self, tenant_id: int) -> bool:
         return self.readings.get(tenant_id) is not None

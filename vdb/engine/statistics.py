@@ -68,7 +68,6 @@ def _of_all(shard: Shard) -> answers.CollectionStats:
     stored.live_bytes, stored.file_bytes = live_bytes, file_bytes
     stored.free_bytes = max(0, file_bytes - live_bytes)
     readings = shard.readings.residents()
-    index = shard.index.current
     vector_bytes = sum(reading.vector_bytes for _, reading in readings)
     last_commit_ms = shard.queue.last_commit_ms
     return answers.CollectionStats(
@@ -79,7 +78,7 @@ def _of_all(shard: Shard) -> answers.CollectionStats:
         memory=answers.MemoryBytes(
             vector_bytes=vector_bytes,
             row_bytes=sum(reading.n_bytes for _, reading in readings) - vector_bytes,
-            index_bytes=index.nbytes if index is not None else 0,
+            index_bytes=shard.index_bytes,
             n_tenants=sum(tenant_id != EVERYONE_ID for tenant_id, _ in readings),
             map_bytes=shard.env.map_bytes,
         ),
