@@ -46,7 +46,7 @@ KS = (10, 100)
 LEAST_QUERIES = 50
 """Fewer of a residual class are counted to the next harder one."""
 SATURATED = 0.99995
-_BLOCK_BYTES = 3 << 20
+_BLOCK_BYTES = 1 << 20
 """Of vectors that are compared at once."""
 _SLACK = 1e-5
 
