@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from vdb.kernels import reference, reference_cells, reference_clustering, reference_layout
+from vdb.kernels import reference, reference_cells, reference_clustering, reference_layout, reference_lists
 from vdb.kernels.reference import COSINE, IP, L2, Float32s, Int64s, UInt8s, UInt32s
 from vdb.kernels.reference_clustering import Float64s
 from vdb.kernels.reference_layout import Bools, Int32s, UInt64s
@@ -78,6 +78,27 @@ SearchCells = Callable[
         Float32s,  # distance (k,)
         Int64s,  # row (k,)
         Int64s,  # statistics (4,)
+    ],
+    None,
+]
+SearchLists = Callable[
+    [
+        Float32s,  # query (D,)
+        Table,  # of the model
+        Table,  # of the pages
+        Table,  # of the vectors
+        Table,  # of the tenant's reading
+        Table,  # of everyone's
+        int,  # sequence, from the layout's
+        int,  # now_s
+        int,  # budget
+        float,  # ratio
+        float,  # margin
+        int,  # m
+        Float32s,  # distance (k,)
+        Int64s,  # row (k,)
+        UInt32s,  # pid (k,)
+        Int64s,  # statistics (8,)
     ],
     None,
 ]
@@ -181,6 +202,7 @@ class Kernels:
     scan_rows: ScanRows
     scan_many: ScanMany
     search_cells: SearchCells
+    search_lists: SearchLists
     nearest_cells: NearestCells
     nearest_cells_below: NearestCellsBelow
     sharing_keys: SharingKeys
@@ -207,6 +229,38 @@ def _of_arrays(kernel: Callable[..., None]) -> SearchCells:
     return search_cells
 
 
+def _lists_of_arrays(kernel: Callable[..., None]) -> SearchLists:
+    """The same for `search_lists`."""
+
+    def search_lists(
+        query: Float32s, model: Table, pages: Table, vectors: Table, mine: Table, everyones: Table,
+        sequence: int, now_s: int, budget: int, ratio: float, margin: float, m: int,
+        distance: Float32s, row: Int64s, pid: UInt32s, statistics: Int64s,
+    ) -> None:  # fmt: skip
+        kernel(
+            query, *model.arrays, *pages.arrays, *vectors.arrays, *mine.arrays, *everyones.arrays,
+            *model.numbers, *pages.numbers, sequence, now_s, budget, ratio, margin, m, distance, row, pid, statistics,
+        )  # fmt: skip
+
+    return search_lists
+
+
+def _lists_of_addresses(kernel: Callable[..., None]) -> SearchLists:
+    """The same for `search_lists`."""
+
+    def search_lists(
+        query: Float32s, model: Table, pages: Table, vectors: Table, mine: Table, everyones: Table,
+        sequence: int, now_s: int, budget: int, ratio: float, margin: float, m: int,
+        distance: Float32s, row: Int64s, pid: UInt32s, statistics: Int64s,
+    ) -> None:  # fmt: skip
+        kernel(
+            query, model.at, pages.at, vectors.at, mine.at, everyones.at, sequence, now_s, budget, ratio, margin, m,
+            distance, row, pid, statistics,
+        )  # fmt: skip
+
+    return search_lists
+
+
 def _of_addresses(kernel: Callable[..., None]) -> SearchCells:
     """The compiled kernel, which takes the addresses of the tables; they are held here until it returns."""
 
@@ -229,6 +283,7 @@ def reference_kernels() -> Kernels:
         reference.scan_rows,
         reference.scan_many,
         _of_arrays(reference_cells.search_cells),
+        _lists_of_arrays(reference_lists.search_lists),
         reference_layout.nearest_cells,
         reference_layout.nearest_cells_below,
         reference_layout.sharing_keys,
@@ -245,6 +300,7 @@ def cpu_kernels() -> Kernels:
     """The compiled kernels: imports numba and compiles or loads them (seconds). Raises whatever numba raises."""
     scan = importlib.import_module("vdb.kernels.cpu.scan")
     cells = importlib.import_module("vdb.kernels.cpu.cells")
+    lists = importlib.import_module("vdb.kernels.cpu.lists")
     layout = importlib.import_module("vdb.kernels.cpu.layout")
     clustering = importlib.import_module("vdb.kernels.cpu.clustering")
     return Kernels(
@@ -252,6 +308,7 @@ def cpu_kernels() -> Kernels:
         scan.scan_rows,
         scan.scan_many,
         _of_addresses(cells.search_cells),
+        _lists_of_addresses(lists.search_lists),
         layout.nearest_cells,
         layout.nearest_cells_below,
         layout.sharing_keys,

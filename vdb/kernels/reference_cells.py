@@ -96,7 +96,7 @@ def byte_products(codes: UInt8s, coded: Int8s) -> NDArray[np.float64]:
     return products
 
 
-def _score_nodes(
+def score_nodes(
     nodes: UInt32s, node_codes: UInt8s, node_offset: Float32s, coded: Int8s, step: np.float32, total: np.float32,
     metric: int, norm: np.float32,
 ) -> Float32s:  # fmt: skip
@@ -108,7 +108,7 @@ def _score_nodes(
     return settled(node_offset[nodes] - np.float32(2) * dot)
 
 
-def _score_rows(
+def score_rows(
     codes: UInt8s, offsets: Float32s, rows: Rows, encoding: int, width: int, full: Float32s, coded: Int8s,
     step: np.float32, total: np.float32,
 ) -> Float32s:  # fmt: skip
@@ -137,7 +137,7 @@ def _gather(rows: UInt32s, capacity: int) -> Rows:
     return rows[rows < capacity].astype(np.intp)
 
 
-def _run(first: int, stop: int) -> UInt32s:
+def run(first: int, stop: int) -> UInt32s:
     return np.arange(first, stop, dtype=np.uint32)
 
 
@@ -146,24 +146,24 @@ def _unconditional(mine: Reading, everyones: Reading) -> list[UInt32s]:
     parts = [tail[: spans[N_TAIL]] for spans, _, _, tail in (mine, everyones)]
     for spans, _, listed, _ in (mine, everyones):
         if not spans[OWN_ENTRIES]:
-            parts.append(_run(spans[OWN_FIRST], spans[OWN_STOP]))
+            parts.append(run(spans[OWN_FIRST], spans[OWN_STOP]))
         if not spans[LIST_ENTRIES]:
             parts.append(listed[spans[LIST_FIRST] : spans[LIST_STOP]])
     return parts
 
 
-def _entries_of(reading: Reading) -> tuple[UInt32s, list[UInt32s]]:
+def entries_of(reading: Reading) -> tuple[UInt32s, list[UInt32s]]:
     """Nodes of a reading's entries, and the rows that each names: places up to where the next one's start."""
     spans, entries, listed, _ = reading
     n_own, n = int(spans[OWN_ENTRIES]), int(spans[OWN_ENTRIES] + spans[LIST_ENTRIES])
     nodes, starts = entries[:, spans[ENTRIES_FIRST] : spans[ENTRIES_FIRST] + n]
     own = np.append(starts[:n_own], spans[OWN_STOP]).tolist()
     shared = np.append(starts[n_own:], spans[LIST_STOP]).tolist()
-    named = [_run(first, stop) for first, stop in itertools.pairwise(own)]
+    named = [run(first, stop) for first, stop in itertools.pairwise(own)]
     return nodes, named + [listed[first:stop] for first, stop in itertools.pairwise(shared)]
 
 
-def _threshold(score: Float32s, weight: Int64s, above: float, wanted: int) -> float:
+def threshold(score: Float32s, weight: Int64s, above: float, wanted: int) -> float:
     """The least score such that the entries up to it, beyond `above`, hold `wanted` rows; +inf where none does."""
     left = np.flatnonzero(score > above)
     order = left[np.argsort(score[left], kind="stable")]
@@ -183,7 +183,7 @@ def _is_visible(
     return visible
 
 
-def _distances(full: Float32s, vectors: Float32s, metric: int) -> Float32s:
+def distances(full: Float32s, vectors: Float32s, metric: int) -> Float32s:
     if metric == L2:
         difference = vectors - full
         return settled(np.einsum("ij,ij->i", difference, difference))
@@ -221,18 +221,18 @@ def search_cells(
     if min(len(row), m) == 0:
         return
     mine, everyones = (spans, entries, listed, tail), (spans_b, entries_b, listed_b, tail_b)
-    (nodes, named), (nodes_b, named_b) = _entries_of(mine), _entries_of(everyones)
+    (nodes, named), (nodes_b, named_b) = entries_of(mine), entries_of(everyones)
     nodes, named = np.concatenate((nodes, nodes_b)), named + named_b
     with np.errstate(over="ignore", invalid="ignore"):
         full, kept, norm = prepare(query, of_queries, metric)
         coded_rows, steps, totals = quantize(kept[None])
         coded, step, total = coded_rows[0], steps[0], totals[0]
-        entry_score = _score_nodes(nodes, node_codes, node_offset, coded, step, total, metric, norm)
+        entry_score = score_nodes(nodes, node_codes, node_offset, coded, step, total, metric, norm)
         weight = np.fromiter(map(len, named), np.int64, len(named))
         parts = [_gather(part, len(codes)) for part in _unconditional(mine, everyones)]
         n_rows, n_visited, reached = sum(map(len, parts)), 0, -np.inf
         while n_rows < budget and n_visited < len(nodes):
-            below, reached = reached, _threshold(entry_score, weight, reached, budget - n_rows)
+            below, reached = reached, threshold(entry_score, weight, reached, budget - n_rows)
             chosen = np.flatnonzero((entry_score > below) & (entry_score <= reached))
             parts += [_gather(named[i], len(codes)) for i in chosen]
             n_rows, n_visited = n_rows + sum(map(len, parts[len(parts) - len(chosen) :])), n_visited + len(chosen)
@@ -244,12 +244,10 @@ def search_cells(
         n_chunk = max(1, CHUNK_BYTES // (8 * codes.shape[1]))
         for first in range(0, len(rows), n_chunk):
             part = rows[first : first + n_chunk]
-            score[first : first + n_chunk] = _score_rows(
-                codes, offsets, part, encoding, width, full, coded, step, total
-            )
+            score[first : first + n_chunk] = score_rows(codes, offsets, part, encoding, width, full, coded, step, total)
         best = np.argsort(score, kind="stable")[:m]
         rows, score = rows[best], score[best]
-        true = _distances(full, vectors[slots[rows]], metric)
+        true = distances(full, vectors[slots[rows]], metric)
         n_compared = _n_compared(true, score, len(row))
     statistics[3] = n_compared
     rows, true = rows[:n_compared], true[:n_compared]
