@@ -70,8 +70,8 @@ class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Pages:
     """One generation, open to readers in any number; the pages of its file stay mapped for as long as it is held.
 
-    `address` is that of the mapping, `places` uint32 (n,) the pages of the file: the value of page p begins at
-    address + 4096 · places[p] + 16. A page is to be checked by whoever reads it (`check`).
+    `memory` uint8 (f, 4096) is the mapped file, `places` uint32 (n,) say which of its pages each page is: the value of
+    page p is memory[places[p], 16:]. It is to be checked by whoever reads it.
     """
 
     def __init__(self, handle: int, generation: int, shape: Shape, n_rows: int, places: UInt32s) -> None:
@@ -86,8 +86,7 @@ class Pages:
         self._handle = handle
         mapping = mmap.mmap(handle, n_file * PAGE_BYTES, mmap.MAP_SHARED, mmap.PROT_READ)
         mapping.madvise(mmap.MADV_RANDOM)  # else a fault reads megabytes that nobody asked for
-        self._values = np.frombuffer(mapping, np.uint8).reshape(n_file, PAGE_BYTES)[:, VALUE_AT:]
-        self.address = int(self._values.__array_interface__["data"][0]) - VALUE_AT
+        self.memory = np.frombuffer(mapping, np.uint8).reshape(n_file, PAGE_BYTES)
 
     @property
     def n_pages(self) -> int:
@@ -107,7 +106,7 @@ class Pages:
 
     def read(self, pages: UInt32s) -> UInt8s:
         """Values of pages, uint8 (n, 4080), copied and checked; raises CorruptData."""
-        values = self._values[self.places[pages]]
+        values = self.memory[self.places[pages], VALUE_AT:]
         check(values, self.shape, self.generation, pages, self.n_rows)
         return values
 

@@ -76,15 +76,24 @@ def lay_out(
     listed = np.empty(len(pairs), np.uint32)
     kernels.list_rows(starts, pairs, place, rows.cells, listed)
     check()
-    everyone, spans = _spans(rows.owners[: rows.n_laid], tenants, starts)
+    everyone, spans = spans_of(rows.owners[: rows.n_laid], tenants, starts)
     return rows, cut(model, everyone, spans, listed, rows.cells, kernels)
 
 
 def cut(
-    model: Model, tenants: UInt32s, spans: Int64s, listed: UInt32s, cells: UInt32s, kernels: Kernels
+    model: Model,
+    tenants: UInt32s,
+    spans: Int64s,
+    listed: UInt32s,
+    cells: UInt32s,
+    kernels: Kernels,
+    bounds: tuple[int, int, int] | None = None,
 ) -> Directories:
-    """The readings of `spans` (t, 9), whose runs and lists are known, with their entries."""
-    how = (listed, cells, model.children, *model.cell_ranges, ENTRY_ROWS, OWN_WHOLE, LIST_WHOLE)
+    """The readings of `spans` (t, 9), whose runs and lists are known, with their entries.
+
+    `bounds`: rows of an entry, and of a run and a list that have none, where they are not those of this module.
+    """
+    how = (listed, cells, model.children, *model.cell_ranges, *(bounds or (ENTRY_ROWS, OWN_WHOLE, LIST_WHOLE)))
     entries = np.empty((2, kernels.cut_entries(spans, *how, NO_ENTRIES)), np.uint32)
     kernels.cut_entries(spans, *how, entries)
     return Directories(tenants, spans, entries, listed)
@@ -123,7 +132,7 @@ def _ordered(given: Unordered, order: np.ndarray, base_sequence: int, has_offset
     )
 
 
-def _spans(owners: UInt32s, grantees: UInt32s, starts: Int64s) -> tuple[UInt32s, Int64s]:
+def spans_of(owners: UInt32s, grantees: UInt32s, starts: Int64s) -> tuple[UInt32s, Int64s]:
     """Tenants that own or are granted anything, and where: their run of rows and their part of the lists."""
     first = np.flatnonzero(is_first(owners))
     own = owners[first]

@@ -1,0 +1,1 @@
+"""The index whose posting lists lie on disk."""
