@@ -51,7 +51,7 @@ def test_bounded_searches_find_most_of_the_neighbours_and_nothing_that_is_hidden
 ) -> None:
     points = some_points(rng, 20_000)
     index, lists = built(points, tmp_path / "lists", Encoding(Form.LVQ4, 24))
-    effort = Effort(budget=800, candidates=60, ratio=3.0, margin=0.3)
+    effort = Effort(budget=800, candidates=60, ratio=3.0, spreads=5.0)
     hits, n_wanted, pages = 0, 0, []
     asked = np.flatnonzero(points.vectors.any(axis=1))
     for i in range(60):
@@ -151,7 +151,15 @@ def test_rows_that_ended_are_not_found_from_their_sequence_on(
     recent = gone[::2].copy()
     ended = Ended(bits, recent, np.full(len(recent), 3, np.uint32))
     later = State(
-        state.model, state.pages, state.directories, state.vectors, ended, state.has_expiry, SEQUENCE, state.kernels
+        state.model,
+        state.pages,
+        state.directories,
+        state.vectors,
+        ended,
+        state.has_expiry,
+        0.0,
+        SEQUENCE,
+        state.kernels,
     )
     for after, missing in ((0, set(gone[1::2].tolist())), (2, set(gone[1::2].tolist())), (3, set(gone.tolist()))):
         found = index.search(later, 1, points.vectors[0], 600, SEQUENCE + after, NOW_MS, EVERYTHING)

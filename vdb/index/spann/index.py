@@ -16,6 +16,7 @@ from vdb.index.curator.model import Model
 from vdb.index.curator.room import seconds_of
 from vdb.index.curator.state import Directories, Pairs
 from vdb.index.kmeans import Check, unasked
+from vdb.index.spann.coding import spread_of
 from vdb.index.spann.deepening import deepened
 from vdb.index.spann.state import Ended, State
 from vdb.kernels import Kernels, current
@@ -46,12 +47,12 @@ class Vectors(Protocol):
 class Effort:
     """How far a search goes: rows of lists scanned, beyond those that are scanned whole; candidates compared by their
     vectors, at most; how much farther than the nearest list another may be, as a ratio of distances (not for inner
-    product); and how much worse than the k-th the estimate of a candidate may be, over the query's norm."""
+    product); and how many standard deviations of their errors estimates of candidates may be worse than the k-th."""
 
     budget: int
     candidates: int
     ratio: float = float("inf")
-    margin: float = float("inf")
+    spreads: float = float("inf")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,7 +120,8 @@ class SpannIndex:
             writer.add(codes, columns)
         pages = lists.open(writer.finish())
         has_expiry = expires_at is not None
-        return cls(State(deep, pages, directories, ordered.rows, Ended(), has_expiry, sequence, chosen))
+        spread = spread_of(deep, vectors.rows[: len(pids)])
+        return cls(State(deep, pages, directories, ordered.rows, Ended(), has_expiry, spread, sequence, chosen))
 
     def search(
         self, state: State, tenant: int, query: Float32s, k: int, sequence: int, now_ms: int, effort: Effort
@@ -128,10 +130,11 @@ class SpannIndex:
 
         Raises CorruptData where a page is damaged: the index is to be made anew.
         """
+        margin = effort.spreads * state.spread if effort.spreads < float("inf") else effort.spreads
         found = Found(np.empty(k, np.float32), np.empty(k, np.int64), np.empty(k, np.uint32), np.empty(8, np.int64))
         state.kernels.search_lists(
             query, *state.tables, state.table(tenant), state.table(EVERYONE_ID), sequence - state.base_sequence,
-            now_ms // 1000, effort.budget, effort.ratio, effort.margin, max(k, effort.candidates), found.distance,
+            now_ms // 1000, effort.budget, effort.ratio, margin, max(k, effort.candidates), found.distance,
             found.row, found.pid, found.statistics,
         )  # fmt: skip
         if found.statistics[6]:

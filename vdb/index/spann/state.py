@@ -55,7 +55,8 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class State:
-    """One published state; immutable. `has_expiry`: pages have a column of expiries. `vectors` float32 (slots, D)."""
+    """One published state; immutable. `vectors` float32 (slots, D); `has_expiry`: pages have a column of expiries;
+    `spread`: standard deviation of the errors of estimates, for queries of norm 1 (`vdb/index/spann/coding.py`)."""
 
     model: Model
     pages: Pages
@@ -63,6 +64,7 @@ class State:
     vectors: Float32s
     ended: Ended
     has_expiry: bool
+    spread: float
     base_sequence: int
     kernels: Kernels
     tables: tuple[Table, Table, Table] = field(init=False)
