@@ -20,7 +20,7 @@ from vdb.types import EVERYONE_ID, Metric
 FACTORS = (1, 1.5, 2, 3, 4, 5, 7, 10, 14, 20, 30)
 """Of the budget: so many times n^0.6 rows are scored, n being what the tenant may see."""
 POWER = 0.6
-CANDIDATES = (40, 100)
+CANDIDATES = (40, 60, 100)
 SAMPLE_ROWS = 100_000
 BLOCK_ROWS = 16_384
 SEQUENCE = 1

@@ -18,7 +18,7 @@ Int64s = NDArray[np.int64]
 K = 10
 """Neighbours asked for."""
 
-CLASS_BOUNDS = (300, 1_000, 4_000, 16_000)
+CLASS_BOUNDS = (300, 1_000, 4_000, 16_000, 64_000, 256_000)
 """Size classes: the most points that a tenant of each may see; the last class has no bound."""
 
 CLASS_NAMES = (*(f"<= {bound:,}" for bound in CLASS_BOUNDS), f"> {CLASS_BOUNDS[-1]:,}")

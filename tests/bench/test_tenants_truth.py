@@ -102,8 +102,8 @@ def test_a_query_not_asked_has_no_recall() -> None:
 
 
 def test_size_classes_have_their_bound_inside() -> None:
-    names = [CLASS_NAMES[i] for i in class_of(np.array([1, 300, 301, 16_000, 16_001]))]
-    assert names == ["<= 300", "<= 300", "<= 1,000", "<= 16,000", "> 16,000"]
+    names = [CLASS_NAMES[i] for i in class_of(np.array([1, 300, 301, 16_000, 16_001, 256_001]))]
+    assert names == ["<= 300", "<= 300", "<= 1,000", "<= 16,000", "<= 64,000", "> 256,000"]
 
 
 def test_expected_hits_are_those_that_exist() -> None:

@@ -345,6 +345,9 @@ def _prefetch(typing_context: Any, rows: Any, row: Any) -> Any:
         with _rolled(builder, stride, LINE_BYTES) as offset:
             how = [ir.Constant(_I32, number) for number in (0, 3, 1)]  # to read, into all caches, data
             builder.call(function, [builder.gep(start, [offset]), *how])
+        # A row that does not begin with a line reaches into one more.
+        last = builder.gep(start, [builder.sub(stride, ir.Constant(stride.type, 1))])
+        builder.call(function, [last, *how])
         return context.get_dummy_value()
 
     return signature, generate
