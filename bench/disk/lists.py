@@ -39,7 +39,7 @@ from vdb.storage.lists import Lists
 from vdb.storage.vectors_file import VectorsFile
 from vdb.types import Metric
 
-EFFORT = Effort(budget=1_700, candidates=60, ratio=1.2, spreads=4.0)
+EFFORT = Effort(budget=1_700, candidates=60, ratio=1.2, spreads=2.5)
 RECALL_BAR, LISTS_BAR, PAGES_BAR, MEMORY_BAR, COLD_BAR, RESIDENT_BAR = 0.95, 32, 150, 6.0, 2.0, 5.0
 SAMPLE_ROWS = 100_000
 BLOCK_ROWS = 65_536
