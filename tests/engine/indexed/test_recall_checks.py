@@ -1,6 +1,7 @@
 """Searches that are checked by the way: what is compared, with what, and that no search waits for it."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -38,14 +39,23 @@ def figures(books: Books) -> RecallFigures:
     return books.index.recall
 
 
+def ask_until(books: Books, is_so: Callable[[], bool]) -> None:
+    """Search until something is so: a search is not checked while another one is."""
+
+    def ask_again() -> bool:
+        ask(books, 1)
+        return is_so()
+
+    wait_until(ask_again)
+
+
 def metric(books: Books, name: str) -> Any:
     return next(samples for found, _, _, samples in books.driver.engine.metrics() if found == name)
 
 
 def test_a_search_is_checked_and_the_collection_says_so(books: Books) -> None:
     before = figures(books).checked.n_checks
-    ask(books, 1)
-    wait_until(lambda: figures(books).checked.n_checks > before)
+    ask_until(books, lambda: figures(books).checked.n_checks > before)
     told = stats(books)
     assert told.recall_checks == figures(books).checked.n_checks
     assert told.checked_recall == 1.0 and told.checked_target == pytest.approx(0.99)
@@ -164,16 +174,11 @@ def test_a_check_that_fails_is_logged_and_the_next_one_is_made(
         raise ValueError("no")
 
     monkeypatch.setattr(recall_checks, "recall_of", fail)
-    ask(books, 1)
-    wait_until(lambda: "was not checked" in caplog.text)
+    ask_until(books, lambda: "was not checked" in caplog.text)
     monkeypatch.setattr(recall_checks, "recall_of", right)
     before = figures(books).checked.n_checks
-
-    def is_checked() -> bool:
-        ask(books, 1)
-        return figures(books).checked.n_checks > before
-
-    wait_until(is_checked)
+    ask_until(books, lambda: figures(books).checked.n_checks > before)
+    assert figures(books).checked.n_checks > before
 
 
 def test_switched_off_nothing_is_checked(tmp_path: Path, rng: np.random.Generator) -> None:
