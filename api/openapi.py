@@ -11,7 +11,7 @@ import msgspec
 from vdb.config import Limits
 from vdb.protocol import answers, columns
 from vdb.protocol.operations import OPERATIONS, Operation
-from vdb.protocol.requests import LEAST_RECALL, MAX_BUDGET, TenantRate
+from vdb.protocol.requests import LEAST_RECALL, MAX_BUDGET, MAX_MEMORY_BYTES, TenantRate
 from vdb.protocol.strict_json import INT64_MAX
 
 from .errors import OK, declared_statuses, success_of
@@ -223,6 +223,7 @@ def _request_refinements(limits: Limits) -> dict[str, Schema]:
         "timeout_s": {"minimum": 0, "maximum": limits.max_timeout_s},
         "grace_s": {"minimum": 0},
         "metadata": {"maxProperties": limits.max_metadata_entries},
+        "memory_bytes": {"minimum": 1, "maximum": MAX_MEMORY_BYTES},
         **{field: {"exclusiveMinimum": 0} for field in TenantRate.__struct_fields__},
     }
 

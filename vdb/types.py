@@ -1,4 +1,4 @@
-"""Words of the domain: metrics, roles, field types, the caller, and the form of names. Standard library only."""
+"""Words of the domain: metrics, roles, tiers, field types, the caller, and the form of names. Standard library only."""
 
 import re
 from dataclasses import dataclass
@@ -35,6 +35,15 @@ class Sharing(StrEnum):
 
     MANAGED = "managed"
     TENANTS = "tenants"
+
+
+class Tier(StrEnum):
+    """Where a collection's index lies: codes and vectors in memory, codes only, or neither; `auto`: what fits."""
+
+    AUTO = "auto"
+    MEMORY = "memory"
+    HYBRID = "hybrid"
+    DISK = "disk"
 
 
 class FieldType(StrEnum):

@@ -216,6 +216,17 @@ def test_what_is_noted_of_a_collection_is_kept_and_cleared(admin: Command) -> No
         assert admin("collections", "update", "docs", *pair).code == ExitCode.USAGE
 
 
+def test_where_an_index_is_to_lie_and_what_it_may_take(admin: Command) -> None:
+    words = ("--tier", "disk", "--memory-bytes", "2GiB")
+    made = admin("collections", "create", "docs", "--dimension", "2", *words, "--json").document
+    assert (made["tier"], made["memory_bytes"]) == ("disk", 2 << 30)
+    kept = admin("collections", "update", "docs", "--tier", "auto", "--json").document
+    assert (kept["tier"], kept["memory_bytes"]) == ("auto", 2 << 30)
+    cleared = admin("collections", "update", "docs", "--memory-bytes", "none", "--json").document
+    assert (cleared["tier"], cleared["memory_bytes"]) == ("auto", None)
+    assert admin("collections", "update", "docs", "--tier", "ram").code == ExitCode.USAGE
+
+
 def test_members_are_added_removed_and_listed(admin: Command, server: RunningServer) -> None:
     for name in ("acme", "globex"):
         admin("tenants", "create", name)

@@ -9,8 +9,10 @@ from tests.contract.bad_input import NOBODY_KNOWS, X
 from tests.contract.conftest import DE, EN, Y
 from tests.contract.ways import World
 from vdb.errors import VdbError
+from vdb.protocol.requests import MAX_MEMORY_BYTES
 
 MODEL = {"model": "e5-small", "version": "2"}
+BAD_CAPS = (0, -1, MAX_MEMORY_BYTES + 1, 1.5, "1GiB", True)
 SHOWN = {"model": "e5-small"}
 """The same as `World.plain` shows it: versions are left out."""
 
@@ -32,6 +34,32 @@ def test_embedding_and_metadata(world: World) -> None:
     assert (seen["embedding"], seen["metadata"]) == (SHOWN, {"tier": "gold"})
     cleared = world.plain(admin.update_collection(name, embedding=None, metadata=None))
     assert (cleared["embedding"], cleared["metadata"], cleared["sharing"]) == (None, {}, "tenants")
+
+
+def test_tier_and_memory(world: World) -> None:
+    admin, name = world.admin, world.name("docs")
+    made = world.plain(admin.create_collection(name, 3, tier="disk", memory_bytes=MAX_MEMORY_BYTES))
+    assert (made["tier"], made["memory_bytes"]) == ("disk", MAX_MEMORY_BYTES)
+    changed = world.plain(admin.update_collection(name, tier="hybrid"))
+    assert (changed["tier"], changed["memory_bytes"]) == ("hybrid", MAX_MEMORY_BYTES)
+    capped = world.plain(admin.update_collection(name, memory_bytes=1 << 30))
+    assert (capped["tier"], capped["memory_bytes"]) == ("hybrid", 1 << 30)
+    cleared = world.plain(admin.update_collection(name, tier="auto", memory_bytes=None))
+    assert (cleared["tier"], cleared["memory_bytes"]) == ("auto", None)
+    assert world.plain(admin.get_collection(name)) == cleared
+    assert world.plain(admin.collection_stats(name))["index"]["tier"] is None
+
+
+@pytest.mark.parametrize("given", [{"tier": "ram"}, *({"memory_bytes": cap} for cap in BAD_CAPS)])
+def test_a_bad_tier_or_cap_makes_no_collection(world: World, given: dict[str, Any]) -> None:
+    name = world.name("docs")
+    with pytest.raises(VdbError) as caught:
+        world.admin.create_collection(name, 3, **given)
+    assert (caught.value.code, [problem.pointer for problem in caught.value.problems]) == (
+        "invalid_argument",
+        [f"/{field}" for field in given],
+    )
+    assert world.code(world.admin.get_collection, name) == "collection_not_found"
 
 
 def test_rename(world: World, docs: Any) -> None:
@@ -194,6 +222,9 @@ def test_statistics(world: World, docs: Any) -> None:
         ({"metadata": {"team": "ü" * 513}}, "too_large", "/metadata/team"),
         ({"metadata": {"team": 5}}, "invalid_argument", "/metadata"),
         ({"metadata": {f"n{i}": "" for i in range(65)}}, "too_large", "/metadata"),
+        ({"tier": "ram"}, "invalid_argument", "/tier"),
+        ({"tier": None}, "invalid_argument", "/tier"),
+        *(({"memory_bytes": cap}, "invalid_argument", "/memory_bytes") for cap in BAD_CAPS),
         ({"tenants": [], "add_tenants": []}, "invalid_argument", "/add_tenants"),
         ({"tenants": [], "remove_tenants": []}, "invalid_argument", "/remove_tenants"),
         ({"add_tenants": ["no-such-thing"]}, "invalid_argument", "/add_tenants/0"),

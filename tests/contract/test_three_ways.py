@@ -29,7 +29,8 @@ def _ids(found: Any) -> list[str]:
 
 def _described(name: str, **changed: Any) -> dict[str, Any]:
     shape = {"name": name, "dimension": 3, "metric": "cosine", "sharing": "managed", "fields": {}, "n_points": 0}
-    return shape | {"indexes": {}, "tenants": None, "aliases": [], "embedding": None, "metadata": {}} | changed
+    shape |= {"indexes": {}, "tenants": None, "aliases": [], "embedding": None, "metadata": {}}
+    return shape | {"tier": "auto", "memory_bytes": None} | changed
 
 
 def test_backups(world: World) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vdb.errors import CorruptData
-from vdb.storage.catalog import KeyDocument, TenantDocument
+from vdb.storage.catalog import CollectionDocument, KeyDocument, TenantDocument
 from vdb.storage.codec import (
     HEAD_BYTES,
     Record,
@@ -22,7 +22,7 @@ from vdb.storage.codec import (
     encode_u64,
     encode_usage,
 )
-from vdb.types import Role
+from vdb.types import Role, Tier
 
 U32, U64, I64 = (st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1), st.integers(-(2**63), 2**63 - 1))
 RECORDS = st.builds(
@@ -76,6 +76,22 @@ def test_a_document_reads_back_and_fields_it_lacks_take_their_defaults() -> None
     key = KeyDocument(id="k", name="", role=Role.READ, tenant_id=1, hash="ab", created_at_ms=1, last_used_at_ms=9)
     assert decode_document(encode_document(key), KeyDocument) == key
     assert decode_document(encode_document(TENANT), TenantDocument) == TENANT
+
+
+def test_a_collection_of_before_there_were_tiers_leaves_the_choice_and_has_no_cap() -> None:
+    class Older(msgspec.Struct):
+        id: int = 1
+        name: str = "notes"
+        state: str = "active"
+        dimension: int = 3
+        metric: str = "cosine"
+        sharing: str = "managed"
+        fields: dict[str, str] = {}
+        tenants: list[int] | None = None
+        created_at_ms: int = 1
+
+    read = decode_document(encode_document(Older()), CollectionDocument)
+    assert (read.tier, read.memory_bytes) == (Tier.AUTO, None)
 
 
 @pytest.mark.parametrize("value", [b"", b"abc", encode_document(TENANT)[:-1], b"0000" + encode_document(TENANT)[4:]])

@@ -8,11 +8,13 @@ from vdb.cli.confirm import add_yes, confirm
 from vdb.cli.exit_codes import ExitCode, WrongUsage
 from vdb.cli.output import Output
 from vdb.cli.remote import add_server, connected
-from vdb.cli.values import field_type, names, pair
-from vdb.types import Metric, Sharing
+from vdb.cli.values import field_type, names, pair, size_or_none
+from vdb.types import Metric, Sharing, Tier
 
 __all__ = ["add"]
 
+_KEEP = object()
+"""Stands for an option that was not given, where none is a value."""
 _COLUMNS = ("name", "aliases", "dimension", "metric", "n_points", "sequence", "created_at")
 
 
@@ -114,7 +116,7 @@ def _add_update(group: Commands) -> None:
     update = group.add(
         "update",
         _update,
-        "change who may use a collection, who may share, what is noted of it",
+        "change who may use a collection, who may share, what is noted of it, where its index lies",
         description="Change what is given, all of it at once; the rest stays.",
         examples=("vdb collections update docs --add-tenants initech", "vdb collections update docs --all-tenants"),
     )
@@ -140,6 +142,16 @@ def _add_properties(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--metadata", type=pair, action="append", metavar="KEY=VALUE", help="a note, to be shown; may be repeated"
+    )
+    parser.add_argument(
+        "--tier", choices=[str(tier) for tier in Tier], help="where the index is to lie; auto: what fits the memory"
+    )
+    parser.add_argument(
+        "--memory-bytes",
+        type=size_or_none,
+        default=_KEEP,
+        metavar="SIZE",
+        help="what the index may take of memory, such as 2GiB, or none for no cap but the server's",
     )
 
 
@@ -183,6 +195,8 @@ def _create(given: argparse.Namespace, output: Output) -> int:
             _embedding(given),
             dict(given.metadata) if given.metadata else None,
             given.index,
+            given.tier or "auto",
+            None if given.memory_bytes is _KEEP else given.memory_bytes,
         )
     output.record(made)
     return ExitCode.OK
@@ -233,10 +247,12 @@ def _changes(given: argparse.Namespace) -> dict[str, Any]:
         "embedding": _embedding(given),
         "metadata": dict(given.metadata) if given.metadata else None,
         "indexes": [] if given.no_indexes else given.index,
+        "tier": given.tier,
     }
     changes = {name: value for name, value in changes.items() if value is not None}
     cleared = {"tenants": given.all_tenants, "embedding": given.no_embedding, "metadata": given.no_metadata}
-    return changes | {name: None for name, is_cleared in cleared.items() if is_cleared}
+    changes |= {name: None for name, is_cleared in cleared.items() if is_cleared}
+    return changes if given.memory_bytes is _KEEP else changes | {"memory_bytes": given.memory_bytes}
 
 
 def _embedding(given: argparse.Namespace) -> dict[str, str] | None:

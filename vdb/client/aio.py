@@ -22,7 +22,6 @@ from vdb.protocol.answers import (
     Alias,
     AliasesChanged,
     Backup,
-    CollectionStats,
     Done,
     Job,
     Key,
@@ -31,6 +30,7 @@ from vdb.protocol.answers import (
     UsageMonth,
 )
 from vdb.protocol.answers import Collection as CollectionAnswer
+from vdb.protocol.statistics import CollectionStats
 
 T = TypeVar("T")
 
@@ -67,14 +67,20 @@ class AsyncOperations:
         embedding: Mapping[str, str] | None = None,
         metadata: Mapping[str, str] | None = None,
         indexes: Sequence[str] | None = None,
+        tier: str = "auto",
+        memory_bytes: int | None = None,
     ) -> CollectionAnswer:
         """A collection of vectors of one `dimension`; metric cosine, l2 or ip; `tenants` None: every tenant may use it.
 
         `sharing`: "managed" or "tenants" (who may grant). `fields` declares types of payload fields, which are then
         checked: number, integer, string, boolean, datetime or list. `embedding` is {"model": …, "version": …}; it and
         `metadata` are kept and shown, no more. `indexes` names the declared fields that filters are to be fast on.
+        `tier`: where the index is to lie, "auto", "memory", "hybrid" or "disk"; `memory_bytes`: what it may take of
+        memory, None for no cap but the server's.
         """
-        made = calls.create_collection(name, dimension, metric, tenants, sharing, fields, embedding, metadata, indexes)
+        made = calls.create_collection(
+            name, dimension, metric, tenants, sharing, fields, embedding, metadata, indexes, tier, memory_bytes
+        )
         return await self._run(made)
 
     async def collections(self) -> list[CollectionAnswer]:
@@ -95,14 +101,18 @@ class AsyncOperations:
         embedding: Mapping[str, str] | None | UnsetType = UNSET,
         metadata: Mapping[str, str] | None | UnsetType = UNSET,
         indexes: Sequence[str] | UnsetType = UNSET,
+        tier: str | UnsetType = UNSET,
+        memory_bytes: int | None | UnsetType = UNSET,
     ) -> CollectionAnswer:
         """Change what is given; `tenants=None` opens the collection to every tenant, other Nones clear.
 
         `add_tenants` and `remove_tenants` change the list of a collection that has one. `indexes` is the whole list of
-        indexed fields: new ones are built in the background, and the answer says which are `ready`.
+        indexed fields: new ones are built in the background, and the answer says which are `ready`. A change of `tier`
+        or `memory_bytes` is answered at once; `collection_stats` says which tier answers by now.
         """
         fields: dict[str, Any] = {"tenants": tenants, "add_tenants": add_tenants, "remove_tenants": remove_tenants}
         fields |= {"sharing": sharing, "embedding": embedding, "metadata": metadata, "indexes": indexes}
+        fields |= {"tier": tier, "memory_bytes": memory_bytes}
         return await self._run(calls.update_collection(name, fields))
 
     async def rename_collection(self, name: str, new_name: str) -> CollectionAnswer:

@@ -10,6 +10,7 @@ from vdb.client.retry import Repeat
 from vdb.client.wire import Call, call
 from vdb.errors import InvalidArgument
 from vdb.protocol import answers
+from vdb.protocol.statistics import CollectionStats
 
 LISTINGS = {
     "list_collections": "collections",
@@ -42,11 +43,13 @@ def create_collection(
     embedding: Mapping[str, str] | None,
     metadata: Mapping[str, str] | None,
     indexes: Sequence[str] | None,
+    tier: str,
+    memory_bytes: int | None,
 ) -> Call[answers.Collection]:
     shape = {"name": name, "dimension": dimension, "metric": metric, "sharing": sharing}
     shape |= {"tenants": tenants, "fields": UNSET if fields is None else fields}
     shape |= {"embedding": embedding, "metadata": UNSET if metadata is None else metadata}
-    shape |= {"indexes": UNSET if indexes is None else indexes}
+    shape |= {"indexes": UNSET if indexes is None else indexes, "tier": tier, "memory_bytes": memory_bytes}
     return call("create_collection", fields=shape, repeat=Repeat.IF_REFUSED)
 
 
@@ -62,7 +65,7 @@ def rename_collection(name: str, new_name: str) -> Call[answers.Collection]:
     return call("update_collection", (name,), {"name": new_name}, repeat=Repeat.IF_REFUSED)
 
 
-def collection_stats(name: str) -> Call[answers.CollectionStats]:
+def collection_stats(name: str) -> Call[CollectionStats]:
     return call("collection_stats", (name,))
 
 

@@ -20,6 +20,7 @@ from vdb.engine.members import member_change, member_ids
 from vdb.engine.services import Services
 from vdb.engine.shard import epoch_ms
 from vdb.engine.tenants import check_name, moment_of
+from vdb.engine.tiers import checked_memory_bytes
 from vdb.errors import AlreadyExists, CollectionNotFound, InvalidArgument, LimitReached, TooLarge
 from vdb.protocol import answers
 from vdb.protocol.requests import CreateCollection, ListPage, UpdateCollection
@@ -54,6 +55,7 @@ def create_collection(
     members = None if request.tenants is None else member_ids(services, request.tenants, "/tenants")
     embedding, metadata = checked_embedding(request.embedding, limits), checked_metadata(request.metadata, limits)
     indexes = checked_indexes(request.indexes, request.fields, limits)
+    memory_bytes = checked_memory_bytes(request.memory_bytes)
 
     def reserve(group: Group) -> CollectionDocument:
         _check_free(group.txn, name)
@@ -72,6 +74,8 @@ def create_collection(
             embedding=embedding,
             metadata=metadata,
             indexes=indexes,
+            tier=request.tier,
+            memory_bytes=memory_bytes,
         )
         services.catalog.put_collection(group, document)
         return document
@@ -115,7 +119,7 @@ def _answer_unless_gone(services: Services, caller: Caller, document: Collection
 def update_collection(
     services: Services, caller: Caller, path: tuple[str, ...], request: UpdateCollection
 ) -> answers.Collection:
-    """Rename, change members, sharing, embedding or metadata: what is given, in one commit.
+    """Rename, change members, sharing, embedding, metadata or tier: what is given, in one commit.
 
     Raises InvalidArgument, TooLarge, CollectionNotFound, AlreadyExists (the name), Conflict (members of an open one).
     Indexes that are new are built by a job of that commit.
@@ -151,6 +155,10 @@ def _changed_fields(services: Services, request: UpdateCollection) -> dict[str, 
         changed["embedding"] = checked_embedding(request.embedding, limits)
     if not isinstance(request.metadata, UnsetType):
         changed["metadata"] = checked_metadata(request.metadata, limits)
+    if not isinstance(request.tier, UnsetType):
+        changed["tier"] = request.tier
+    if not isinstance(request.memory_bytes, UnsetType):
+        changed["memory_bytes"] = checked_memory_bytes(request.memory_bytes)
     return changed
 
 
@@ -248,6 +256,8 @@ def answer_of(services: Services, caller: Caller, document: CollectionDocument) 
         aliases=services.catalog.names.aliases_of(document.id),
         embedding=embedding_answer(document.embedding),
         metadata=document.metadata,
+        tier=document.tier,
+        memory_bytes=document.memory_bytes,
     )
     if caller.role is Role.ADMIN:
         names = [services.tenant_name(tenant_id) for tenant_id in document.tenants or ()]

@@ -7,8 +7,9 @@ from vdb.engine.choosing import described
 from vdb.engine.services import Services
 from vdb.engine.shard import Shard
 from vdb.engine.tenants import moment_of
+from vdb.engine.tiers import served_tier
 from vdb.errors import TenantRequired
-from vdb.protocol import answers
+from vdb.protocol.statistics import CollectionStats, MemoryBytes, StoredBytes, VectorIndex
 from vdb.storage.codec import Usage
 from vdb.storage.keyspace import EVERYONE_ID
 from vdb.storage.meta import read_sequence
@@ -22,9 +23,7 @@ POINT_INDEX_BYTES = 9
 GRANT_INDEX_BYTES = 13
 
 
-def collection_stats(
-    services: Services, caller: Caller, path: tuple[str, ...], request: object
-) -> answers.CollectionStats:
+def collection_stats(services: Services, caller: Caller, path: tuple[str, ...], request: object) -> CollectionStats:
     """Raises CollectionNotFound, TenantNotFound, TenantRequired (a service key that names no tenant)."""
     collection = services.usable(caller, path[0])
     is_whole = caller.role is Role.ADMIN and caller.tenant is None
@@ -35,16 +34,16 @@ def collection_stats(
         return _of_all(shard) if tenant_id is None else _of_tenant(shard, tenant_id)
 
 
-def _of_tenant(shard: Shard, tenant_id: int) -> answers.CollectionStats:
+def _of_tenant(shard: Shard, tenant_id: int) -> CollectionStats:
     with shard.env.read() as txn:
         usage, sequence = read_usage(txn, tenant_id), read_sequence(txn)
     vector_bytes, row_bytes = _in_memory(shard, tenant_id)
-    return answers.CollectionStats(
+    return CollectionStats(
         points=usage.points,
         vectors=usage.vectors,
         sequence=sequence,
         stored=_stored(usage, shard.collection.dimension),
-        memory=answers.MemoryBytes(vector_bytes=vector_bytes, row_bytes=row_bytes),
+        memory=MemoryBytes(vector_bytes=vector_bytes, row_bytes=row_bytes),
     )
 
 
@@ -57,7 +56,7 @@ def _in_memory(shard: Shard, tenant_id: int) -> tuple[int, int]:
     return (reading.vector_bytes, reading.n_bytes - reading.vector_bytes) if reading is not None else (0, 0)
 
 
-def _of_all(shard: Shard) -> answers.CollectionStats:
+def _of_all(shard: Shard) -> CollectionStats:
     with shard.env.read() as txn:
         usage, sequence, n_owners = read_totals(txn), read_sequence(txn), count_owners(txn)
     live_bytes, file_bytes = shard.env.live_bytes, shard.env.used_bytes
@@ -70,12 +69,12 @@ def _of_all(shard: Shard) -> answers.CollectionStats:
     readings = shard.readings.residents()
     vector_bytes = sum(reading.vector_bytes for _, reading in readings)
     last_commit_ms = shard.queue.last_commit_ms
-    return answers.CollectionStats(
+    return CollectionStats(
         points=usage.points,
         vectors=usage.vectors,
         sequence=sequence,
         stored=stored,
-        memory=answers.MemoryBytes(
+        memory=MemoryBytes(
             vector_bytes=vector_bytes,
             row_bytes=sum(reading.n_bytes for _, reading in readings) - vector_bytes,
             index_bytes=shard.index_bytes,
@@ -89,13 +88,14 @@ def _of_all(shard: Shard) -> answers.CollectionStats:
     )
 
 
-def _index(shard: Shard) -> answers.VectorIndex:
+def _index(shard: Shard) -> VectorIndex:
     index, tuner = shard.index.current, shard.index.tuner
     tuning, profile = tuner.tuning, tuner.profile
     is_there = index is not None
     checked = shard.index.recall.checked
-    return answers.VectorIndex(
+    return VectorIndex(
         state=shard.index.state,
+        tier=served_tier(shard.index),
         rows=index.n_rows if index is not None else 0,
         cells=len(index.state.model.leaves) if index is not None else 0,
         builds=shard.index.n_builds,
@@ -114,7 +114,7 @@ def _index(shard: Shard) -> answers.VectorIndex:
     )
 
 
-def _stored(usage: Usage, dimension: int) -> answers.StoredBytes:
-    return answers.StoredBytes(
+def _stored(usage: Usage, dimension: int) -> StoredBytes:
+    return StoredBytes(
         id_bytes=usage.id_bytes, payload_bytes=usage.payload_bytes, vector_bytes=4 * dimension * usage.vectors
     )

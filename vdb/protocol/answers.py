@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
-from vdb.types import FieldType, IndexState, Metric, Role, Sharing
+from vdb.types import FieldType, IndexState, Metric, Role, Sharing, Tier
 
 
 class Answer(Struct, kw_only=True, omit_defaults=True):
@@ -130,7 +130,8 @@ class Embedding(Struct, kw_only=True):
 class Collection(Struct, kw_only=True):
     """A collection; `aliases` lead to it like its name, `tenants` is shown to admins only.
 
-    `indexes` says of each indexed field whether filters use it yet.
+    `indexes` says of each indexed field whether filters use it yet. `tier` is what was asked for (the statistics say
+    which answers now), `memory_bytes` what it may take of memory, null for no cap of its own.
     """
 
     name: str
@@ -146,90 +147,14 @@ class Collection(Struct, kw_only=True):
     aliases: list[str]
     embedding: Embedding | None
     metadata: dict[str, str]
+    tier: Tier
+    memory_bytes: int | None
     tenants: list[str] | None | UnsetType = UNSET
 
 
 class Collections(Struct, kw_only=True):
     collections: list[Collection]
     next_cursor: str | None
-
-
-class StoredBytes(Answer):
-    """What points take on disk, by part; and, for an admin who sees the whole, what the file takes.
-
-    `index_bytes` are the entries that lead to points by id and by grantee; `overhead_bytes` the heads of records,
-    payload indexes, LMDB's own, and unused room in pages. The five make `live_bytes`; with `free_bytes`, for later
-    writes, `file_bytes`.
-    """
-
-    id_bytes: int
-    payload_bytes: int
-    vector_bytes: int
-    index_bytes: int | UnsetType = UNSET
-    overhead_bytes: int | UnsetType = UNSET
-    live_bytes: int | UnsetType = UNSET
-    free_bytes: int | UnsetType = UNSET
-    file_bytes: int | UnsetType = UNSET
-
-
-class MemoryBytes(Answer):
-    """What is in memory: vectors, or their codes, and the bookkeeping of rows; for an admin who sees the whole also of
-    how many tenants, and all of the index.
-
-    `map_bytes` is address space, not memory.
-    """
-
-    vector_bytes: int
-    row_bytes: int
-    n_tenants: int | UnsetType = UNSET
-    map_bytes: int | UnsetType = UNSET
-    index_bytes: int | UnsetType = UNSET
-
-
-class VectorIndex(Struct, kw_only=True):
-    """`state` is absent, building or ready; `builds` and `layouts` count since the collection was opened.
-
-    `encoding` is what rows are coded in, `chosen_by` what chose it: `default`, `rows` or `recorded` queries by
-    measurement, or `requested`; `for_queries`: its projection was learned from recorded queries. `expected_recall` and
-    `expected_cost_us`: of a search for 10 hits in a typical reading, as the choice measured it. `profile_levels` says
-    by how many measured classes of searches effort is planned, `profiled_rows` how many rows there were then.
-    `recorded_queries` are kept. `recall_checks` searches were compared with all rows since the collection was opened;
-    `checked_recall` and `checked_target` are the means of the newest 100.
-    """
-
-    state: str
-    rows: int
-    cells: int
-    builds: int
-    layouts: int
-    encoding: str | None
-    chosen_by: str | None
-    for_queries: bool
-    expected_recall: float | None
-    expected_cost_us: float | None
-    profile_levels: int
-    profiled_rows: int
-    recorded_queries: int
-    recall_checks: int
-    checked_recall: float | None
-    checked_target: float | None
-
-
-class CollectionStats(Answer):
-    """Counts and sizes of a collection: the whole for an admin without a tenant, a tenant's own part for a tenant.
-
-    `last_commit_at` is null until the first commit since the collection was opened.
-    """
-
-    points: int
-    vectors: int
-    sequence: int
-    stored: StoredBytes
-    memory: MemoryBytes
-    index: VectorIndex | UnsetType = UNSET
-    n_owners: int | UnsetType = UNSET
-    waiting_writes: int | UnsetType = UNSET
-    last_commit_at: datetime | None | UnsetType = UNSET
 
 
 class Member(Struct, kw_only=True):

@@ -7,7 +7,7 @@ tenant), `any` (any key, tenant or not). What a key may not reach answers 403; w
 from dataclasses import dataclass
 from typing import Any
 
-from vdb.protocol import answers, requests
+from vdb.protocol import answers, requests, statistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +57,11 @@ OPERATIONS: tuple[Operation, ...] = (
         requests.UpdateCollection,
         answers.Collection,
         "admin",
-        "Rename; change members, sharing, embedding, metadata",
+        "Rename; change members, sharing, embedding, metadata, tier",
     ),
     Operation("delete_collection", "DELETE", _C, requests.Empty, answers.Done, "admin", "Delete a collection"),
     Operation(
-        "collection_stats", "GET", f"{_C}/stats", requests.Empty, answers.CollectionStats, "any", "Counts and sizes"
+        "collection_stats", "GET", f"{_C}/stats", requests.Empty, statistics.CollectionStats, "any", "Counts and sizes"
     ),
     Operation(
         "list_members", "GET", f"{_C}/members", requests.ListPage, answers.Members, "admin", "A collection's tenants"

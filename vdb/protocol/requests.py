@@ -9,13 +9,15 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from vdb.types import FieldType, Metric, Role, Sharing
+from vdb.types import FieldType, Metric, Role, Sharing, Tier
 
 Vector = list[float] | str
 
 LEAST_RECALL = 0.5
 """The lowest recall that may be aimed at; 1 itself may not, which is what `exact` is for."""
 MAX_BUDGET = (1 << 31) - 1
+MAX_MEMORY_BYTES = 1 << 50
+"""The highest cap of a collection's memory: beyond it none is meant."""
 
 
 class Request(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -49,7 +51,8 @@ class EmbeddingModel(Request):
 class CreateCollection(Request):
     """A collection: one dimension, one metric, many tenants. `tenants` null means every tenant may use it.
 
-    `indexes` names the declared fields that filters are to be fast on.
+    `indexes` names the declared fields that filters are to be fast on. `tier` is where its index is to lie,
+    `memory_bytes` what that may take of memory; null: no cap but the server's.
     """
 
     name: str
@@ -61,10 +64,14 @@ class CreateCollection(Request):
     indexes: list[str] = []
     embedding: EmbeddingModel | None = None
     metadata: dict[str, str] = {}
+    tier: Tier = Tier.AUTO
+    memory_bytes: int | None = None
 
 
 class UpdateCollection(Request):
-    """Change what is given, all of it in one commit; `name` renames. `embedding` and `metadata`: null clears.
+    """Change what is given, all of it in one commit; `name` renames.
+
+    `embedding`, `metadata` and `memory_bytes`: null clears.
 
     `add_tenants` and `remove_tenants` change the list of a collection that has one, and exclude `tenants`.
     `indexes` is the whole list: those new in it are built in the background, the others dropped.
@@ -78,6 +85,8 @@ class UpdateCollection(Request):
     indexes: list[str] | UnsetType = UNSET
     embedding: EmbeddingModel | None | UnsetType = UNSET
     metadata: dict[str, str] | None | UnsetType = UNSET
+    tier: Tier | UnsetType = UNSET
+    memory_bytes: int | None | UnsetType = UNSET
 
 
 class TuneEncoding(Request):

@@ -20,7 +20,7 @@ from vdb.storage.keyspace import (
     tenant_key_key,
     tenant_usage_key,
 )
-from vdb.types import NAME, FieldType, Metric, Role, Sharing
+from vdb.types import NAME, FieldType, Metric, Role, Sharing, Tier
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +38,8 @@ class CollectionDocument(Struct, kw_only=True, frozen=True):
     """A collection; `tenants`, ascending, are those that may use it, null means every tenant.
 
     `indexes` are the fields that are to have a payload index; what there is of them the collection's environment says.
+    `tier` is where the index is to lie, `memory_bytes` what it may take of memory, null for no cap of its own.
+    Documents older than a field have its default.
     """
 
     id: int
@@ -52,6 +54,8 @@ class CollectionDocument(Struct, kw_only=True, frozen=True):
     embedding: EmbeddingDocument | None = None
     metadata: dict[str, str] = {}
     indexes: list[str] = []
+    tier: Tier = Tier.AUTO
+    memory_bytes: int | None = None
 
     @property
     def indexed_fields(self) -> dict[str, FieldType]:

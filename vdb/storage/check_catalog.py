@@ -144,6 +144,8 @@ def _check_collection(txn: Transaction, document: CollectionDocument, findings: 
     findings.expect(
         set(document.indexes) <= document.fields.keys(), where, "it indexes a field that it does not declare"
     )
+    is_cap = document.memory_bytes is None or document.memory_bytes >= 1
+    findings.expect(is_cap, where, "its cap of memory is not positive")
     if document.state != DELETING:
         _check_name(txn, Space.COLLECTION_NAME, document.name, document.id, where, findings)
 
