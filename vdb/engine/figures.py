@@ -44,7 +44,7 @@ def metrics(services: Services, n_purged: int, backups: BackupSchedule) -> list[
         ("vdb_index_bytes", "gauge", "Bytes of the index and of recorded queries; most are mapped from its file.",
          per_collection([shard.index_bytes for shard in shards])),
         ("vdb_index_cells", "gauge", "Cells of the index.",
-         per_collection([len(index.state.model.leaves) if index is not None else 0 for index in indexes])),
+         per_collection([shard.index.n_cells for shard in shards])),
         ("vdb_index_builds_total", "counter", "Indexes made since the collection was opened.",
          per_collection([shard.index.n_builds for shard in shards])),
         ("vdb_index_layouts_total", "counter", "Layouts of the index made since the collection was opened.",

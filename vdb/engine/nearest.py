@@ -103,7 +103,7 @@ def indexed(
 ) -> Nearest | None:
     """The index's newest state; None when it was laid out since the snapshot, or is gone."""
     index = shard.index.current
-    if index is None:
+    if not isinstance(index, CuratorIndex):
         return None
     state = index.state
     if state.floor_sequence > snapshot.sequence:

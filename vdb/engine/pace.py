@@ -8,9 +8,9 @@ every commit waits until twice as many changes are done as it brings.
 import threading
 from collections.abc import Callable
 
+from vdb.engine.index_kind import Served
 from vdb.engine.readings import Change
 from vdb.engine.replay import take
-from vdb.index.curator.index import CuratorIndex
 
 QUIET_REPLAY = 64
 """A new index takes over when no more changes than this are left to be done on it under the lock."""
@@ -80,7 +80,7 @@ class Backlog:
         if self._changes is not None:
             self._changes.extend(changes)
 
-    def catch_up(self, index: CuratorIndex, sequence: int, check: Callable[[], None]) -> None:
+    def catch_up(self, index: Served, sequence: int, check: Callable[[], None]) -> None:
         """Do on a new index most of what was published since `sequence`."""
 
         def do(n: int) -> None:
@@ -91,7 +91,7 @@ class Backlog:
 
         self._pace.catch_up(lambda: len(self._changes or ()), do)
 
-    def finish(self, index: CuratorIndex, sequence: int) -> None:
+    def finish(self, index: Served, sequence: int) -> None:
         """Do the rest."""
         _do(index, self._taken(None), sequence)
 
@@ -104,7 +104,7 @@ class Backlog:
         return changes
 
 
-def _do(index: CuratorIndex, changes: list[Change], sequence: int) -> None:
+def _do(index: Served, changes: list[Change], sequence: int) -> None:
     for change in changes:
         if change.sequence > sequence:
             take(index, change)

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from vdb.engine.index_kind import Served
 from vdb.engine.readings import Change
 from vdb.engine.trust import trusted_record
 from vdb.errors import CorruptData
-from vdb.index.curator.index import CuratorIndex
 from vdb.storage.changes import LoggedChange, iterate_changes, read_changes_from
 from vdb.storage.env import Transaction
 from vdb.storage.keyspace import record_key
@@ -16,14 +16,14 @@ from vdb.storage.meta import read_sequence
 from vdb.storage.points import read_vector
 
 
-def take(index: CuratorIndex, change: Change) -> None:
+def take(index: Served, change: Change) -> None:
     """Do a committed change on an index."""
     _leave(index, change.sequence, change.kills)
     if change.puts:
         index.put(change.owner, change.pids, change.vectors, change.expires_at_ms, change.puts, change.sequence)
 
 
-def _leave(index: CuratorIndex, sequence: int, kills: Mapping[int, Any]) -> None:
+def _leave(index: Served, sequence: int, kills: Mapping[int, Any]) -> None:
     """Points that leave their owner are gone; others leave a grantee's reading."""
     for audience, pids in kills.items():
         numbers = np.asarray(pids, np.uint32)
@@ -33,7 +33,7 @@ def _leave(index: CuratorIndex, sequence: int, kills: Mapping[int, Any]) -> None
             index.revoke(-audience, numbers)
 
 
-def replay(index: CuratorIndex, txn: Transaction, sequence: int, change: LoggedChange, dimension: int) -> None:
+def replay(index: Served, txn: Transaction, sequence: int, change: LoggedChange, dimension: int) -> None:
     """Do a logged change with the vectors as they are now; a point that is gone since is not put."""
     stored = [_sound_vector(txn, change.owner, pid) for pid in change.pids.tolist()]
     there = [i for i, vector in enumerate(stored) if vector is not None]
@@ -51,7 +51,7 @@ def replay(index: CuratorIndex, txn: Transaction, sequence: int, change: LoggedC
         index.put(change.owner, change.pids[there], vectors, change.expires_at_ms[there], puts, sequence)
 
 
-def replay_all(index: CuratorIndex, txn: Transaction, since: int, dimension: int) -> int:
+def replay_all(index: Served, txn: Transaction, since: int, dimension: int) -> int:
     """Do all that was committed since the sequence of an index, and return the newest; raises CorruptData where the log
     does not go back that far, and for an index that is ahead of its collection."""
     changes_from, now = read_changes_from(txn), read_sequence(txn)

@@ -7,19 +7,18 @@ until a layout without them is saved and nobody holds a state of a layout before
 import logging
 import weakref
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vdb.errors import StorageFailure
-from vdb.index.curator.index import CuratorIndex
-from vdb.index.curator.state import Directories
 from vdb.storage.vectors_file import VectorsFile
 
 logger = logging.getLogger(__name__)
 
-Reader = weakref.ref[Directories]
-"""Alive while anybody holds a state of that layout: all states of one layout share its directories."""
+Reader = weakref.ref[Any]
+"""Alive while anybody holds a state of that layout: it is of something that all states of one layout share."""
 
 
 @dataclass(slots=True)
@@ -47,16 +46,13 @@ class OldSlots:
         """A layout that is not shown yet does without these; earlier ones may name them."""
         self._batches.append(_Batch(slots, self._held()))
 
-    def leave_unnamed(self, index: CuratorIndex, n_slots: int) -> None:
-        """An index was read from its file, which names all that is worth keeping below `n_slots`."""
-        is_named = np.zeros(max(n_slots, index.n_slots_laid), np.bool_)
-        rows = index.state.rows
-        is_named[rows.slots[: rows.n_laid]] = True
-        self._batches = [_Batch(np.flatnonzero(~is_named).astype(np.uint32), self._held(), is_saved=True)]
+    def leave_unnamed(self, slots: NDArray[np.uint32]) -> None:
+        """An index was read from its file, which does without these."""
+        self._batches = [_Batch(slots, self._held(), is_saved=True)]
 
-    def show(self, index: CuratorIndex) -> None:
-        """Searches may hold states of this layout from now on."""
-        self._layouts = [*self._held(), weakref.ref(index.state.directories)]
+    def show(self, shared: object) -> None:
+        """Searches may hold states of a layout from now on, which all have `shared`."""
+        self._layouts = [*self._held(), weakref.ref(shared)]
 
     def saved(self) -> None:
         """A layout without all that was left so far is on disk."""
@@ -81,3 +77,10 @@ class OldSlots:
 
     def _is_over(self, batch: _Batch) -> bool:
         return batch.is_saved and all(layout() is None for layout in batch.readers)
+
+
+def unnamed(named: NDArray[np.uint32], n_slots: int) -> NDArray[np.uint32]:
+    """The other slots below `n_slots`."""
+    is_named = np.zeros(n_slots, np.bool_)
+    is_named[named] = True
+    return np.flatnonzero(~is_named).astype(np.uint32)

@@ -51,7 +51,7 @@ def _in_memory(shard: Shard, tenant_id: int) -> tuple[int, int]:
     """Bytes of a tenant's vectors in RAM, or of their codes in the index, and of what else its rows take."""
     index = shard.index.current
     if index is not None:
-        return index.bytes_of(tenant_id)
+        return shard.index.kind.bytes_of(index, tenant_id)
     reading = shard.readings.get(tenant_id)
     return (reading.vector_bytes, reading.n_bytes - reading.vector_bytes) if reading is not None else (0, 0)
 
@@ -97,10 +97,10 @@ def _index(shard: Shard) -> VectorIndex:
         state=shard.index.state,
         tier=served_tier(shard.index),
         rows=index.n_rows if index is not None else 0,
-        cells=len(index.state.model.leaves) if index is not None else 0,
+        cells=shard.index.n_cells,
         builds=shard.index.n_builds,
         layouts=shard.index.n_layouts,
-        encoding=described(index.state.model.encoding) if index is not None else None,
+        encoding=described(shard.index.kind.model_of(index).encoding) if index is not None else None,
         chosen_by=tuning.origin if is_there else None,
         for_queries=is_there and tuning.for_queries,
         expected_recall=tuning.recall if is_there else None,

@@ -10,6 +10,7 @@ import numpy as np
 from tests.engine.driver import Driver, opened
 from vdb.engine.shard import Shard
 from vdb.engine.shard_index import ShardIndex
+from vdb.index.curator.index import CuratorIndex
 from vdb.protocol.columns import SearchHead
 from vdb.types import Metric
 
@@ -37,6 +38,13 @@ class Books:
     @property
     def index(self) -> ShardIndex:
         return self.shard.index
+
+    @property
+    def in_ram(self) -> CuratorIndex:
+        """The index that answers, of which all is in RAM."""
+        index = self.index.current
+        assert isinstance(index, CuratorIndex)
+        return index
 
     def work(self) -> bool:
         """One step of the indexer."""

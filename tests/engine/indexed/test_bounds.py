@@ -70,8 +70,7 @@ def test_slots_that_a_search_still_reads_are_not_used_again(
 ) -> None:
     monkeypatch.setattr(curator_index, "LEAST_CHANGES", 20)
     with indexed_books(tmp_path / "data", rng) as books:
-        index = books.index.current
-        assert index is not None
+        index = books.in_ram
         state, n_rows = index.state, index.n_rows
         before = np.array(state.vectors[state.rows.slots[:n_rows]])
         del index
@@ -104,8 +103,8 @@ def test_random_writes_with_reused_slots_are_found_through_layouts_drops_and_res
                     books.check()
                 if step % 25 == 24:
                     books.index.drop()
-            index = books.index.take()
-            assert index is not None
+            assert books.index.take() is not None
+            index = books.in_ram
             live = index.state.rows.slots[: index.n_rows][index.state.rows.dead_at[: index.n_rows] == 0xFFFF_FFFF]
             assert len(np.unique(live)) == len(live)
             points = books.points

@@ -10,7 +10,7 @@ import pytest
 
 from tests.engine.indexed.books import D, opened_books
 from tests.engine.indexed.books import indexed_books as indexed
-from vdb.engine import attempts, shard_index
+from vdb.engine import attempts, ram_kind
 from vdb.engine.shard_index import ShardIndex
 from vdb.errors import DiskFull, StorageFailure
 from vdb.index.curator import index as curator_index
@@ -268,7 +268,7 @@ def test_an_index_dropped_while_it_loads_is_loaded_again(
         assert books.path_of() == "index"
 
 
-@pytest.mark.parametrize("step", ["shard_index.read_points", "tuner.trained", "shard_index.write_index"])
+@pytest.mark.parametrize("step", ["ram_kind.read_points", "tuner.trained", "ram_kind.write_index"])
 def test_an_index_dropped_while_it_is_built_is_there_soon(
     tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -312,7 +312,7 @@ def test_an_index_dropped_while_it_is_laid_out_does_not_come_back_stale(
             return outcome
 
         with monkeypatch.context() as patched:
-            patched.setattr(shard_index, "laid_out", dropped)
+            patched.setattr(ram_kind, "laid_out", dropped)
             books.work()
         books.check()
         assert books.path_of() == "index"

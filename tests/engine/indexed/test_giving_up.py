@@ -106,8 +106,7 @@ def test_a_layout_is_given_up_where_a_stop_finds_it(
 def test_laying_rows_out_asks_between_its_steps_whether_to_go_on(tmp_path: Path, rng: np.random.Generator) -> None:
     """Nobody asked once rows were being moved: a stop waited for the end of a layout of a million rows."""
     with indexed_books(tmp_path / "data", rng) as books:
-        index = books.index.current
-        assert index is not None
+        index = books.in_ram
         moment = index.begin_layout(books.shard.readings.published_sequence)
         n_asked = 0
         while True:
@@ -174,8 +173,7 @@ def test_a_dropped_index_and_a_deleted_collection_leave_nothing_in_ram(
 ) -> None:
     with indexed_books(tmp_path / "data", rng) as books:
         books.check()
-        index = books.index.current
-        assert index is not None
+        index = books.in_ram
         held: list[weakref.ref[Any]] = [
             weakref.ref(index),
             weakref.ref(index.state.directories),
@@ -186,8 +184,7 @@ def test_a_dropped_index_and_a_deleted_collection_leave_nothing_in_ram(
         gc.collect()
         assert [ref() for ref in held] == [None, None, None]
         books.check()
-        index = books.index.current
-        assert index is not None
+        index = books.in_ram
         held = [weakref.ref(index), weakref.ref(index.state.directories), weakref.ref(books.shard)]
         del index
         books.driver.run("delete_collection", None, ("books",), Empty())

@@ -11,10 +11,11 @@ import pytest
 
 from tests.engine.driver import opened, wait_until
 from tests.engine.indexed.books import FROM, TENANTS, Books, indexed_books, opened_books
-from vdb.engine import index_files, indexer, shard_index
+from vdb.engine import choosing, index_files, indexer, ram_kind, shard_index, tuner
 from vdb.engine.shard_index import ShardIndex
 from vdb.index.curator import index as curator_index
 from vdb.index.curator import upkeep
+from vdb.index.curator.index import CuratorIndex
 from vdb.protocol.columns import SearchHead
 from vdb.protocol.requests import Empty
 from vdb.storage.changes import count_changes
@@ -71,9 +72,25 @@ def test_what_is_written_during_a_build_is_in_it(
             assert books.path_of() == "exact" and books.index.state == "building"
             write_index(*given)
 
-        monkeypatch.setattr(shard_index, "write_index", busy)
+        monkeypatch.setattr(ram_kind, "write_index", busy)
         assert books.work() and books.path_of() == "index"
         books.check()
+
+
+def test_a_build_holds_no_transaction_while_it_trains(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until its end the file would grow by what is written, and could not get a larger map."""
+    with opened_books(tmp_path / "data", rng) as books:
+        books.add(100)
+        trained = choosing.trained
+
+        def looked(*given: Any) -> Any:
+            with books.shard.env._gate.exclusive():  # nobody is inside
+                return trained(*given)
+
+        monkeypatch.setattr(tuner, "trained", looked)
+        assert books.work() and books.path_of() == "index"
 
 
 def test_what_is_written_during_a_layout_is_in_it(
@@ -94,7 +111,7 @@ def test_what_is_written_during_a_layout_is_in_it(
                 books.check()
             return outcome
 
-        monkeypatch.setattr(shard_index, "laid_out", busy)
+        monkeypatch.setattr(ram_kind, "laid_out", busy)
         assert books.work() and books.index.n_layouts == 1
         books.check()
         points = books.points
@@ -202,24 +219,22 @@ def test_an_index_rests_on_its_file_however_it_came_about(
             array = array.base
         return isinstance(array, memoryview) and isinstance(array.obj, mmap.mmap)
 
-    def check_mapped(index: ShardIndex) -> None:
-        current = index.current
-        assert current is not None
+    def check_mapped(current: CuratorIndex) -> None:
         rows, directories, model = current.state.rows, current.state.directories, current.state.model
         arrays = [rows.codes, rows.pids, rows.slots, rows.owners, rows.cells, model.centroid]
         assert all(map(is_mapped, [*arrays, directories.listed, directories.spans]))
 
     with indexed_books(tmp_path / "data", rng) as books:
-        check_mapped(books.index)
+        check_mapped(books.in_ram)
         for _ in range(30):
             books.change()
         assert books.work() and books.index.n_layouts == 1
-        check_mapped(books.index)
+        check_mapped(books.in_ram)
         books.check()
         points = books.points
     with opened_books(tmp_path / "data", rng, points) as books:
         books.check()
-        check_mapped(books.index)
+        check_mapped(books.in_ram)
         for _ in range(30):
             books.change()
             books.check()
@@ -232,7 +247,7 @@ def test_a_layout_of_an_index_that_was_dropped_meanwhile_is_not_saved(
     with indexed_books(tmp_path / "data", rng) as books:
         for _ in range(30):
             books.change()
-        laid_out, saved = upkeep.laid_out, books.index._files.layout_path.read_bytes()
+        laid_out, saved = upkeep.laid_out, (books.shard.env.path / "index" / "layout.vdb").read_bytes()
 
         def dropped(*given: Any) -> Any:
             outcome = laid_out(*given)
@@ -240,9 +255,9 @@ def test_a_layout_of_an_index_that_was_dropped_meanwhile_is_not_saved(
             return outcome
 
         with monkeypatch.context() as patched:
-            patched.setattr(shard_index, "laid_out", dropped)
+            patched.setattr(ram_kind, "laid_out", dropped)
             books.work()
-        assert books.index._files.layout_path.read_bytes() == saved
+        assert (books.shard.env.path / "index" / "layout.vdb").read_bytes() == saved
         books.check()
         assert books.path_of() == "index"
 
@@ -262,7 +277,7 @@ def test_a_layout_that_was_saved_and_never_answered_is_loaded(
             books.change()
 
         with monkeypatch.context() as patched:
-            patched.setattr(shard_index, "write_index", dropped)
+            patched.setattr(ram_kind, "write_index", dropped)
             books.work()
         assert books.index.n_layouts == 0
         for _ in range(30):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.engine.indexed.books import Books, indexed_books, opened_books
-from vdb.engine import attempts, shard_index
+from vdb.engine import attempts, ram_kind
 from vdb.errors import StorageFailure
 from vdb.index.curator import index as curator_index
 from vdb.storage.arrays import load_arrays, save_arrays
@@ -109,7 +109,7 @@ def test_the_layout_that_a_failed_save_leaves_is_loaded(
                 raise StorageFailure("no")
 
             with monkeypatch.context() as patch:
-                patch.setattr(shard_index, "write_index", fail)
+                patch.setattr(ram_kind, "write_index", fail)
                 patch.setattr(attempts, "FIRST_WAIT_S", 0)
                 books.add(60)
                 with pytest.raises(StorageFailure):

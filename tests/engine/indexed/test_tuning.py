@@ -216,7 +216,7 @@ def test_an_index_that_is_dropped_and_loaded_again_knows_each_query_once(books: 
 def test_a_model_that_was_given_up_leaves_nothing_behind(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
     """A layout that trained nothing took over how the encoding of the abandoned model had been chosen."""
     tuner = books.index.tuner
-    before, state = tuner.tuning, books.index.current.state  # type: ignore[union-attr]
+    before, state = tuner.tuning, books.in_ram.state
     tuner.ticket = Ticket(1, Wish("rows", Candidate(Encoding(Form.FLOAT32, D))))
     tuner.retrainer(state, lambda: None)(books.rng.standard_normal((60, D)).astype(np.float32), 60, state.model)
     tuner.ticket = None

@@ -10,7 +10,7 @@ import pytest
 from tests.engine.driver import wait_until
 from tests.engine.indexed.books import Books, D, indexed_books, opened_books
 from tests.engine.indexed.tuning_calls import ask, ended, stats, tuned
-from vdb.engine import shard_index
+from vdb.engine import ram_kind
 from vdb.errors import InvalidArgument, NoIndex, VdbError
 from vdb.index.curator import upkeep
 from vdb.protocol.requests import Empty, Tune, TuneEncoding
@@ -27,8 +27,8 @@ def test_tuning_takes_the_encoding_that_is_asked_for_and_keeps_it(books: Books) 
     assert (told.encoding, told.chosen_by, told.for_queries) == ("lvq4, 4 dimensions", "requested", True)
     assert told.profile_levels > 0 and told.layouts == 1
     books.check()
-    model = books.index.current.state.model  # type: ignore[union-attr]
-    retrained = books.index.tuner.retrainer(books.index.current.state, lambda: None)(  # type: ignore[union-attr]
+    model = books.in_ram.state.model
+    retrained = books.index.tuner.retrainer(books.in_ram.state, lambda: None)(
         books.rng.standard_normal((90, D)).astype(np.float32), 90, model
     )
     assert retrained.encoding == model.encoding
@@ -61,7 +61,7 @@ def test_what_is_written_while_it_is_tuned_is_there(books: Books, monkeypatch: p
             books.check()
         return outcome
 
-    monkeypatch.setattr(shard_index, "laid_out", busy)
+    monkeypatch.setattr(ram_kind, "laid_out", busy)
     assert tuned(books, Tune(queries="rows", encoding=TuneEncoding(form="lvq8", dimension=5))).state == "done"
     books.check()
 
@@ -71,7 +71,7 @@ def test_a_tuning_that_fails_says_so(books: Books, monkeypatch: pytest.MonkeyPat
         raise VdbError("no room")
 
     with monkeypatch.context() as patched:
-        patched.setattr(shard_index, "laid_out", fail)
+        patched.setattr(ram_kind, "laid_out", fail)
         failed = tuned(books, Tune(queries="rows"))
     assert (failed.state, failed.error) == ("failed", "no room")
     assert tuned(books, Tune(queries="rows")).state == "done"
