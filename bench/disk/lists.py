@@ -29,11 +29,11 @@ from bench.tenants.store import Store
 from bench.tenants.workload import K, Workload
 from vdb.engine.free_memory import release_free_memory
 from vdb.index.curator.model import Model, prepared
-from vdb.index.curator.state import Directories
+from vdb.index.curator.state import NO_PLACES, Directories
 from vdb.index.curator.training import train
 from vdb.index.spann.coding import default_encoding
 from vdb.index.spann.index import Effort, SpannIndex
-from vdb.index.spann.state import Ended, State
+from vdb.index.spann.state import Laid
 from vdb.kernels import current, warm
 from vdb.storage.lists import Lists
 from vdb.storage.vectors_file import VectorsFile
@@ -61,12 +61,15 @@ class Made:
     build_s: float
 
     @contextmanager
-    def opened(self, folder: Path) -> Iterator[State]:
-        """The index as a start would have it."""
+    def opened(self, folder: Path) -> Iterator[SpannIndex]:
+        """The index as a start would have it, but for what only writes and folds read."""
         lists, vectors = Lists(folder / _LISTS), VectorsFile(folder / _VECTORS, self.model.dimension)
         pages = lists.open(self.generation)
         try:
-            yield State(self.model, pages, self.directories, vectors.rows, Ended(), False, self.spread, 1, current())
+            nothing = NO_PLACES, NO_PLACES, NO_PLACES
+            laid = Laid(self.model, pages, self.directories, vectors.rows, *nothing, False, self.spread, 1, current())
+            yield SpannIndex(laid, vectors, vectors.n_slots)
+            del laid
         finally:
             vectors.close()
             lists.close()
@@ -82,14 +85,14 @@ def measure(cache: Path, name: str, seed: int, is_quick: bool) -> list[Figure]:
         anonymous = pool.apply(_anonymous_growth, (folder, np.array(workload.queries[:200]), workload.askers[:200]))
     made: Made = pickle.loads((folder / _MADE).read_bytes())
     raw, n = workload.vectors.nbytes, len(workload.vectors)
-    with made.opened(folder) as state:
-        figures = _warm(workload, state)
+    with made.opened(folder) as index:
+        figures = _warm(workload, index)
         figures += [
-            Figure("memory, as the index accounts for it", 100 * state.nbytes / raw, "% of raw"),
-            Figure("bytes in RAM per row, as the index accounts for them", state.nbytes / n, "B"),
+            Figure("memory, as the index accounts for it", 100 * index.nbytes / raw, "% of raw"),
+            Figure("bytes in RAM per row, as the index accounts for them", index.nbytes / n, "B"),
             Figure("anonymous memory of an index in use", 100 * anonymous / raw, "% of raw", MEMORY_BAR),
         ]
-        del state
+        del index
     disk = sum(path.stat().st_blocks * 512 for path in _files(folder))
     figures += [
         Figure("lists", len(made.model.leaves), ""),
@@ -108,14 +111,13 @@ def _anonymous_growth(folder: Path, queries: NDArray[np.float32], askers: NDArra
     warm(background=False)
     before = _anonymous_bytes()
     made: Made = pickle.loads((folder / _MADE).read_bytes())
-    with made.opened(folder) as state:
-        index = SpannIndex(state)
+    with made.opened(folder) as index:
         for query, asker in zip(queries, askers.tolist(), strict=True):
-            index.search(state, asker + 1, query, K, 1, 0, EFFORT)
+            index.search(index.state, asker + 1, query, K, 1, 0, EFFORT)
         gc.collect()
         release_free_memory()
         grown = _anonymous_bytes() - before
-        del state, index
+        del index
     return grown
 
 
@@ -136,18 +138,18 @@ def _build(workload: Workload, folder: Path) -> None:
     index = SpannIndex.build(model, *numbers, given, ordered, lists, 1)
     ordered.flush()
     build_s = time.perf_counter() - began
-    state = index.state
-    kept = state.model.resting_on(np.zeros((0, workload.dimension), np.float32))
+    laid = index.state.laid
+    kept = laid.model.resting_on(np.zeros((0, workload.dimension), np.float32))
     kept.__dict__.pop("table")  # of addresses, which mean nothing to another process
-    made = Made(kept, state.directories, state.pages.generation, state.spread, build_s)
+    made = Made(kept, laid.directories, laid.pages.generation, laid.spread, build_s)
     (folder / _MADE).write_bytes(pickle.dumps(made))
     for file in (given, ordered, lists):
         file.close()
     (folder / "given.vdb").unlink()
 
 
-def _warm(workload: Workload, state: State) -> list[Figure]:
-    index = SpannIndex(state)
+def _warm(workload: Workload, index: SpannIndex) -> list[Figure]:
+    state = index.state
     found, statistics, cpu_us, wall_us = [], [], [], []
     for is_timed in (False, True):
         for query, asker in zip(workload.queries, workload.askers.tolist(), strict=True):
@@ -185,9 +187,9 @@ def _cold(workload: Workload, made: Made, folder: Path) -> list[Figure]:
     asked = list(zip(workload.queries, workload.askers.tolist(), strict=True))[:N_COLD]
     for query, asker in asked:
         _forget(files)
-        with made.opened(folder) as state:
-            index = SpannIndex(state)
-            state.table(asker + 1)
+        with made.opened(folder) as index:
+            state = index.state
+            state.laid.table(asker + 1)
             before = [_resident(path) for path in files]
             stayed.append(sum(map(len, before)) / n_pages)
             began = time.perf_counter()

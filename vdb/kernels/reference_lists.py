@@ -42,8 +42,8 @@ neighbours among 32 lists, a quarter .949 in 60 % of the time."""
 TOPS_SLACK: Final = 4
 """Rows below the tops that are taken, over the budget, at least."""
 
-PAGES: Final[Layout] = ((U1, 2), (U4, 1), (U4, 1), (U4, 1), (U4, 1), (U4, 1))
-"""memory, places, sum_keys, ended, ended_pids, ended_at; numbers: rows, rows of a page, bytes of a row's codes, where
+PAGES: Final[Layout] = ((U1, 2), (U4, 1), (U4, 1), (U4, 1))
+"""memory, places, sum_keys, ended_at; numbers: rows, rows of a page, bytes of a row's codes, where
 pids, slots, offsets and expiries begin, generation."""
 LISTS: Final[Layout] = ((I8, 1), (U4, 2), (U4, 1), (U4, 2))
 """Of a reading: spans, entries, listed, tops."""
@@ -142,25 +142,19 @@ def _chosen(
     return rows
 
 
-def _is_there(
-    pids: UInt32s, expires_at: UInt32s, ended: UInt32s, ended_pids: UInt32s, ended_at: UInt32s, sequence: int,
-    now_s: int,
-) -> Bools:  # fmt: skip
+def _is_there(pids: UInt32s, expires_at: UInt32s, ended_at: UInt32s, sequence: int, now_s: int) -> Bools:
     ends = expires_at.astype(np.int64)
     is_there: Bools = (ends == 0) | (ends > now_s)
-    bits = np.unpackbits(ended.astype("<u4").view(np.uint8), bitorder="little")
-    has_ended = np.zeros(len(pids), np.bool_)
-    known = pids < len(bits)
-    has_ended[known] = bits[pids[known]] == 1
-    if len(ended_pids):
-        at = np.minimum(np.searchsorted(ended_pids, pids), len(ended_pids) - 1)
-        has_ended &= ~((ended_pids[at] == pids) & (ended_at[at].astype(np.int64) > sequence))
-    return is_there & ~has_ended
+    at = np.zeros(len(pids), np.int64)
+    known = pids < len(ended_at)
+    at[known] = ended_at[pids[known]]
+    is_there &= (at == 0) | (at > sequence + 1)
+    return is_there
 
 
 def search_lists(
     query: Float32s, of_queries: UInt8s, node_codes: UInt8s, node_offset: Float32s,
-    memory: UInt8s, places: UInt32s, sum_keys: UInt32s, ended: UInt32s, ended_pids: UInt32s, ended_at: UInt32s,
+    memory: UInt8s, places: UInt32s, sum_keys: UInt32s, ended_at: UInt32s,
     vectors: Float32s, spans: Int64s, entries: UInt32s, listed: UInt32s, tops: UInt32s,
     spans_b: Int64s, entries_b: UInt32s, listed_b: UInt32s, tops_b: UInt32s,
     metric: int, encoding: int, width: int,
@@ -193,7 +187,7 @@ def search_lists(
 
         expiries = column(expires_at) if expires_at else np.zeros(len(rows), np.uint32)
         pids = column(pids_at)
-        is_there = _is_there(pids, expiries, ended, ended_pids, ended_at, sequence, now_s)
+        is_there = _is_there(pids, expiries, ended_at, sequence, now_s)
         codes = np.ascontiguousarray(values[:, CODES_AT : CODES_AT + r * row_bytes]).reshape(-1, row_bytes)[local]
         offsets = column(offsets_at).view(np.float32) if offsets_at else np.zeros(0, np.float32)
         here = np.flatnonzero(is_there)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from vdb.index.curator.index import CuratorIndex, Effort, Found
 from vdb.index.curator.model import Encoding, Form, prepared
-from vdb.index.curator.state import State
 from vdb.index.curator.training import train
 from vdb.index.curator.upkeep import laid_out
 from vdb.kernels import Kernels, cpu_kernels
@@ -102,7 +101,7 @@ class World:
         tenants = sorted({tenant for point in points for tenant in point.shared})
         lists = [[pid for pid, point in self.points.items() if tenant in point.shared] for tenant in tenants]
         starts = np.concatenate(([0], np.cumsum([len(pids) for pids in lists]))).astype(np.int64)
-        self.index = CuratorIndex.build(
+        self.index = self.made(
             train(ready, len(ready), self.metric, self.encoding),
             np.arange(len(points), dtype=np.uint32),
             np.array([point.owner for point in points], np.uint32),
@@ -110,10 +109,13 @@ class World:
             np.array(tenants, np.uint32),
             (starts, np.array([pid for pids in lists for pid in pids], np.uint32)),
             Memory(ready),
-            self.sequence,
-            self.kernels,
         )
         self._note()
+
+    def made(self, *points: Any) -> Any:
+        """The index that is tested, of these points as they stand now."""
+        build: Any = CuratorIndex.build
+        return build(*points, self.sequence, self.kernels)
 
     def some_points(self, n: int) -> list[Point]:
         points = []
@@ -250,7 +252,7 @@ class World:
         moment = old.begin_layout(self.sequence)
         for _ in range(n_meanwhile):
             self.change_something()
-        successor = laid_out(old, moment).index
+        successor = self.successor(old, moment)
         old.replay(successor)
         for _ in range(n_meanwhile):
             self.change_something()
@@ -258,6 +260,9 @@ class World:
         old.abandon_layout()
         self.index = successor
         self.n_layouts += 1
+
+    def successor(self, old: Any, moment: Any) -> Any:
+        return laid_out(old, moment).index
 
     # Questions
 
@@ -270,19 +275,20 @@ class World:
             and (not point.expires_at_ms or point.expires_at_ms > now_ms)
         }
 
-    def search(
-        self, index: CuratorIndex, state: State, tenant: int, query: Floats, k: int, sequence: int, now_ms: int = 0
-    ) -> Found:
+    def search(self, index: Any, state: Any, tenant: int, query: Floats, k: int, sequence: int, now_ms: int = 0) -> Any:
         """All that the tenant sees is compared."""
         mine, everyones = state.reading(tenant), state.reading(EVERYONE_ID)
-        return index.search(state, mine, everyones, query, k, sequence, now_ms, EVERYTHING, kernels=self.kernels)
+        found: Found = index.search(
+            state, mine, everyones, query, k, sequence, now_ms, EVERYTHING, kernels=self.kernels
+        )
+        return found
 
     def check(
         self,
         tenant: int,
         sequence: int | None = None,
-        index: CuratorIndex | None = None,
-        state: State | None = None,
+        index: Any = None,
+        state: Any = None,
         now_ms: int = 0,
     ) -> None:
         """Everything the tenant sees comes, nothing else does, nearest first and at its true distance.
@@ -296,8 +302,7 @@ class World:
         expected = self.visible(tenant, asked, now_ms)
         history = self.history[asked]
         found = self.search(index, state, tenant, query, len(history) + 5, asked, now_ms)
-        rows = found.row[found.row >= 0]
-        pids = state.rows.pids[rows].tolist()
+        pids = self.found_pids(found, state)
         assert len(set(pids)) == len(pids), f"tenant {tenant} is answered a point twice at {asked}"
         extra, missing = set(pids) - set(expected), set(expected) - set(pids)
         for pid in extra:
@@ -311,6 +316,10 @@ class World:
         measured = found.distance[: len(pids)]
         np.testing.assert_allclose(measured, true, rtol=TOLERANCE, atol=TOLERANCE)
         assert (np.diff(measured) >= 0).all()
+
+    def found_pids(self, found: Any, state: Any) -> list[int]:
+        pids: list[int] = state.rows.pids[found.row[found.row >= 0]].tolist()
+        return pids
 
     def check_all(self, now_ms: int = 0) -> None:
         for tenant in self.tenants:

@@ -20,7 +20,6 @@ from vdb.errors import CorruptData
 from vdb.index.curator.index import Effort as MemoryEffort
 from vdb.index.curator.model import Encoding, Form
 from vdb.index.spann.index import Effort
-from vdb.index.spann.state import Ended, State
 from vdb.types import EVERYONE_ID, Metric
 
 TENANTS = (1, 2, 3, 5, 8, 9)
@@ -65,7 +64,7 @@ def test_bounded_searches_find_most_of_the_neighbours_and_nothing_that_is_hidden
         pages.append(int(found.statistics[4]))
     recall = hits / n_wanted
     assert recall >= LEAST_RECALL, f"recall is {recall:.3f}"
-    assert np.mean(pages) < index.state.pages.n_pages / 3, f"{np.mean(pages)} pages were read on average"
+    assert np.mean(pages) < index.state.laid.pages.n_pages / 3, f"{np.mean(pages)} pages were read on average"
     lists.close()
 
 
@@ -82,7 +81,7 @@ def test_on_disk_and_in_memory_the_same_is_found(rng: np.random.Generator, tmp_p
         held = other.row >= 0
         assert found.pid[held].tolist() == state.rows.pids[other.row[held]].tolist()
         np.testing.assert_array_equal(found.distance, other.distance)
-        assert index.state.owners_of(found.row[held]).tolist() == state.rows.owners[other.row[held]].tolist()
+        assert index.state.laid.owners_of(found.row[held]).tolist() == state.rows.owners[other.row[held]].tolist()
     lists.close()
 
 
@@ -101,11 +100,11 @@ def test_identical_vectors_are_all_found(rng: np.random.Generator, tmp_path: Pat
 def test_every_point_has_one_row(rng: np.random.Generator, tmp_path: Path, small_bounds: None) -> None:
     points = some_points(rng, 1_000)
     index, lists = built(points, tmp_path / "lists")
-    pages = index.state.pages
+    pages = index.state.laid.pages
     _, columns = pages.rows(0, pages.n_rows)
     assert sorted(columns[0].tolist()) == points.pids.tolist()
     assert columns[1].tolist() == list(range(1_000)), "vectors lie in the order of rows"
-    owners = index.state.owners_of(np.arange(1_000))
+    owners = index.state.laid.owners_of(np.arange(1_000))
     assert owners.tolist() == points.owners[columns[0] // 3].tolist() and owners.tolist() == sorted(owners.tolist())
     lists.close()
 
@@ -115,12 +114,12 @@ def test_large_readings_are_searched_through_their_tops(
 ) -> None:
     points = some_points(rng, 3_000)
     index, lists = built(points, tmp_path / "lists")
-    reading = index.state.reading(1)
+    reading = index.state.laid.reading(1)
     query = points.vectors[5]
     found = search(index, 1, query, 10, Effort(50, 30))
     assert reading.n_entries > 30
-    assert found.statistics[0] < reading.n_entries + index.state.reading(EVERYONE_ID).n_entries
-    tops = index.state.table(1).arrays[3]
+    assert found.statistics[0] < reading.n_entries + index.state.laid.reading(EVERYONE_ID).n_entries
+    tops = index.state.laid.table(1).arrays[3]
     assert tops.shape[1] > 2 and tops[1, 0] == 0 and np.all(np.diff(tops[1].astype(np.int64)) > 0)
     lists.close()
 
@@ -130,7 +129,7 @@ def test_a_damaged_page_is_told_and_nothing_of_it_is_found(
 ) -> None:
     points = some_points(rng, 1_000)
     index, lists = built(points, tmp_path / "lists")
-    place = int(index.state.pages.places[2])
+    place = int(index.state.laid.pages.places[2])
     with (tmp_path / "lists" / "data.mdb").open("r+b") as file:
         file.seek(place * 4096 + 700)
         file.write(b"damage")
@@ -145,24 +144,11 @@ def test_rows_that_ended_are_not_found_from_their_sequence_on(
     points = some_points(rng, 600)
     points.expires_at_ms[:] = 0
     index, lists = built(points, tmp_path / "lists")
-    state, gone = index.state, np.sort(rng.choice(points.pids, 100, replace=False))
-    bits = np.zeros(int(gone[-1]) // 32 + 1, np.uint32)
-    np.bitwise_or.at(bits, gone >> 5, np.uint32(1) << (gone & np.uint32(31)))
-    recent = gone[::2].copy()
-    ended = Ended(bits, recent, np.full(len(recent), 3, np.uint32))
-    later = State(
-        state.model,
-        state.pages,
-        state.directories,
-        state.vectors,
-        ended,
-        state.has_expiry,
-        0.0,
-        SEQUENCE,
-        state.kernels,
-    )
+    gone = np.sort(rng.choice(points.pids, 100, replace=False))
+    index.kill(gone[1::2].copy(), SEQUENCE)
+    index.kill(gone[::2].copy(), SEQUENCE + 3)
     for after, missing in ((0, set(gone[1::2].tolist())), (2, set(gone[1::2].tolist())), (3, set(gone.tolist()))):
-        found = index.search(later, 1, points.vectors[0], 600, SEQUENCE + after, NOW_MS, EVERYTHING)
+        found = index.search(index.state, 1, points.vectors[0], 600, SEQUENCE + after, NOW_MS, EVERYTHING)
         seen = set(points.pids[points.seen(1)].tolist()) - missing
         assert set(found.pid[found.row >= 0].tolist()) == seen
     lists.close()

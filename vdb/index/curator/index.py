@@ -31,7 +31,7 @@ from vdb.index.curator.state import (
 from vdb.index.curator.tails import appended, folded, revoked, should_fold
 from vdb.index.kmeans import Check, unasked
 from vdb.kernels import Kernels, current
-from vdb.kernels.reference import Float32s, Int64s, UInt32s
+from vdb.kernels.reference import Float32s, Int64s, UInt8s, UInt32s
 
 GROWTH = 1.25
 
@@ -201,6 +201,10 @@ class CuratorIndex:
         )  # fmt: skip
         return Found(distance, row, statistics)
 
+    def rows_of(self, pids: UInt32s) -> Int64s:
+        """The live rows of pids, int64 (n,), −1 where there is none. For the writer."""
+        return self._finder.find(self._state.rows, pids)
+
     # Writing
 
     def put(
@@ -226,10 +230,27 @@ class CuratorIndex:
             rows[new] = self._append(owner, pids[new], vectors[new], expires_at_ms[new], sequence)
         if len(new) < len(pids):
             others = np.setdiff1d(np.arange(len(pids)), new)
-            rows[others] = self._finder.find(self._state.rows, pids[others])
+            rows[others] = self.rows_of(pids[others])
         for audience, positions in puts.items():
             mine = rows if positions is None else rows[np.asarray(positions, np.int64)]
             self._extend(abs(audience), mine[mine >= 0].astype(np.uint32), sequence)
+
+    def take_in(
+        self,
+        owner: int,
+        pids: UInt32s,
+        codes: UInt8s,
+        offsets: Float32s,
+        cells: UInt32s,
+        slots: UInt32s,
+        expires_at: UInt32s,
+        sequence: int,
+    ) -> None:
+        """Rows that are coded already and whose vectors lie in `slots`; `expires_at` in seconds, (0,) where none does.
+
+        No reading names them yet, not even their owner's: `put` may grant them from then on.
+        """
+        self._enter(owner, pids, codes, offsets, cells, slots, expires_at, sequence)
 
     def kill(self, pids: UInt32s, sequence: int) -> None:
         """The points' vectors are gone from `sequence` on, for everyone."""
@@ -240,7 +261,7 @@ class CuratorIndex:
     def revoke(self, tenant: int, pids: UInt32s) -> None:
         """`tenant` may not see the points any more; searches already under way are checked against the store."""
         self._note(lambda index: index.revoke(tenant, pids))
-        rows = self._finder.find(self._state.rows, pids)
+        rows = self.rows_of(pids)
         revoked(self._state.reading(tenant), self._state.rows, rows[rows >= 0].astype(np.uint32))
         self._n_named += len(pids)
 
@@ -311,21 +332,29 @@ class CuratorIndex:
             self._log.append(change)
 
     def _end(self, pids: UInt32s, sequence: int) -> None:
-        rows = self._finder.find(self._state.rows, pids)
+        rows = self.rows_of(pids)
         rows = rows[rows >= 0]
         self._state.rows.dead_at[rows] = sequence - self._state.rows.base_sequence
         self._n_ended += len(rows)
 
     def _append(self, owner: int, pids: UInt32s, vectors: Float32s, expires_at_ms: Int64s, sequence: int) -> Int64s:
         """New rows; they are seen once a reading names them."""
-        n, first = len(pids), self._n_rows
-        state = self._with_room(n, bool(expires_at_ms.any()))
-        model, rows = state.model, state.rows
-        ready = prepared(vectors, model.metric)
-        slots = self._take_slots(n)
+        ready = prepared(vectors, self._state.model.metric)
+        slots = self._take_slots(len(pids))
         self._vectors.put(slots, ready)
-        stop = first + n
-        rows.codes[first:stop], offsets, rows.cells[first:stop] = model.place_rows(ready, current())
+        codes, offsets, cells = self._state.model.place_rows(ready, current())
+        expires_at = seconds_of(expires_at_ms) if expires_at_ms.any() else NO_PLACES
+        rows = self._enter(owner, pids, codes, offsets, cells, slots, expires_at, sequence)
+        self._state = replace(self._state, vectors=self._vectors.rows)
+        return rows
+
+    def _enter(
+        self, owner: int, pids: UInt32s, codes: UInt8s, offsets: Float32s, cells: UInt32s, slots: UInt32s,
+        expires_at: UInt32s, sequence: int,
+    ) -> Int64s:  # fmt: skip
+        first, stop = self._n_rows, self._n_rows + len(pids)
+        rows = self._with_room(len(pids), bool(len(expires_at))).rows
+        rows.codes[first:stop], rows.cells[first:stop] = codes, cells
         if len(offsets):
             rows.offsets[first:stop] = offsets
         rows.pids[first:stop] = pids
@@ -334,10 +363,9 @@ class CuratorIndex:
         rows.dead_at[first:stop] = ALIVE
         rows.added_at[first - rows.n_laid : stop - rows.n_laid] = sequence - rows.base_sequence
         if len(rows.expires_at):
-            rows.expires_at[first:stop] = seconds_of(expires_at_ms)
+            rows.expires_at[first:stop] = expires_at if len(expires_at) else 0
         self._finder.add(rows, first, stop)
         self._n_rows = stop
-        self._state = replace(state, vectors=self._vectors.rows)
         return np.arange(first, stop)
 
     def _take_slots(self, n: int) -> UInt32s:

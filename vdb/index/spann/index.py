@@ -1,36 +1,44 @@
 """The shared index of a collection whose posting lists lie on disk.
 
-In RAM are the heads of the lists, directories, and where pages lie: some 10 bytes per row, whatever its dimension. Any
-number of threads search `state`, without locks.
-Source: SPANN (arXiv 2111.08566) over the readings of Curator (arXiv 2401.07119); DESIGN §2.
+In RAM are the heads of the lists, directories, and where pages lie: some 13 bytes per row, whatever its dimension; and
+what was written since the last layout, until a fold lays it out (`fold.py`). One writer at a time (the caller holds a
+lock); any number of threads search `state`, without locks.
+Source: SPANN (arXiv 2111.08566) and SPFresh (arXiv 2410.14452) over the readings of Curator (arXiv 2401.07119);
+DESIGN §2.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
 import numpy as np
 
 from vdb.errors import CorruptData
-from vdb.index.curator.layout import cut, spans_of
+from vdb.index.curator.index import CuratorIndex
 from vdb.index.curator.model import Model
 from vdb.index.curator.room import seconds_of
-from vdb.index.curator.state import Directories, Pairs
+from vdb.index.curator.state import LIST_FIRST, LIST_STOP, NO_PLACES, OWN_FIRST, OWN_STOP, REVOKED, Pairs
+from vdb.index.curator.state import Reading as LateReading
 from vdb.index.kmeans import Check, unasked
 from vdb.index.spann.coding import spread_of
 from vdb.index.spann.deepening import deepened
-from vdb.index.spann.state import Ended, State
+from vdb.index.spann.late import late_effort, nearest_of_both, nothing_late
+from vdb.index.spann.layout import Numbers, lay_out
+from vdb.index.spann.narrowing import Narrowed
+from vdb.index.spann.state import NO_ROW, SLOTS, Laid, State
 from vdb.kernels import Kernels, current
-from vdb.kernels.reference import Float32s, Int64s, UInt32s
-from vdb.storage.list_pages import Shape
+from vdb.kernels.reference import Float32s, Int64s, UInt8s, UInt32s
+from vdb.kernels.tables import Table
 from vdb.storage.lists import Lists
 from vdb.types import EVERYONE_ID, Metric
 
-ENTRY_ROWS = 81
-"""Rows of a reading that an entry holds at most, unless its node is a leaf: about two pages."""
-OWN_WHOLE = 1_000
-LIST_WHOLE = 100
-"""Runs and lists up to this long have no entries: they are scanned whole. A granted row may have a page of its own."""
-BLOCK_ROWS = 8_192
+FOLD_SHARE = 0.05
+LEAST_FOLD = 4_096
+"""A fold is due when so many rows are late, copied, ended or revoked, or this share of the layout's."""
+FULL_FOLDS = 4
+"""The backlog is full when so many times what makes a fold due is late."""
+LAST_OFFSET = 1 << 31
+"""Sequences since a layout fit 32 bits; a fold is due long before they do not."""
 
 
 class Vectors(Protocol):
@@ -38,7 +46,7 @@ class Vectors(Protocol):
 
     @property
     def rows(self) -> Float32s:
-        """float32 (slots, D), all that were put."""
+        """float32 (slots, D), all that were put; stays valid, and stays as it is, for whoever holds it."""
 
     def put(self, slots: UInt32s, vectors: Float32s) -> None: ...
 
@@ -57,23 +65,46 @@ class Effort:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """Of one query, nearest first: distance float32 (k,) as kernels state it (L2 squared), row int64 (k,), −1 for none,
-    pid uint32 (k,).
+    """Of one query, nearest first: distance float32 (k,) as kernels state it (L2 squared), row int64 (k,): of the
+    layout, or behind its rows those of late ones; −1 for none. pid and owner uint32 (k,).
 
-    statistics int64 (8,): lists scored, lists read, rows scored, rows compared, pages of lists, pages of vectors; 0, 0.
+    statistics int64 (8,): lists scored, lists read, rows scored, rows compared, pages of lists, pages of vectors, 0,
+    and of the rows scored the late ones.
     """
 
     distance: Float32s
     row: Int64s
     pid: UInt32s
+    owner: UInt32s
     statistics: Int64s
 
 
-class SpannIndex:
-    """Made by `build`, or of a state that was opened. What is written later is not in it."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Moment:
+    """An index as it stood at `sequence`: `n_late` of its late rows, the slots it had to give out, and the readings of
+    late rows."""
 
-    def __init__(self, state: State) -> None:
-        self.state = state
+    state: State
+    n_late: int
+    n_slots: int
+    free_slots: UInt32s
+    changed: dict[int, LateReading]
+    sequence: int
+
+
+class SpannIndex:
+    """Made by `build`, or of a layout that was opened; takes changes from then on."""
+
+    def __init__(self, laid: Laid, vectors: Vectors, n_slots: int, late: CuratorIndex | None = None) -> None:
+        self._laid = laid
+        self._vectors = vectors
+        self.n_slots_laid = n_slots
+        self._late = late or CuratorIndex(nothing_late(laid.model, vectors.rows, laid.base_sequence), vectors, n_slots)
+        self._n_ended = 0
+        self._n_copied = 0
+        self._n_revoked = 0
+        self._newest_sequence = laid.base_sequence
+        self._log: list[Callable[[SpannIndex], None]] | None = None
 
     @classmethod
     def build(
@@ -97,60 +128,289 @@ class SpannIndex:
         those of a list lie together. Pages go to a new generation of `lists`. Raises DiskFull, StorageFailure.
         """
         chosen = kernels or current()
-        deep, cells = deepened(model, vectors.rows[: len(pids)], chosen, check)
-        keys = np.zeros(len(pids), np.uint64)
-        chosen.sharing_keys(*granted, keys)
-        check()
-        order = np.lexsort((keys, cells, owners)).astype(np.uint32)
-        directories = _directories(deep, owners, cells, order, tenants, granted, chosen)
+        n = len(pids)
+        deep, cells = deepened(model, vectors.rows[:n], chosen, check)
         expires_at = seconds_of(expires_at_ms) if expires_at_ms.any() else None
-        has_offsets = deep.metric is Metric.L2
-        n_columns = 2 + has_offsets + (expires_at is not None)
-        writer = lists.writer(Shape(deep.encoding.row_bytes, n_columns))
-        for first in range(0, len(order), BLOCK_ROWS):
-            check()
-            here = order[first : first + BLOCK_ROWS]
-            slots = np.arange(first, first + len(here), dtype=np.uint32)
-            block = vectors.rows[here]
+        n_put = 0
+
+        def fetch(rows: UInt32s) -> tuple[UInt8s, Sequence[UInt32s]]:
+            nonlocal n_put
+            slots = np.arange(n_put, n_put + len(rows), dtype=np.uint32)
+            n_put += len(rows)
+            block = vectors.rows[rows]
             ordered.put(slots, block)
             codes, offsets = deep.encode_rows(block)
-            columns = [pids[here], slots]
-            columns += [offsets.view(np.uint32)] if has_offsets else []
-            columns += [expires_at[here]] if expires_at is not None else []
-            writer.add(codes, columns)
-        pages = lists.open(writer.finish())
-        has_expiry = expires_at is not None
-        spread = spread_of(deep, vectors.rows[: len(pids)])
-        return cls(State(deep, pages, directories, ordered.rows, Ended(), has_expiry, spread, sequence, chosen))
+            columns = [pids[rows], slots]
+            columns += [offsets.view(np.uint32)] if deep.metric is Metric.L2 else []
+            columns += [expires_at[rows]] if expires_at is not None else []
+            return codes, columns
+
+        given = Numbers(owners, cells, tenants, granted)
+        written = lay_out(deep, given, expires_at is not None, fetch, lists, chosen, check)
+        laid = Laid(
+            model=deep,
+            pages=written.pages,
+            directories=written.directories,
+            vectors=ordered.rows,
+            cells=written.cells,
+            row_of_pid=written.row_of_pid,
+            unnamed=NO_PLACES,
+            has_expiry=expires_at is not None,
+            spread=spread_of(deep, vectors.rows[:n]),
+            base_sequence=sequence,
+            kernels=chosen,
+        )
+        return cls(laid, ordered, n)
+
+    @property
+    def state(self) -> State:
+        """The newest published state; take the sequence to search at before it."""
+        return State(self._laid, self._late.state)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows there are, dead ones and copies included."""
+        return self._laid.n_rows + self._late.n_rows
+
+    @property
+    def n_live(self) -> int:
+        """Rows that no write has ended; expired ones count until they are purged."""
+        return self._laid.n_rows - self._n_ended + self._late.n_live - self._n_copied
+
+    @property
+    def n_slots(self) -> int:
+        """Slots below this were given out."""
+        return self._late.n_slots
+
+    @property
+    def n_late(self) -> int:
+        """Rows that wait for a fold."""
+        return self._late.n_rows
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in RAM, without room that nothing was written to; what lies in files is not among them."""
+        return self._laid.nbytes + 4 * self._n_ended + self._late.nbytes
+
+    @property
+    def fold_rows(self) -> int:
+        """Late, ended or revoked rows from which on a fold is due."""
+        return max(LEAST_FOLD, int(FOLD_SHARE * self._laid.n_rows))
+
+    @property
+    def should_lay_out(self) -> bool:
+        """Whether a fold is due."""
+        n_changed = self._late.n_rows + self._n_ended + self._n_revoked
+        is_far_on = self._laid.base_sequence + LAST_OFFSET < self._newest_sequence
+        return is_far_on or n_changed >= self.fold_rows
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many rows wait for a fold that no more should come."""
+        return self._late.n_rows >= FULL_FOLDS * self.fold_rows
+
+    # Reading
 
     def search(
-        self, state: State, tenant: int, query: Float32s, k: int, sequence: int, now_ms: int, effort: Effort
+        self,
+        state: State,
+        tenant: int,
+        query: Float32s,
+        k: int,
+        sequence: int,
+        now_ms: int,
+        effort: Effort,
+        narrowed: Narrowed | None = None,
     ) -> Found:
-        """The nearest rows that a tenant may see, its own, granted ones and everyone's.
+        """The nearest rows that a tenant may see at `sequence` and `now_ms`, its own, granted ones and everyone's, or
+        those of them that `narrowed` has.
 
         Raises CorruptData where a page is damaged: the index is to be made anew.
         """
-        margin = effort.spreads * state.spread if effort.spreads < float("inf") else effort.spreads
-        found = Found(np.empty(k, np.float32), np.empty(k, np.int64), np.empty(k, np.uint32), np.empty(8, np.int64))
-        state.kernels.search_lists(
-            query, *state.tables, state.table(tenant), state.table(EVERYONE_ID), sequence - state.base_sequence,
-            now_ms // 1000, effort.budget, effort.ratio, margin, max(k, effort.candidates), found.distance,
-            found.row, found.pid, found.statistics,
-        )  # fmt: skip
-        if found.statistics[6]:
-            raise CorruptData(f"page {found.statistics[6] - 1} of posting lists is damaged")
-        return found
+        laid, late = state.laid, state.late
+        if narrowed is None:
+            tables = laid.table(tenant), laid.table(EVERYONE_ID)
+            readings = late.reading(tenant), late.reading(EVERYONE_ID)
+        else:
+            tables, readings = narrowed.tables, narrowed.late
+        found = _laid_ones(laid, tables, query, k, sequence, now_ms, effort)
+        n_late = readings[0].n_rows + readings[1].n_rows
+        if n_late == 0:
+            return found
+        n_laid = sum(_n_named(table.arrays[0]) for table in tables)
+        its_effort = late_effort(effort.budget, effort.candidates, n_laid, n_late)
+        others = self._late.search(late, *readings, query, k, sequence, now_ms, its_effort)
+        found.statistics[:2] += others.statistics[:2]
+        found.statistics[2] += others.statistics[2]
+        found.statistics[3] += others.statistics[3]
+        found.statistics[7] = others.statistics[2]
+        held, late_held = np.flatnonzero(found.row >= 0), np.flatnonzero(others.row >= 0)
+        late_rows = others.row[late_held]
+        distance = np.concatenate((found.distance[held], others.distance[late_held]))
+        pids = np.concatenate((found.pid[held], late.rows.pids[late_rows]))
+        nearest = nearest_of_both(distance, pids, k)
+        owners = np.concatenate((found.owner[held], late.rows.owners[late_rows]))
+        rows = np.concatenate((found.row[held], late_rows + laid.n_rows))
+        n_none = k - len(nearest)
+        return Found(
+            np.append(distance[nearest], np.full(n_none, np.inf, np.float32)),
+            np.append(rows[nearest], np.full(n_none, -1, np.int64)),
+            np.append(pids[nearest], np.zeros(n_none, np.uint32)),
+            np.append(owners[nearest], np.zeros(n_none, np.uint32)),
+            found.statistics,
+        )
+
+    @staticmethod
+    def n_named(state: State, tenant: int) -> int:
+        """Rows that the readings of a tenant and of everyone name, dead and revoked ones included."""
+        both = tenant, EVERYONE_ID
+        return sum(state.laid.reading(of).n_rows + state.late.reading(of).n_rows for of in both)
+
+    # Writing
+
+    def put(
+        self,
+        owner: int,
+        pids: UInt32s,
+        vectors: Float32s,
+        expires_at_ms: Int64s,
+        puts: Mapping[int, Sequence[int] | None],
+        sequence: int,
+    ) -> None:
+        """Points written at `sequence`. `puts` names per audience (t owns, −t is granted) which of them, None for all.
+
+        Points that are put for their owner are new or have a new vector; others exist and are granted: of those that
+        the layout has, late rows are copies.
+        """
+        self._note(lambda index: index.put(owner, pids, vectors, expires_at_ms, puts, sequence))
+        self._newest_sequence = sequence
+        written = puts.get(owner, ())
+        is_new = np.full(len(pids), written is None)
+        if written is not None:
+            is_new[np.asarray(written, np.int64)] = True
+        self._end(pids[is_new], sequence)
+        others = np.flatnonzero(~is_new)
+        self._copy(owner, pids[others], sequence)
+        self._late.put(owner, pids, vectors, expires_at_ms, puts, sequence)
+
+    def _copy(self, owner: int, pids: UInt32s, sequence: int) -> None:
+        """Have late rows, in the same slots, of what only the layout has: late readings may name them then."""
+        laid = self._laid
+        pids = pids[self._late.rows_of(pids) < 0]
+        rows = laid.rows_of(pids)
+        pids, rows = pids[rows != NO_ROW], rows[rows != NO_ROW]
+        is_alive = laid.ended_at[pids] == 0
+        pids, rows = pids[is_alive], rows[is_alive]
+        if not len(pids):
+            return
+        codes, columns = laid.fetch(rows)
+        offsets = columns[SLOTS + 1].view(np.float32) if laid.model.metric is Metric.L2 else np.zeros(0, np.float32)
+        expires_at = columns[-1] if laid.has_expiry else NO_PLACES
+        self._late.take_in(owner, pids, codes, offsets, laid.cells[rows], columns[SLOTS], expires_at, sequence)
+        self._n_copied += len(pids)
+
+    def kill(self, pids: UInt32s, sequence: int) -> None:
+        """The points' vectors are gone from `sequence` on, for everyone."""
+        self._note(lambda index: index.kill(pids, sequence))
+        self._newest_sequence = sequence
+        self._end(pids, sequence)
+        self._late.kill(pids, sequence)
+
+    def revoke(self, tenant: int, pids: UInt32s) -> None:
+        """`tenant` may not see the points any more; searches already under way are checked against the store."""
+        self._note(lambda index: index.revoke(tenant, pids))
+        self._late.revoke(tenant, pids)
+        rows = self._laid.rows_of(pids)
+        rows = rows[rows != NO_ROW]
+        spans = self._laid.reading(tenant).spans
+        listed = self._laid.directories.listed[spans[LIST_FIRST] : spans[LIST_STOP]]
+        places = np.flatnonzero(np.isin(listed, rows))
+        listed[places] |= np.uint32(REVOKED)
+        self._n_revoked += len(places)
+
+    def _end(self, pids: UInt32s, sequence: int) -> None:
+        """Note the end of laid rows, but for those that ended before."""
+        laid = self._laid
+        there = pids[laid.rows_of(pids) != NO_ROW]
+        there = there[laid.ended_at[there] == 0]
+        laid.ended_at[there] = sequence - laid.base_sequence + 1
+        self._n_ended += len(there)
+        self._n_copied -= int(np.count_nonzero(self._late.rows_of(there) >= 0))  # they end as well
+
+    def reuse(self, slots: UInt32s) -> None:
+        """Give these slots out again, before new ones: nobody reads them any more. Not while a successor is made."""
+        assert self._log is None, "a successor gives its rows the same slots"
+        self._late.reuse(slots)
+
+    def skip_slots(self, n_slots: int) -> None:
+        """Give out none below `n_slots`: an index before this one may still be read from them."""
+        self._late.skip_slots(n_slots)
+
+    def raise_floor(self, sequence: int) -> None:
+        """Answer for no sequence before this one: what led up to it was not done as it happened."""
+        self._late.raise_floor(sequence)
+
+    def rest_on(self, laid: Laid) -> None:
+        """Take the same layout in other arrays, before anybody reads or writes it."""
+        self._laid = laid
+
+    # Layout
+
+    def begin_layout(self, sequence: int) -> Moment:
+        """What a fold is made of; from now on changes are noted for its outcome. `sequence` is the newest published."""
+        self._log = []
+        late = self._late.begin_layout(sequence)
+        self._late.abandon_layout()  # the log is this index's
+        return Moment(State(self._laid, late.state), late.n_rows, late.n_slots, late.free_slots, late.changed, sequence)
+
+    def successor(self, moment: Moment, laid: Laid) -> Self:
+        """An index in a new layout, as of `moment`. `replay` brings it up to date."""
+        late = CuratorIndex(
+            nothing_late(laid.model, self._vectors.rows, moment.sequence), self._vectors, moment.n_slots
+        )
+        late.reuse(moment.free_slots)
+        return type(self)(laid, self._vectors, moment.n_slots, late)
+
+    @property
+    def n_noted(self) -> int:
+        """Changes that were not done on the successor yet."""
+        return len(self._log or ())
+
+    def replay(self, successor: "SpannIndex", n_most: int | None = None) -> None:
+        """Do the changes noted so far, or the first of them, on the successor. The last time under the lock."""
+        assert self._log is not None, "begin_layout comes first"
+        changes = self._log[:n_most]
+        for change in changes:
+            change(successor)
+        del self._log[: len(changes)]
+
+    def abandon_layout(self) -> None:
+        """No successor is being made any more."""
+        self._log = None
+
+    def _note(self, change: "Callable[[SpannIndex], None]") -> None:
+        if self._log is not None:
+            self._log.append(change)
 
 
-def _directories(
-    model: Model, owners: UInt32s, cells: UInt32s, order: UInt32s, tenants: UInt32s, granted: Pairs, kernels: Kernels
-) -> Directories:
-    """Every tenant's reading over rows in their order."""
-    place = np.empty(len(order), np.uint32)
-    place[order] = np.arange(len(order), dtype=np.uint32)
-    starts, pairs = granted
-    listed = np.empty(len(pairs), np.uint32)
-    cells = cells[order]
-    kernels.list_rows(starts, pairs, place, cells, listed)
-    everyone, spans = spans_of(owners[order], tenants, starts)
-    return cut(model, everyone, spans, listed, cells, kernels, (ENTRY_ROWS, OWN_WHOLE, LIST_WHOLE))
+def _laid_ones(
+    laid: Laid, tables: tuple[Table, Table], query: Float32s, k: int, sequence: int, now_ms: int, effort: Effort
+) -> Found:
+    """The nearest rows of two readings of the layout."""
+    margin = effort.spreads * laid.spread if effort.spreads < float("inf") else effort.spreads
+    distance, row, pid = np.empty(k, np.float32), np.empty(k, np.int64), np.empty(k, np.uint32)
+    statistics = np.empty(8, np.int64)
+    laid.kernels.search_lists(
+        query, *laid.tables, *tables, sequence - laid.base_sequence, now_ms // 1000, effort.budget, effort.ratio,
+        margin, max(k, effort.candidates), distance, row, pid, statistics,
+    )  # fmt: skip
+    if statistics[6]:
+        raise CorruptData(f"page {statistics[6] - 1} of posting lists is damaged")
+    owners = np.zeros(k, np.uint32)
+    held = row >= 0
+    owners[held] = laid.owners_of(row[held])
+    return Found(distance, row, pid, owners, statistics)
+
+
+def _n_named(spans: Int64s) -> int:
+    return int(spans[OWN_STOP] - spans[OWN_FIRST] + spans[LIST_STOP] - spans[LIST_FIRST])

@@ -7,8 +7,8 @@ returns to Python in between, and the interpreter's lock is not held.
 D = dimension, k = neighbours, m = candidates. What a search is not alone with is handed over in tables
 (`vdb/kernels/tables.py`), by address. Model and vectors as in `cells.py`.
 Pages, laid out as `vdb/storage/list_pages.py` says: memory uint8 (f, 4096), the mapped file; places uint32 (p,), which
-of its pages each page is; sum_keys uint32; ended uint32, a bit per pid whose row has ended: at the sequence, counted
-from the layout's, that ended_at (e,) uint32 has where ended_pids (e,), ascending, has the pid, else before all who ask.
+of its pages each page is; sum_keys uint32; ended_at uint32 by pid, 0 where its row has not ended, else 1 and the
+sequence at which it did, counted from the layout's: pids beyond have not.
 Numbers: rows, rows of a page, bytes of a row's codes, where in a page pids, slots, offsets and expiries begin (0: there
 are none), and the generation.
 A reading: spans int64 (9,), entries and listed as in `cells.py`; tops uint32 (2, t): nodes that share out its entries,
@@ -147,7 +147,7 @@ def _scan(
     encoding, width = words[N_MODEL + 1], words[N_MODEL + 2]
     n_laid, r, n_rows, size = held[N_ROWS], held[PER_PAGE], rows.shape[0], heap_row.shape[0]
     memory, places, keys = integers_of(held, 0), integers_of(held, 1), integers_of(held, 2)
-    ended, ended_pids, ended_at = integers_of(held, 3), integers_of(held, 4), integers_of(held, 5)
+    ended_at = integers_of(held, 3)
     local, pages, first_of = np.empty(n_rows, np.uint32), np.empty(n_rows, np.int64), np.empty(n_rows + 1, np.int64)
     n_pages = 0
     for i in range(n_rows):
@@ -187,7 +187,7 @@ def _scan(
             of = np.uint64(mine[np.uint64(j)])
             if held[EXPIRES_AT] and expires_at[of] != 0 and np.int64(expires_at[of]) <= now_s:
                 continue
-            if has_ended(pids[of], ended, ended_pids, ended_at, sequence):
+            if has_ended(pids[of], ended_at, sequence):
                 continue
             if n_held < size:
                 heap_score[n_held], heap_row[n_held] = entering, np.uint32(first_of[i] + j)

@@ -64,17 +64,7 @@ def _two_words(memory: UInt32s, at: np.uint64) -> np.uint64:
 
 
 @inlined
-def has_ended(pid: np.uint32, ended: UInt32s, ended_pids: UInt32s, ended_at: UInt32s, sequence: int) -> bool:
+def has_ended(pid: np.uint32, ended_at: UInt32s, sequence: int) -> bool:
     """Whether the row of a pid is gone at `sequence`."""
-    word = np.int64(pid) >> 5
-    if word >= ended.shape[0] or (ended[word] >> (pid & np.uint32(31))) & np.uint32(1) == 0:
-        return False
-    first, stop = 0, ended_pids.shape[0]
-    while first < stop:
-        middle = (first + stop) // 2
-        if ended_pids[middle] < pid:
-            first = middle + 1
-        else:
-            stop = middle
-    is_recent = first < ended_pids.shape[0] and ended_pids[first] == pid
-    return bool(not is_recent or np.int64(ended_at[first]) <= sequence)
+    at = np.int64(ended_at[np.uint64(pid)]) if np.int64(pid) < ended_at.shape[0] else np.int64(0)
+    return bool(at != 0 and at <= sequence + 1)
