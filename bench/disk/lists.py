@@ -32,7 +32,8 @@ from vdb.index.curator.model import Model, prepared
 from vdb.index.curator.state import NO_PLACES, Directories
 from vdb.index.curator.training import train
 from vdb.index.spann.coding import default_encoding
-from vdb.index.spann.index import Effort, SpannIndex
+from vdb.index.spann.index import SpannIndex
+from vdb.index.spann.search import Effort
 from vdb.index.spann.state import Laid
 from vdb.kernels import current, warm
 from vdb.storage.lists import Lists

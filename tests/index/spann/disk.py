@@ -11,7 +11,8 @@ from tests.index.curator.world import Memory, distances
 from vdb.index.curator.index import CuratorIndex
 from vdb.index.curator.model import Encoding, Form, prepared
 from vdb.index.curator.training import train
-from vdb.index.spann.index import Effort, Found, SpannIndex
+from vdb.index.spann.index import SpannIndex
+from vdb.index.spann.search import Effort, Found
 from vdb.storage.lists import Lists
 from vdb.types import EVERYONE_ID, Metric
 

@@ -12,7 +12,8 @@ from vdb.index.curator.model import Encoding, Form, prepared
 from vdb.index.curator.training import train
 from vdb.index.spann import fold
 from vdb.index.spann.fold import folded
-from vdb.index.spann.index import Effort, SpannIndex
+from vdb.index.spann.index import SpannIndex
+from vdb.index.spann.search import Effort
 from vdb.storage.lists import Lists
 from vdb.storage.vectors_file import VectorsFile
 from vdb.types import Metric

@@ -19,7 +19,7 @@ from tests.index.spann.disk import (
 from vdb.errors import CorruptData
 from vdb.index.curator.index import Effort as MemoryEffort
 from vdb.index.curator.model import Encoding, Form
-from vdb.index.spann.index import Effort
+from vdb.index.spann.search import Effort
 from vdb.types import EVERYONE_ID, Metric
 
 TENANTS = (1, 2, 3, 5, 8, 9)

@@ -8,7 +8,8 @@ import numpy as np
 
 from tests.index.curator.world import Floats, Memory, World
 from vdb.index.spann.fold import Outcome, folded
-from vdb.index.spann.index import Effort, Found, Moment, SpannIndex
+from vdb.index.spann.index import Moment, SpannIndex
+from vdb.index.spann.search import Effort, Found
 from vdb.storage.lists import Lists
 
 EVERYTHING = Effort(budget=1 << 40, candidates=1 << 14)

@@ -235,23 +235,6 @@ class CuratorIndex:
             mine = rows if positions is None else rows[np.asarray(positions, np.int64)]
             self._extend(abs(audience), mine[mine >= 0].astype(np.uint32), sequence)
 
-    def take_in(
-        self,
-        owner: int,
-        pids: UInt32s,
-        codes: UInt8s,
-        offsets: Float32s,
-        cells: UInt32s,
-        slots: UInt32s,
-        expires_at: UInt32s,
-        sequence: int,
-    ) -> None:
-        """Rows that are coded already and whose vectors lie in `slots`; `expires_at` in seconds, (0,) where none does.
-
-        No reading names them yet, not even their owner's: `put` may grant them from then on.
-        """
-        self._enter(owner, pids, codes, offsets, cells, slots, expires_at, sequence)
-
     def kill(self, pids: UInt32s, sequence: int) -> None:
         """The points' vectors are gone from `sequence` on, for everyone."""
         self._note(lambda index: index.kill(pids, sequence))
@@ -338,20 +321,24 @@ class CuratorIndex:
         self._n_ended += len(rows)
 
     def _append(self, owner: int, pids: UInt32s, vectors: Float32s, expires_at_ms: Int64s, sequence: int) -> Int64s:
-        """New rows; they are seen once a reading names them."""
+        """New rows that no reading names yet."""
         ready = prepared(vectors, self._state.model.metric)
         slots = self._take_slots(len(pids))
         self._vectors.put(slots, ready)
         codes, offsets, cells = self._state.model.place_rows(ready, current())
         expires_at = seconds_of(expires_at_ms) if expires_at_ms.any() else NO_PLACES
-        rows = self._enter(owner, pids, codes, offsets, cells, slots, expires_at, sequence)
+        rows = self.take_in(owner, pids, codes, offsets, cells, slots, expires_at, sequence)
         self._state = replace(self._state, vectors=self._vectors.rows)
         return rows
 
-    def _enter(
+    def take_in(
         self, owner: int, pids: UInt32s, codes: UInt8s, offsets: Float32s, cells: UInt32s, slots: UInt32s,
         expires_at: UInt32s, sequence: int,
     ) -> Int64s:  # fmt: skip
+        """New rows that are coded already, their vectors in `slots`; `expires_at` in seconds, (0,) where none does.
+
+        They are seen once a reading names them: `put` may grant them. Not while a successor is made.
+        """
         first, stop = self._n_rows, self._n_rows + len(pids)
         rows = self._with_room(len(pids), bool(len(expires_at))).rows
         rows.codes[first:stop], rows.cells[first:stop] = codes, cells

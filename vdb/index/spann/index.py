@@ -13,22 +13,21 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from vdb.errors import CorruptData
 from vdb.index.curator.index import CuratorIndex
 from vdb.index.curator.model import Model
 from vdb.index.curator.room import seconds_of
-from vdb.index.curator.state import LIST_FIRST, LIST_STOP, NO_PLACES, OWN_FIRST, OWN_STOP, REVOKED, Pairs
+from vdb.index.curator.state import LIST_FIRST, LIST_STOP, NO_PLACES, REVOKED, Pairs
 from vdb.index.curator.state import Reading as LateReading
 from vdb.index.kmeans import Check, unasked
 from vdb.index.spann.coding import spread_of
 from vdb.index.spann.deepening import deepened
-from vdb.index.spann.late import late_effort, nearest_of_both, nothing_late
+from vdb.index.spann.late import late_effort, nothing_late
 from vdb.index.spann.layout import Numbers, lay_out
 from vdb.index.spann.narrowing import Narrowed
+from vdb.index.spann.search import Effort, Found, laid_ones, n_named, with_late_ones
 from vdb.index.spann.state import NO_ROW, SLOTS, Laid, State
 from vdb.kernels import Kernels, current
 from vdb.kernels.reference import Float32s, Int64s, UInt8s, UInt32s
-from vdb.kernels.tables import Table
 from vdb.storage.lists import Lists
 from vdb.types import EVERYONE_ID, Metric
 
@@ -49,34 +48,6 @@ class Vectors(Protocol):
         """float32 (slots, D), all that were put; stays valid, and stays as it is, for whoever holds it."""
 
     def put(self, slots: UInt32s, vectors: Float32s) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How far a search goes: rows of lists scanned, beyond those that are scanned whole; candidates compared by their
-    vectors, at most; how much farther than the nearest list another may be, as a ratio of distances (not for inner
-    product); and how many standard deviations of their errors estimates of candidates may be worse than the k-th."""
-
-    budget: int
-    candidates: int
-    ratio: float = float("inf")
-    spreads: float = float("inf")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Found:
-    """Of one query, nearest first: distance float32 (k,) as kernels state it (L2 squared), row int64 (k,): of the
-    layout, or behind its rows those of late ones; −1 for none. pid and owner uint32 (k,).
-
-    statistics int64 (8,): lists scored, lists read, rows scored, rows compared, pages of lists, pages of vectors, 0,
-    and of the rows scored the late ones.
-    """
-
-    distance: Float32s
-    row: Int64s
-    pid: UInt32s
-    owner: UInt32s
-    statistics: Int64s
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -233,32 +204,13 @@ class SpannIndex:
             readings = late.reading(tenant), late.reading(EVERYONE_ID)
         else:
             tables, readings = narrowed.tables, narrowed.late
-        found = _laid_ones(laid, tables, query, k, sequence, now_ms, effort)
+        found = laid_ones(laid, tables, query, k, sequence, now_ms, effort)
         n_late = readings[0].n_rows + readings[1].n_rows
         if n_late == 0:
             return found
-        n_laid = sum(_n_named(table.arrays[0]) for table in tables)
-        its_effort = late_effort(effort.budget, effort.candidates, n_laid, n_late)
+        its_effort = late_effort(effort.budget, effort.candidates, sum(map(n_named, tables)), n_late)
         others = self._late.search(late, *readings, query, k, sequence, now_ms, its_effort)
-        found.statistics[:2] += others.statistics[:2]
-        found.statistics[2] += others.statistics[2]
-        found.statistics[3] += others.statistics[3]
-        found.statistics[7] = others.statistics[2]
-        held, late_held = np.flatnonzero(found.row >= 0), np.flatnonzero(others.row >= 0)
-        late_rows = others.row[late_held]
-        distance = np.concatenate((found.distance[held], others.distance[late_held]))
-        pids = np.concatenate((found.pid[held], late.rows.pids[late_rows]))
-        nearest = nearest_of_both(distance, pids, k)
-        owners = np.concatenate((found.owner[held], late.rows.owners[late_rows]))
-        rows = np.concatenate((found.row[held], late_rows + laid.n_rows))
-        n_none = k - len(nearest)
-        return Found(
-            np.append(distance[nearest], np.full(n_none, np.inf, np.float32)),
-            np.append(rows[nearest], np.full(n_none, -1, np.int64)),
-            np.append(pids[nearest], np.zeros(n_none, np.uint32)),
-            np.append(owners[nearest], np.zeros(n_none, np.uint32)),
-            found.statistics,
-        )
+        return with_late_ones(found, others, state, k)
 
     @staticmethod
     def n_named(state: State, tenant: int) -> int:
@@ -391,26 +343,3 @@ class SpannIndex:
     def _note(self, change: "Callable[[SpannIndex], None]") -> None:
         if self._log is not None:
             self._log.append(change)
-
-
-def _laid_ones(
-    laid: Laid, tables: tuple[Table, Table], query: Float32s, k: int, sequence: int, now_ms: int, effort: Effort
-) -> Found:
-    """The nearest rows of two readings of the layout."""
-    margin = effort.spreads * laid.spread if effort.spreads < float("inf") else effort.spreads
-    distance, row, pid = np.empty(k, np.float32), np.empty(k, np.int64), np.empty(k, np.uint32)
-    statistics = np.empty(8, np.int64)
-    laid.kernels.search_lists(
-        query, *laid.tables, *tables, sequence - laid.base_sequence, now_ms // 1000, effort.budget, effort.ratio,
-        margin, max(k, effort.candidates), distance, row, pid, statistics,
-    )  # fmt: skip
-    if statistics[6]:
-        raise CorruptData(f"page {statistics[6] - 1} of posting lists is damaged")
-    owners = np.zeros(k, np.uint32)
-    held = row >= 0
-    owners[held] = laid.owners_of(row[held])
-    return Found(distance, row, pid, owners, statistics)
-
-
-def _n_named(spans: Int64s) -> int:
-    return int(spans[OWN_STOP] - spans[OWN_FIRST] + spans[LIST_STOP] - spans[LIST_FIRST])
