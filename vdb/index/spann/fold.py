@@ -32,7 +32,7 @@ SPLIT_ROWS = 120
 LIST_ROWS = 81
 GROUP_BYTES = 128 << 20
 """Of vectors of full lists that are split together."""
-BLOCK_ROWS = 8_192
+BLOCK_ROWS = 2_048
 
 Bools = NDArray[np.bool_]
 

@@ -71,6 +71,8 @@ def with_late_ones(found: Found, others: LateFound, state: State, k: int) -> Fou
     laid, late = state.laid, state.late
     found.statistics[:4] += others.statistics[:4]
     found.statistics[7] = others.statistics[2]
+    if others.row[0] < 0 or (found.row[-1] >= 0 and others.distance[0] > found.distance[-1]):
+        return found
     held, late_held = np.flatnonzero(found.row >= 0), np.flatnonzero(others.row >= 0)
     late_rows = others.row[late_held]
     distance = np.concatenate((found.distance[held], others.distance[late_held]))
