@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 
 from vdb.engine.index_soundness import check_directories, check_model, check_rows, check_shapes
+from vdb.engine.model_arrays import arrays_of, encoding_in, head_of, model_in, number_in
 from vdb.errors import CorruptData, VdbError
 from vdb.index.curator.index import CuratorIndex
 from vdb.index.curator.layout import room_for
-from vdb.index.curator.model import Encoding, Form, Model
 from vdb.index.curator.state import ALIVE, Directories, Rows, State
-from vdb.index.leanvec.projection import Projection
 from vdb.storage.arrays import Capacity, map_arrays, save_arrays, sweep_drafts
 from vdb.storage.catalog import CollectionDocument
 from vdb.storage.directory import make_folder
@@ -108,26 +107,14 @@ def write_index(
     n = rows.n_laid
     arrays: dict[str, Any] = {name: getattr(rows, name)[:n] for name in _ROWS}
     arrays |= {name: getattr(directories, name) for name in _DIRECTORIES}
-    arrays |= {"children": model.children, "centroid": model.centroid, "radius": model.radius}
-    if model.projection is not None:
-        projection = model.projection
-        arrays |= {
-            "of_queries": projection.of_queries,
-            "of_rows": projection.of_rows,
-            "mean": projection.mean,
-            "energy": projection.energy,
-        }
+    arrays |= arrays_of(model)
     head = {
         "layout": LAYOUT,
         "collection": [collection.id, collection.created_at_ms],
         "sequence": sequence,
         "epoch": epoch,
         "n_slots": index.n_slots_laid,
-        "form": int(model.encoding.form),
-        "dimension": model.encoding.dimension,
-        "n_trained": model.n_trained,
-        "is_projected": model.projection is not None,
-    }
+    } | head_of(model)
     save_arrays(files.layout_path, head, arrays)
     try:
         _rest_on(files.layout_path, index)
@@ -160,45 +147,28 @@ def read_index(files: Files, collection: CollectionDocument) -> tuple[CuratorInd
     """The index of the files, the sequence it stands at, and its id; raises CorruptData, FileNotFoundError."""
     head, arrays, roomy = map_arrays(files.layout_path, _capacity(collection.metric))
     try:
-        sequence = _number(head, "sequence")
+        sequence = number_in(head, "sequence")
         vectors = files.old_vectors(collection.dimension)
         is_ours = head["collection"] == [collection.id, collection.created_at_ms]
         if head["layout"] != LAYOUT:
             raise CorruptData(f"the index's layout is of version {head['layout']}, not {LAYOUT}")
         if not is_ours or vectors.marked_sequence < sequence:
             raise CorruptData("the index's files do not belong together")
-        n_slots = _number(head, "n_slots")
+        n_slots = number_in(head, "n_slots")
         if n_slots > vectors.n_slots:
             raise CorruptData("the index's vectors are fewer than its slots")
-        encoding = Encoding(Form(head["form"]), _number(head, "dimension"))
+        encoding = encoding_in(head)
         check_shapes(arrays, collection.metric, collection.dimension, encoding, head["is_projected"])
-        model = _model(collection.metric, encoding, head, arrays)
+        model = model_in(collection.metric, head, arrays)
         check_model(model)
         check_rows(arrays, len(model.leaves), n_slots)
         check_directories(arrays, len(model.children))
         directories = Directories(*(arrays[name] for name in _DIRECTORIES))
         rows = _rows(roomy, len(arrays["pids"]), sequence)
         state = State(model, rows, directories, {}, vectors.rows, sequence)
-        return CuratorIndex(state, vectors, n_slots), sequence, _number(head, "epoch")
+        return CuratorIndex(state, vectors, n_slots), sequence, number_in(head, "epoch")
     except (KeyError, ValueError, TypeError, IndexError) as exc:
         raise CorruptData(f"the index's layout is not one: {exc}") from exc
-
-
-def _number(head: dict[str, Any], name: str) -> int:
-    number = head[name]
-    if not isinstance(number, int) or number < 0:
-        raise CorruptData(f"the index's layout has no {name}")
-    return number
-
-
-def _model(metric: Metric, encoding: Encoding, head: dict[str, Any], arrays: dict[str, Any]) -> Model:
-    projection = None
-    if head["is_projected"]:
-        of_queries, of_rows = arrays["of_queries"], arrays["of_rows"]
-        is_of_rows = np.array_equal(of_queries, of_rows)  # one array for both then: whoever asks again sees it at once
-        projection = Projection(of_rows if is_of_rows else of_queries, of_rows, arrays["mean"], arrays["energy"])
-    parts = arrays["children"], arrays["centroid"], arrays["radius"]
-    return Model(metric, encoding, projection, *parts, _number(head, "n_trained"))
 
 
 def _rows(roomy: dict[str, Any], n: int, sequence: int) -> Rows:

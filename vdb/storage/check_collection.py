@@ -28,6 +28,7 @@ from vdb.storage.keyspace import (
     META_CHANGES_FROM,
     META_COLLECTION,
     META_FORMAT,
+    META_INDEX_BUILD,
     META_INDEX_EPOCH,
     META_INDEX_EPOCH_BEFORE,
     META_N_POINTS,
@@ -52,6 +53,7 @@ META_KEYS = frozenset(
         META_CHANGES_FROM,
         META_INDEX_EPOCH,
         META_INDEX_EPOCH_BEFORE,
+        META_INDEX_BUILD,
     }
 )
 COUNTED = (Space.VECTOR, *INDEXES)

@@ -92,15 +92,17 @@ class SpannIndex:
         sequence: int,
         kernels: Kernels | None = None,
         check: Check = unasked,
+        deep: tuple[Model, UInt32s] | None = None,
     ) -> Self:
         """An index of these points as they stand at `sequence`; slot i of `vectors` is point i's, prepared.
 
-        `model` is one for RAM, whose cells are split. Vectors are written to `ordered` in the order of the layout:
-        those of a list lie together. Pages go to a new generation of `lists`. Raises DiskFull, StorageFailure.
+        `model` is one for RAM, whose cells are split, unless `deep` is what `deepened` made of it. Vectors are written
+        to `ordered` in the order of the layout: those of a list lie together. Pages go to a new generation of `lists`.
+        Raises DiskFull, StorageFailure.
         """
         chosen = kernels or current()
         n = len(pids)
-        deep, cells = deepened(model, vectors.rows[:n], chosen, check)
+        tree, cells = deep or deepened(model, vectors.rows[:n], chosen, check)
         expires_at = seconds_of(expires_at_ms) if expires_at_ms.any() else None
         n_put = 0
 
@@ -110,16 +112,16 @@ class SpannIndex:
             n_put += len(rows)
             block = vectors.rows[rows]
             ordered.put(slots, block)
-            codes, offsets = deep.encode_rows(block)
+            codes, offsets = tree.encode_rows(block)
             columns = [pids[rows], slots]
-            columns += [offsets.view(np.uint32)] if deep.metric is Metric.L2 else []
+            columns += [offsets.view(np.uint32)] if tree.metric is Metric.L2 else []
             columns += [expires_at[rows]] if expires_at is not None else []
             return codes, columns
 
         given = Numbers(owners, cells, tenants, granted)
-        written = lay_out(deep, given, expires_at is not None, fetch, lists, chosen, check)
+        written = lay_out(tree, given, expires_at is not None, fetch, lists, chosen, check)
         laid = Laid(
-            model=deep,
+            model=tree,
             pages=written.pages,
             directories=written.directories,
             vectors=ordered.rows,
@@ -127,7 +129,7 @@ class SpannIndex:
             row_of_pid=written.row_of_pid,
             unnamed=NO_PLACES,
             has_expiry=expires_at is not None,
-            spread=spread_of(deep, vectors.rows[:n]),
+            spread=spread_of(tree, vectors.rows[:n]),
             base_sequence=sequence,
             kernels=chosen,
         )
