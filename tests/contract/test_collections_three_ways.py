@@ -50,6 +50,15 @@ def test_tier_and_memory(world: World) -> None:
     assert world.plain(admin.collection_stats(name))["index"]["tier"] is None
 
 
+def test_a_cap_below_what_the_points_need_is_refused(world: World, docs: Any) -> None:
+    admin, name = world.admin, world.name("docs")
+    for given, pointer in (({"memory_bytes": 1}, "/memory_bytes"), ({"tier": "memory"}, "/tier")):
+        with pytest.raises(VdbError, match=r"the 3 vectors there are needs [0-9]+ bytes") as caught:
+            admin.update_collection(name, **given)
+        assert (caught.value.code, caught.value.problems[0].pointer) == ("invalid_argument", pointer)
+        admin.update_collection(name, memory_bytes=150)  # enough for `disk`
+
+
 @pytest.mark.parametrize("given", [{"tier": "ram"}, *({"memory_bytes": cap} for cap in BAD_CAPS)])
 def test_a_bad_tier_or_cap_makes_no_collection(world: World, given: dict[str, Any]) -> None:
     name = world.name("docs")

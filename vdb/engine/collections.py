@@ -20,7 +20,7 @@ from vdb.engine.members import member_change, member_ids
 from vdb.engine.services import Services
 from vdb.engine.shard import epoch_ms
 from vdb.engine.tenants import check_name, moment_of
-from vdb.engine.tiers import checked_memory_bytes
+from vdb.engine.tiers import Sizes, check_fits, checked_memory_bytes
 from vdb.errors import AlreadyExists, CollectionNotFound, InvalidArgument, LimitReached, TooLarge
 from vdb.protocol import answers
 from vdb.protocol.requests import CreateCollection, ListPage, UpdateCollection
@@ -31,7 +31,7 @@ from vdb.storage.directory import remove_folder
 from vdb.storage.env import Transaction
 from vdb.storage.keyspace import META_N_POINTS, META_NEXT_COLLECTION, Space, name_key, number_key
 from vdb.storage.meta import read_number, read_sequence, take_number
-from vdb.storage.points import read_usage
+from vdb.storage.points import read_totals, read_usage
 from vdb.tenancy.access import sees
 from vdb.types import Caller, Role
 
@@ -121,11 +121,13 @@ def update_collection(
 ) -> answers.Collection:
     """Rename, change members, sharing, embedding, metadata or tier: what is given, in one commit.
 
-    Raises InvalidArgument, TooLarge, CollectionNotFound, AlreadyExists (the name), Conflict (members of an open one).
+    Raises InvalidArgument (also for a cap of memory below what its points need), TooLarge, CollectionNotFound,
+    AlreadyExists (the name), Conflict (members of an open one).
     Indexes that are new are built by a job of that commit.
     """
     members = member_change(services, request)
     changed = _changed_fields(services, request)
+    _check_room(services, path[0], changed)
 
     def apply(group: Group) -> CollectionDocument:
         known = _active(group.txn, path[0])
@@ -160,6 +162,17 @@ def _changed_fields(services: Services, request: UpdateCollection) -> dict[str, 
     if not isinstance(request.memory_bytes, UnsetType):
         changed["memory_bytes"] = checked_memory_bytes(request.memory_bytes)
     return changed
+
+
+def _check_room(services: Services, name: str, changed: dict[str, Any]) -> None:
+    """Raise InvalidArgument where the points that there are would not fit: later ones may still be too many."""
+    known = services.catalog.collection(name) if changed.keys() & {"tier", "memory_bytes"} else None
+    if known is None:
+        return
+    tier, memory_bytes = changed.get("tier", known.tier), changed.get("memory_bytes", known.memory_bytes)
+    with services.shards.use(known) as shard, shard.env.read() as txn:
+        sizes = Sizes.of(read_totals(txn), known.dimension)
+    check_fits(tier, memory_bytes, sizes, "/memory_bytes" if "memory_bytes" in changed else "/tier")
 
 
 def delete_collection(services: Services, caller: Caller, path: tuple[str, ...], request: object) -> answers.Done:
