@@ -14,18 +14,21 @@ from vdb.protocol.requests import DeletePoints
 from vdb.storage.catalog import KeyDocument, iterate_documents
 from vdb.storage.check import check_directory
 from vdb.storage.keyspace import Space, name_key, number_key, record_key, vector_key
-from vdb.types import Role
+from vdb.types import Role, Tier
 
 ACME = 1
 BAD_RECORD, BAD_VECTOR, NO_VECTOR = 1, 3, 4
 
 
-@pytest.fixture
-def driver(tmp_path: Path) -> Iterator[Driver]:
-    """acme's points 0 to 5 on a line: record 1 is damaged, vector 3 is damaged, vector 4 is gone."""
+@pytest.fixture(params=[Tier.AUTO, Tier.DISK])
+def driver(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Driver]:
+    """acme's points 0 to 5 on a line: record 1 is damaged, vector 3 is damaged, vector 4 is gone.
+
+    Searched in memory, and as they are read from the store.
+    """
     path = tmp_path / "data"
     with opened(path) as made:
-        made.create("notes")
+        made.create("notes", tier=request.param)
         made.upsert("acme", "notes", [f"p{i}" for i in range(6)], [[10 * i, 0] for i in range(6)])
         made.share("acme", "notes", [f"p{i}" for i in range(6)], ["*"])
         made.create_tenant("globex")

@@ -102,3 +102,15 @@ def test_the_totals_are_nobodys_usage(txn: Transaction) -> None:
     points.write_usage(txn, ALL_OWNERS, Usage(2, id_bytes=30))
     assert (points.read_totals(txn).points, points.read_usage(txn, ALL_OWNERS)) == (2, Usage())
     assert list(points.iterate_owners(txn)) == []
+
+
+def test_records_are_looked_up_together_with_their_vectors_where_there_are_both(txn: Transaction) -> None:
+    for pid, point_id in ((3, "a"), (7, "b"), (8, "c")):
+        points.put_point(txn, NO_INDEX, ACME, pid, None, record(point_id, has_vector=pid != 7), VECTOR * (pid != 7))
+    txn.delete(vector_key(ACME, 7))
+    points.put_point(txn, NO_INDEX, GLOBEX, 5, None, record("a"), VECTOR)
+    asked = [(8, ACME), (7, ACME), (5, GLOBEX), (5, ACME), (3, ACME), (3, GLOBEX)]
+    found = [(8, ACME, "c"), (5, GLOBEX, "a"), (3, ACME, "a")]
+    expected = [(pid, owner, encode_record(record(point_id)), VECTOR) for pid, owner, point_id in found]
+    assert list(points.read_vectored(txn, asked)) == expected
+    assert list(points.read_vectored(txn, [])) == []

@@ -141,13 +141,17 @@ class Narrowed(Protocol):
     @property
     def is_by_index(self) -> bool: ...
 
+    @property
+    def is_filtered(self) -> bool: ...
+
 
 def filter_explained(is_filtered: bool, source: Narrowed) -> dict[str, Any]:
-    """What `explain` says of a filter: by index or in rounds, and the share of the caller's rows that may match."""
+    """What `explain` says of a filter: by index, or tested during the scan, or in rounds; and by index the share of the
+    caller's rows that may match."""
     if not is_filtered:
         return {}
     if not source.is_by_index:
-        return {"filter": "rounds"}
+        return {"filter": "mask" if source.is_filtered else "rounds"}
     return {"filter": "index", "selectivity": round(source.n_allowed / max(1, source.n_rows), 6)}
 
 

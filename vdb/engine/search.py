@@ -23,6 +23,8 @@ from vdb.engine.read import payload_of, vector_of
 from vdb.engine.row_sets import filter_explained
 from vdb.engine.services import Services
 from vdb.engine.shard import Shard, Snapshot
+from vdb.engine.streamed import streamed
+from vdb.engine.tiers import keeps_no_vectors
 from vdb.engine.vectors import matrix_of, reshape
 from vdb.errors import EmptyBatch, InternalError, InvalidArgument, TooLarge
 from vdb.index.flat import scan_cost_s
@@ -70,10 +72,14 @@ def search(
         shard.index.tuner.recorded.note(queries)
         for _ in range(MAX_ATTEMPTS):
             is_indexed = not plan.exact and shard.index.take() is not None
-            readings = () if is_indexed else (shard.reading(tenant_id), shard.reading(EVERYONE_ID))
+            is_streamed = not is_indexed and keeps_no_vectors(collection, shard.index)
+            is_loaded = not is_indexed and not is_streamed
+            readings = (shard.reading(tenant_id), shard.reading(EVERYONE_ID)) if is_loaded else ()
             with shard.snapshot() as snapshot:
                 if is_indexed:
                     source = indexed(services, collection, shard, tenant_id, snapshot, parsed, plan)
+                elif is_streamed:
+                    source = streamed(services, collection, tenant_id, snapshot, parsed, matches)
                 else:
                     source = flat(services, collection, snapshot, parsed, *readings)
                 if source is not None:
@@ -114,7 +120,7 @@ def cost_s(services: Services, caller: Caller, name: str, request: Search | Sear
     is_exact = isinstance(request.params, SearchParams) and request.params.exact is True
     if not is_exact and shard.index.current is not None:
         return n_queries * (INDEX_SEARCH_S + request.limit * HIT_S)
-    if not is_exact and shard.index.is_loadable:
+    if (not is_exact and shard.index.is_loadable) or keeps_no_vectors(collection, shard.index):
         return float("inf")
     readings = shard.readings
     own, public = readings.get(caller.tenant_id), readings.get(EVERYONE_ID)
@@ -175,7 +181,7 @@ class _Run:
         return answer
 
     def _hits(self, queries: NDArray[np.float32]) -> list[list[Hit]]:
-        if self.matches is not None:
+        if self.matches is not None and not self.source.is_filtered:
             return [self._filtered(queries[i : i + 1]) for i in range(len(queries))]
         nearest = self.source.nearest(queries, self.request.limit)
         return [self._unfiltered(queries[i : i + 1], found) for i, found in enumerate(nearest)]
@@ -196,8 +202,9 @@ class _Run:
         n_bytes = self.size.n_bytes
         while True:
             self.size.n_bytes = n_bytes  # the hits of an earlier round are not answered
-            hits, is_cut = self._checked(self.source.nearest(query, min(k, n_rows))[0])
-            if len(hits) >= self.request.limit or is_cut or k >= n_rows:
+            found = self.source.nearest(query, min(k, n_rows))[0]
+            hits, is_cut = self._checked(found)
+            if len(hits) >= self.request.limit or is_cut or k >= n_rows or len(found) < k:
                 return hits
             k *= WIDENING
 

@@ -145,3 +145,8 @@ def check_fits(tier: Tier, memory_bytes: int | None, sizes: Sizes, pointer: str)
 def served_tier(index: ShardIndex) -> Tier | None:
     """The tier that answers now; None where there is no index, so that every row is compared."""
     return None if index.current is None else Tier.HYBRID
+
+
+def keeps_no_vectors(collection: CollectionDocument, index: ShardIndex) -> bool:
+    """Whether exact searches read vectors from the store, since they are not to be in memory."""
+    return Tier.DISK in (collection.tier, served_tier(index))

@@ -18,7 +18,7 @@ def trusted_expiry(value: bytes, vector: bytes, pid: int) -> int | None:
         record = decode_record(value)
     except CorruptData:
         return 0
-    return record.expires_at_ms if _is_sound(record, vector, pid) else None
+    return record.expires_at_ms if is_sound(record, vector, pid) else None
 
 
 def trusted_record(value: bytes, vector: bytes, pid: int) -> Record | None:
@@ -28,10 +28,11 @@ def trusted_record(value: bytes, vector: bytes, pid: int) -> Record | None:
     except CorruptData as exc:
         logger.error("a point is left out of the index: its record is damaged", exc_info=exc, extra={"pid": pid})
         return None
-    return record if _is_sound(record, vector, pid) else None
+    return record if is_sound(record, vector, pid) else None
 
 
-def _is_sound(record: Record, vector: bytes, pid: int) -> bool:
+def is_sound(record: Record, vector: bytes, pid: int) -> bool:
+    """Whether a vector is the one that its record tells of; logged where it is not."""
     if crc32(vector) == record.vector_checksum:
         return True
     logger.error("a vector is left out of searches: its checksum does not match its bytes", extra={"pid": pid})

@@ -34,15 +34,17 @@ class Hits(Answer):
 class Explain(Answer, kw_only=True):
     """How a search went, counted over all queries of the request; what does not apply is not there.
 
-    `path` is `exact` or `index`, `reason` why. `rows` the tenant may see; on the index `entries` of its directory were
-    scored, `cells_probed` scanned, `codes_scored` and `reranked` rows, within a `budget` and a number of `candidates`
-    per query. `recall` is the target; `reached`: that effort is expected to reach it; `extrapolated`: though nothing
-    was measured on such queries. `filter` is `index`, `mask` or `rounds`, `selectivity` the share of the rows that
-    payload indexes left, `candidates_tested` records it was tested on. Times in microseconds.
+    `path` is `exact` or `index`, `reason` why; `streamed`: all vectors were read from the store. `rows` the tenant may
+    see; on the index `entries` of its directory were scored, `cells_probed` scanned, `codes_scored` and `reranked`
+    rows, within a `budget` and a number of `candidates` per query. `recall` is the target; `reached`: that effort is
+    expected to reach it; `extrapolated`: though nothing was measured on such queries. `filter` is `index`, `mask` or
+    `rounds`, `selectivity` the share of the rows that payload indexes left, `candidates_tested` records it was tested
+    on. Times in microseconds.
     """
 
     path: str
     reason: str | UnsetType = UNSET
+    streamed: bool | UnsetType = UNSET
     rows: int
     queries: int
     entries: int | UnsetType = UNSET

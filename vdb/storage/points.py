@@ -61,6 +61,17 @@ def read_records(txn: Transaction, points: Sequence[tuple[int, int]]) -> list[Re
     return [decode_record(found[key]) if key in found else None for key in keys]
 
 
+def read_vectored(txn: Transaction, points: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, bytes, bytes]]:
+    """(pid, owner, encoded record, vector bytes) of those of `points`, (pid, owner), that have both, in their order."""
+    with txn.cursor() as cursor:
+        records = dict(cursor.getmulti([record_key(owner, pid) for pid, owner in points]))
+        vectors = dict(cursor.getmulti([vector_key(owner, pid) for pid, owner in points]))
+    for pid, owner in points:
+        record, vector = records.get(record_key(owner, pid)), vectors.get(vector_key(owner, pid))
+        if record is not None and vector is not None:
+            yield pid, owner, record, vector
+
+
 def read_vector(txn: Transaction, owner: int, pid: int) -> bytes | None:
     value: bytes | None = txn.get(vector_key(owner, pid))
     return value
