@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from tests.engine.driver import Driver, opened
+from tests.index.spann.disk import built, some_points
 from vdb.engine.tiers import Cap, Sizes, chosen_tier, wanted_tier
 from vdb.errors import InvalidArgument
 from vdb.index.curator.index import CuratorIndex
 from vdb.index.curator.model import prepared
 from vdb.index.curator.training import train
 from vdb.index.curator.upkeep import default_encoding
+from vdb.index.spann.coding import default_encoding as encoding_on_disk
 from vdb.protocol.requests import UpdateCollection
 from vdb.storage.catalog import ACTIVE, CollectionDocument
 from vdb.storage.codec import Usage
@@ -48,6 +50,17 @@ def test_an_index_in_memory_takes_about_what_was_estimated(rng: np.random.Genera
     )  # fmt: skip
     estimated = Sizes(n, int(starts[-1]), dimension).needed[Tier.HYBRID]
     assert 0.9 < index.nbytes / estimated < 1.15, (index.nbytes, estimated)
+
+
+def test_an_index_on_disk_takes_about_what_was_estimated(rng: np.random.Generator, tmp_path: Path) -> None:
+    n, dimension = 6_000, 24
+    points = some_points(rng, n, dimension=dimension)
+    index, lists = built(points, tmp_path, encoding_on_disk(dimension))
+    granted = sum(len(shared) for shared in points.shared.values())
+    once_written_to = 12 * n  # when rows ended, and what is mapped: the list of a row, the row of a pid
+    estimated = Sizes(n, granted, dimension).needed[Tier.DISK]
+    assert 1 < estimated / (index.nbytes + once_written_to) < 1.5, (index.nbytes, estimated)
+    lists.close()
 
 
 def test_what_a_tier_takes_grows_with_rows_and_grants_and_less_of_it_further_down() -> None:
