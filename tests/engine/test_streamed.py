@@ -211,4 +211,5 @@ def test_a_change_of_tier_holds_from_the_next_search_on(driver: Driver) -> None:
         answer = driver.run("search", "acme", ("notes",), head, np.zeros(D, np.float32))
         assert [hit.id for hit in answer.hits] == ["a", "b"]
         assert (answer.explain.streamed is True) == (tier is Tier.DISK)
+        assert (driver.engine.services.memory.n_bytes == 0) == (tier is Tier.DISK), "what was loaded goes"
         driver.upsert("acme", "notes", ["b"], [[2] * D])

@@ -73,6 +73,8 @@ def search(
         for _ in range(MAX_ATTEMPTS):
             is_indexed = not plan.exact and shard.index.take() is not None
             is_streamed = not is_indexed and keeps_no_vectors(collection, shard.index)
+            if is_streamed and shard.readings.n_residents:  # of the time before it was to be so
+                shard.drop_readings()
             is_loaded = not is_indexed and not is_streamed
             readings = (shard.reading(tenant_id), shard.reading(EVERYONE_ID)) if is_loaded else ()
             with shard.snapshot() as snapshot:

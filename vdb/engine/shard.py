@@ -257,10 +257,14 @@ class Shard:
         if index is None:
             self._memory.forget((self.collection.id, INDEX_PLACE))
             return
+        self.drop_readings()
+        self._memory.keep((self.collection.id, INDEX_PLACE), self.index_bytes)
+
+    def drop_readings(self) -> None:
+        """Drop all readings from RAM: searches have no use for them any more."""
         for tenant_id, _ in self.readings.residents():
             self.readings.evict(tenant_id)
             self._memory.forget((self.collection.id, tenant_id))
-        self._memory.keep((self.collection.id, INDEX_PLACE), self.index_bytes)
 
     def is_resident(self, tenant_id: int) -> bool:
         return self.readings.get(tenant_id) is not None
