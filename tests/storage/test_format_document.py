@@ -26,7 +26,7 @@ def test_the_document_names_every_space_with_its_byte() -> None:
 
 def test_the_document_names_every_number_an_environment_keeps() -> None:
     names = [value[1:].decode() for name, value in vars(keyspace).items() if name.startswith("META_")]
-    assert len(names) == 13 and [name for name in names if f"| `{name}` | " not in DOCUMENT] == []
+    assert len(names) == 14 and [name for name in names if f"| `{name}` | " not in DOCUMENT] == []
 
 
 def test_the_document_names_every_field_of_the_documents() -> None:
