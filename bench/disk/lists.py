@@ -35,7 +35,7 @@ from vdb.index.spann.coding import default_encoding
 from vdb.index.spann.index import SpannIndex
 from vdb.index.spann.search import Effort
 from vdb.index.spann.state import Laid
-from vdb.kernels import current, warm
+from vdb.kernels import warm
 from vdb.storage.lists import Lists
 from vdb.storage.vectors_file import VectorsFile
 from vdb.types import Metric
@@ -68,7 +68,7 @@ class Made:
         pages = lists.open(self.generation)
         try:
             nothing = NO_PLACES, NO_PLACES, NO_PLACES
-            laid = Laid(self.model, pages, self.directories, vectors.rows, *nothing, False, self.spread, 1, current())
+            laid = Laid(self.model, pages, self.directories, vectors.rows, *nothing, False, self.spread, 1)
             yield SpannIndex(laid, vectors, vectors.n_slots)
             del laid
         finally:

@@ -40,6 +40,7 @@ def test_what_is_forgotten_counts_no_more() -> None:
     cap.forget((1, 1))
     cap.keep((1, 2), 30)
     assert evicted == [] and cap.n_bytes == 30
+    assert (cap.n_bytes_beside((1, 2)), cap.n_bytes_beside((1, 1))) == (0, 30)
 
 
 def test_tenants_beyond_the_cap_are_searched_right_while_they_are_written(tmp_path: Path) -> None:

@@ -39,7 +39,8 @@ def _plan(limit: int = 10, **params: Any) -> Plan:
 
 
 def test_a_request_that_says_nothing_aims_at_the_default() -> None:
-    assert plan_of(Search(), Limits()) == _plan() == _plan(exact=False) == Plan(False, 0.99, None, None)
+    assert plan_of(Search(), Limits()) == _plan() == _plan(exact=False) == Plan(False, None, None, None)
+    assert Plan().target == 0.99
 
 
 def test_what_a_request_says_is_taken() -> None:

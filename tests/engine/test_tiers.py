@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from tests.engine.driver import Driver, opened
 from tests.index.spann.disk import built, some_points
@@ -122,6 +123,21 @@ def test_a_cap_of_its_own_takes_the_place_of_the_servers(cap: int | None, chosen
         tenants=None, created_at_ms=0, memory_bytes=cap,
     )  # fmt: skip
     assert wanted_tier(document, HYBRID - 1, Usage(vectors=1_000_000)) is chosen
+
+
+def test_vectors_get_only_what_others_leave_of_a_shared_cap() -> None:
+    """Collections whose vectors fit alone took turns in memory: each search loaded one and dropped another."""
+    document = CollectionDocument(
+        id=1, name="notes", state=ACTIVE, dimension=D, metric=Metric.L2, sharing=Sharing.MANAGED, fields={},
+        tenants=None, created_at_ms=0,
+    )  # fmt: skip
+    usage, server = Usage(vectors=1_000_000), 5 * MEMORY
+    assert wanted_tier(document, server, usage, beside_bytes=4 * MEMORY) is Tier.MEMORY
+    assert wanted_tier(document, server, usage, Tier.MEMORY, beside_bytes=4 * MEMORY + 1) is Tier.HYBRID
+    wished = replace(document, tier=Tier.MEMORY)
+    assert wanted_tier(wished, server, usage, beside_bytes=server) is Tier.MEMORY
+    capped = replace(document, memory_bytes=MEMORY)
+    assert wanted_tier(capped, server, usage, beside_bytes=server) is Tier.MEMORY
 
 
 @pytest.fixture

@@ -220,6 +220,17 @@ def test_a_file_that_is_no_environment_is_noticed(tmp_path: Path) -> None:
         Lists(folder)
 
 
+@pytest.mark.parametrize("n_bytes", [0, 5_000, 8_192, 9_000, 13_000, 30_000])
+def test_a_file_that_was_cut_short_is_noticed(tmp_path: Path, n_bytes: int) -> None:
+    """Reading it ended the process."""
+    made = Lists(tmp_path / "short")
+    written(made, 100)
+    made.close()
+    os.truncate(made.path / "data.mdb", n_bytes)
+    with pytest.raises(CorruptData):
+        Lists(made.path)
+
+
 def test_another_format_is_refused(lists: Lists) -> None:
     with lists._env.write() as txn:
         txn.put(b"\x01format", struct.pack("<I", 2))

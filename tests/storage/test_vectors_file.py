@@ -100,6 +100,13 @@ def test_rows_that_are_held_stay_valid_while_the_file_grows_and_after_it_is_clos
     assert (latest[10_000_000, 0], held[1, 0], latest[1, 0]) == (10_000_001, 7, 7)
 
 
+def test_a_file_asked_for_as_a_whole_is_as_it_was(file: VectorsFile) -> None:
+    file.prefault()
+    file.put(pids(3, 900), vectors_of(pids(3, 900)))
+    file.prefault()
+    np.testing.assert_array_equal(file.rows[[3, 900]], vectors_of(pids(3, 900)))
+
+
 def test_mappings_that_nobody_holds_any_more_go(file: VectorsFile) -> None:
     if not Path("/proc/self/fd").exists():
         pytest.skip("the system does not list a process's descriptors")

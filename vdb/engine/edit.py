@@ -163,7 +163,7 @@ def share(services: Services, caller: Caller, path: tuple[str, ...], request: Sh
 
     n_bytes = GRANT_BYTES * len(ids) * len(grantees)
     future: Future[Written] = _submit(
-        services, collection, owner, len(ids), apply, n_bytes, frees_space=not sharing.is_grant
+        services, collection, owner, len(ids), apply, n_bytes, not sharing.is_grant, adds_rows=sharing.is_grant
     )
     return future
 
@@ -233,9 +233,16 @@ def _submit(
     apply: Callable[[ShardGroup], Any],
     n_bytes: int = 0,
     frees_space: bool = False,
+    adds_rows: bool = False,
 ) -> Any:
     shard = services.shards.acquire(collection)
-    return services.shards.submit(shard, apply, n_bytes, frees_space=frees_space, tenant=tenant, n_points=n_points)
+    options: dict[str, Any] = {
+        "frees_space": frees_space,
+        "adds_rows": adds_rows,
+        "tenant": tenant,
+        "n_points": n_points,
+    }
+    return services.shards.submit(shard, apply, n_bytes, **options)
 
 
 def _checked_ids(ids: list[str], limits: Limits, pointer: str = "/ids/{}") -> list[bytes]:

@@ -32,14 +32,17 @@ from vdb.engine.recall_checks import RecallChecker
 from vdb.engine.search import cost_s, search
 from vdb.engine.services import Services
 from vdb.engine.shard import Shard
+from vdb.engine.shard_index import INDEX_PLACE
 from vdb.engine.shards import Shards
 from vdb.engine.statistics import collection_stats
+from vdb.engine.tiers import wanted_tier
 from vdb.engine.upsert import upsert
 from vdb.errors import CorruptData, VdbError
 from vdb.protocol.columns import SearchHead, UpsertHead
 from vdb.protocol.operations import BY_NAME
 from vdb.protocol.requests import Request, Search, Upsert
 from vdb.storage.catalog import CollectionDocument
+from vdb.storage.codec import Usage
 from vdb.storage.create import create_environment
 from vdb.storage.directory import DataDirectory
 from vdb.storage.env import Environment
@@ -48,7 +51,7 @@ from vdb.storage.migrate import migrate_collection, upgrade
 from vdb.storage.probe import is_cut_short
 from vdb.tenancy.access import check_access
 from vdb.tenancy.quota import Ledger
-from vdb.types import Caller, Role
+from vdb.types import Caller, Role, Tier
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +121,9 @@ class Engine:
         self._shards = Shards(self._open_shard, settings.max_open_environments)
         self.recall_checker = RecallChecker(self._background, lambda: self.services.is_stopping.is_set())
         checker = self.recall_checker if settings.check_recall else None
-        self._indexing = Indexing(settings.index_from_points, self._gives_up, settings.record_queries, checker)
+        self._indexing = Indexing(
+            settings.index_from_points, self._gives_up, settings.record_queries, checker, tier_of=self._tier_of
+        )
         secret = directory.secret()  # before the catalog: where there are keys, there is what verifies them
         upgrade(directory, map_bytes=settings.map_bytes, max_map_bytes=settings.max_map_bytes)
         self.services = Services(
@@ -217,6 +222,14 @@ class Engine:
     def _gives_up(self, collection_id: int) -> bool:
         """Whether work on a collection's index is in vain: the server stops, or the collection is being closed."""
         return self.services.is_stopping.is_set() or self._shards.peek(collection_id) is None
+
+    def _tier_of(self, collection_id: int, usage: Usage, present: Tier | None) -> Tier:
+        """Where the index of a collection is to lie now."""
+        collection = self.services.catalog.collection_by_id(collection_id)
+        if collection is None:  # it has just been deleted
+            return present or Tier.HYBRID
+        beside = self._memory.n_bytes_beside((collection_id, INDEX_PLACE))
+        return wanted_tier(collection, self.settings.memory_bytes, usage, present, beside)
 
     def _evict(self, place: Place) -> None:
         shard = self._shards.peek(place[0])

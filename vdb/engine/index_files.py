@@ -14,11 +14,21 @@ from typing import Any
 import numpy as np
 
 from vdb.engine.index_soundness import check_directories, check_model, check_rows, check_shapes
-from vdb.engine.model_arrays import arrays_of, encoding_in, head_of, model_in, number_in
+from vdb.engine.model_arrays import (
+    arrays_of,
+    check_belongs,
+    directories_in,
+    encoding_in,
+    head_of,
+    layout_head,
+    model_in,
+    number_in,
+    readings_of,
+)
 from vdb.errors import CorruptData, VdbError
 from vdb.index.curator.index import CuratorIndex
 from vdb.index.curator.layout import room_for
-from vdb.index.curator.state import ALIVE, Directories, Rows, State
+from vdb.index.curator.state import ALIVE, Rows, State
 from vdb.storage.arrays import Capacity, map_arrays, save_arrays, sweep_drafts
 from vdb.storage.catalog import CollectionDocument
 from vdb.storage.directory import make_folder
@@ -30,7 +40,6 @@ logger = logging.getLogger(__name__)
 LAYOUT = 2
 """Of `layout.vdb`; one of another version is dropped, and the index built anew."""
 _ROWS = ("codes", "offsets", "pids", "slots", "owners", "cells", "expires_at")
-_DIRECTORIES = ("tenants", "spans", "entries", "listed")
 
 
 class Files:
@@ -56,9 +65,9 @@ class Files:
         return self.layout_path.exists() and self.vectors_path.exists()
 
     @property
-    def has_folder(self) -> bool:
-        """Whether there ever was an index."""
-        return self._folder.exists()
+    def has_any(self) -> bool:
+        """Whether there is anything of an index, whole or not."""
+        return any(path.exists() for path in (self.layout_path, self.vectors_path, self.tuning_path))
 
     @property
     def vectors(self) -> VectorsFile:
@@ -106,15 +115,8 @@ def write_index(
     rows, directories, model = state.rows, state.directories, state.model
     n = rows.n_laid
     arrays: dict[str, Any] = {name: getattr(rows, name)[:n] for name in _ROWS}
-    arrays |= {name: getattr(directories, name) for name in _DIRECTORIES}
-    arrays |= arrays_of(model)
-    head = {
-        "layout": LAYOUT,
-        "collection": [collection.id, collection.created_at_ms],
-        "sequence": sequence,
-        "epoch": epoch,
-        "n_slots": index.n_slots_laid,
-    } | head_of(model)
+    arrays |= readings_of(directories) | arrays_of(model)
+    head = layout_head(LAYOUT, collection, sequence, epoch, index.n_slots_laid) | head_of(model)
     save_arrays(files.layout_path, head, arrays)
     try:
         _rest_on(files.layout_path, index)
@@ -128,7 +130,7 @@ def _rest_on(path: Path, index: CuratorIndex) -> None:
     _, arrays, roomy = map_arrays(path, _capacity(state.model.metric), is_checked=False)
     of_rows: dict[str, Any] = {name: roomy[name] for name in _ROWS}
     rows = replace(state.rows, **of_rows)
-    directories = Directories(*(arrays[name] for name in _DIRECTORIES))
+    directories = directories_in(arrays)
     model = state.model.resting_on(arrays["centroid"])
     index.rest_on(replace(state, model=model, rows=rows, directories=directories, seen={}))
 
@@ -147,25 +149,19 @@ def read_index(files: Files, collection: CollectionDocument) -> tuple[CuratorInd
     """The index of the files, the sequence it stands at, and its id; raises CorruptData, FileNotFoundError."""
     head, arrays, roomy = map_arrays(files.layout_path, _capacity(collection.metric))
     try:
-        sequence = number_in(head, "sequence")
+        check_belongs(head, LAYOUT, collection)
+        sequence, n_slots = number_in(head, "sequence"), number_in(head, "n_slots")
         vectors = files.old_vectors(collection.dimension)
-        is_ours = head["collection"] == [collection.id, collection.created_at_ms]
-        if head["layout"] != LAYOUT:
-            raise CorruptData(f"the index's layout is of version {head['layout']}, not {LAYOUT}")
-        if not is_ours or vectors.marked_sequence < sequence:
+        if vectors.marked_sequence < sequence or n_slots > vectors.n_slots:
             raise CorruptData("the index's files do not belong together")
-        n_slots = number_in(head, "n_slots")
-        if n_slots > vectors.n_slots:
-            raise CorruptData("the index's vectors are fewer than its slots")
         encoding = encoding_in(head)
         check_shapes(arrays, collection.metric, collection.dimension, encoding, head["is_projected"])
         model = model_in(collection.metric, head, arrays)
         check_model(model)
         check_rows(arrays, len(model.leaves), n_slots)
         check_directories(arrays, len(model.children))
-        directories = Directories(*(arrays[name] for name in _DIRECTORIES))
         rows = _rows(roomy, len(arrays["pids"]), sequence)
-        state = State(model, rows, directories, {}, vectors.rows, sequence)
+        state = State(model, rows, directories_in(arrays), {}, vectors.rows, sequence)
         return CuratorIndex(state, vectors, n_slots), sequence, number_in(head, "epoch")
     except (KeyError, ValueError, TypeError, IndexError) as exc:
         raise CorruptData(f"the index's layout is not one: {exc}") from exc

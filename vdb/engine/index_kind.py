@@ -109,8 +109,8 @@ class Kind(Protocol[I]):
         """Whether there are files to read an index from."""
 
     @property
-    def has_folder(self) -> bool:
-        """Whether there ever was an index."""
+    def has_files(self) -> bool:
+        """Whether there is anything of an index, whole or not."""
 
     def build(self, env: Environment, check: Check) -> tuple[I, int]:
         """An index of all points of a collection, in place of any that the files hold, and the sequence it stands at.
@@ -162,6 +162,21 @@ class Kind(Protocol[I]):
 
     def bytes_of(self, index: I, tenant: int) -> tuple[int, int]:
         """Bytes in RAM of the codes that a tenant's reading names, and of all else about its rows."""
+
+    def n_waiting(self, index: I) -> int:
+        """Rows that wait for a layout to be where they belong."""
+
+    def is_full(self, index: I) -> bool:
+        """Whether so many rows wait for a layout that no more should come."""
+
+    def vector_bytes(self, index: I) -> int:
+        """Bytes of the vectors that candidates are compared by, wherever they are."""
+
+    def prefault(self) -> None:
+        """Have the system read all of these vectors into RAM; nothing waits for it."""
+
+    def distrust(self) -> None:
+        """Never load the layout again. From any thread. Raises OSError."""
 
     def remove(self) -> None:
         """Remove the files. Raises OSError."""

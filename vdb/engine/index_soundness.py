@@ -22,26 +22,46 @@ from vdb.index.curator.state import (
     OWN_FIRST,
     OWN_STOP,
 )
+from vdb.index.spann.state import NO_ROW
 from vdb.kernels.distinct import distinct
 from vdb.types import Metric
 
 Arrays = Mapping[str, NDArray[np.generic]]
 Int64s = NDArray[np.int64]
+Shapes = dict[str, tuple[str, tuple[int, ...]]]
+"""Name → type and shape."""
 
 BLOCK_PLACES = 1 << 20
 """Places of lists that are looked at together."""
 
 
 def check_shapes(arrays: Arrays, metric: Metric, dimension: int, encoding: Encoding, is_projected: bool) -> None:
-    """Types and shapes of all arrays; raises CorruptData."""
-    n, v, t = len(arrays["pids"]), len(arrays["children"]), len(arrays["tenants"])
-    d = encoding.dimension
+    """Types and shapes of all arrays of a layout in RAM; raises CorruptData."""
+    n = len(arrays["pids"])
     n_expiries = n if len(arrays["expires_at"]) else 0
-    wanted: dict[str, tuple[str, tuple[int, ...]]] = dict.fromkeys(("pids", "slots", "owners", "cells"), ("u4", (n,)))
+    wanted: Shapes = dict.fromkeys(("pids", "slots", "owners", "cells"), ("u4", (n,)))
     wanted |= {
         "codes": ("u1", (n, encoding.row_bytes)),
         "offsets": ("f4", (n if metric is Metric.L2 else 0,)),
         "expires_at": ("u4", (n_expiries,)),
+    }
+    _check_shapes(arrays, wanted, dimension, encoding, is_projected)
+
+
+def check_laid_shapes(arrays: Arrays, n_rows: int, dimension: int, encoding: Encoding, is_projected: bool) -> None:
+    """Types and shapes of all arrays of a layout whose rows lie on disk; raises CorruptData."""
+    wanted: Shapes = {
+        "cells": ("u4", (n_rows,)),
+        "row_of_pid": ("u4", (len(arrays["row_of_pid"]),)),
+        "unnamed": ("u4", (len(arrays["unnamed"]),)),
+    }
+    _check_shapes(arrays, wanted, dimension, encoding, is_projected)
+
+
+def _check_shapes(arrays: Arrays, wanted: Shapes, dimension: int, encoding: Encoding, is_projected: bool) -> None:
+    """These, and those that every layout has."""
+    v, t, d = len(arrays["children"]), len(arrays["tenants"]), encoding.dimension
+    wanted |= {
         "tenants": ("u4", (t,)),
         "spans": ("i8", (t, N_SPANS)),
         "entries": ("u4", (2, arrays["entries"].shape[-1])),
@@ -82,6 +102,32 @@ def check_rows(arrays: Arrays, n_cells: int, n_slots: int) -> None:
     _require(bool((arrays["slots"].astype(np.int64) < n_slots).all()), "of the slots")
     for name in ("pids", "slots"):
         _require(len(distinct(arrays[name])) == len(arrays[name]), f"of the {name}")
+
+
+def check_laid(arrays: Arrays, n_cells: int, n_nodes: int, n_slots: int) -> None:
+    """Rows on disk by (owner, list), each of one pid, and readings over them; raises CorruptData."""
+    cells, rows = arrays["cells"].astype(np.uint64), arrays["row_of_pid"].astype(np.uint32)
+    n = len(cells)
+    owners = _owners_of(arrays, n)
+    order = (owners.astype(np.uint64) << np.uint64(32)) | cells
+    _require(bool((order[1:] >= order[:-1]).all() and (cells < n_cells).all()), "of the rows")
+    held = rows[rows != NO_ROW]
+    _require(len(held) == n and bool((held.astype(np.int64) < n).all()) and len(distinct(held)) == n, "of the pids")
+    unnamed = arrays["unnamed"].astype(np.int64)
+    is_right = bool((np.diff(unnamed) > 0).all()) and (not len(unnamed) or int(unnamed[-1]) < n_slots)
+    _require(is_right and n + len(unnamed) == n_slots, "of the slots")
+    check_directories({**arrays, "pids": arrays["cells"], "owners": owners}, n_nodes)
+
+
+def _owners_of(arrays: Arrays, n: int) -> NDArray[np.uint32]:
+    """Whose each of n rows is, by the runs of their tenants, which follow each other without gaps."""
+    spans = arrays["spans"].astype(np.int64)
+    owning = np.flatnonzero(spans[:, OWN_STOP] != spans[:, OWN_FIRST])
+    first, stop = spans[owning, OWN_FIRST], spans[owning, OWN_STOP]
+    ends = np.append(0, stop)
+    _require(bool((first == ends[:-1]).all() and (np.diff(ends) > 0).all()) and int(ends[-1]) == n, "of the runs")
+    owners: NDArray[np.uint32] = np.repeat(arrays["tenants"][owning].astype(np.uint32), stop - first)
+    return owners
 
 
 def check_directories(arrays: Arrays, n_nodes: int) -> None:

@@ -66,3 +66,8 @@ class MemoryCap:
     @property
     def n_bytes(self) -> int:
         return self._n_bytes
+
+    def n_bytes_beside(self, place: Place) -> int:
+        """Bytes of all others."""
+        with self._lock:
+            return self._n_bytes - self._sizes.get(place, 0)

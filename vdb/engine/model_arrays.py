@@ -1,4 +1,4 @@
-"""A model as the arrays of a file, and back."""
+"""A model, and the readings of a layout, as the arrays of a file, and back."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,8 +8,12 @@ from numpy.typing import NDArray
 
 from vdb.errors import CorruptData
 from vdb.index.curator.model import Encoding, Form, Model
+from vdb.index.curator.state import Directories
 from vdb.index.leanvec.projection import Projection
+from vdb.storage.catalog import CollectionDocument
 from vdb.types import Metric
+
+_READINGS = ("tenants", "spans", "entries", "listed")
 
 
 def arrays_of(model: Model) -> dict[str, NDArray[Any]]:
@@ -40,10 +44,41 @@ def head_of(model: Model) -> dict[str, Any]:
     }
 
 
+def layout_head(
+    version: int, collection: CollectionDocument, sequence: int, epoch: int, n_slots: int
+) -> dict[str, Any]:
+    """What the head of every layout says beside that."""
+    return {
+        "layout": version,
+        "collection": [collection.id, collection.created_at_ms],
+        "sequence": sequence,
+        "epoch": epoch,
+        "n_slots": n_slots,
+    }
+
+
+def readings_of(directories: Directories) -> dict[str, NDArray[Any]]:
+    """What a layout has of all readings."""
+    return {name: getattr(directories, name) for name in _READINGS}
+
+
+def directories_in(arrays: Mapping[str, NDArray[Any]]) -> Directories:
+    """The readings of a layout."""
+    return Directories(*(arrays[name] for name in _READINGS))
+
+
+def check_belongs(head: Mapping[str, Any], version: int, collection: CollectionDocument) -> None:
+    """Raise CorruptData unless a head is that of a layout of this version, and of this collection."""
+    if head["layout"] != version:
+        raise CorruptData(f"the index's layout is of version {head['layout']}, not {version}")
+    if head["collection"] != [collection.id, collection.created_at_ms]:
+        raise CorruptData("the index's files do not belong together")
+
+
 def number_in(head: Mapping[str, Any], name: str) -> int:
     """A number of a file's head; raises CorruptData where it is none."""
     number = head[name]
-    if not isinstance(number, int) or number < 0:
+    if not isinstance(number, int) or not 0 <= number < 1 << 64:
         raise CorruptData(f"the file's head has no {name}")
     return number
 

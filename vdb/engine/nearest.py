@@ -101,7 +101,7 @@ def indexed(
     parsed: Filter | None,
     plan: Plan,
 ) -> Nearest | None:
-    """The index's newest state; None when it was laid out since the snapshot, or is gone."""
+    """The newest state of an index in RAM; None when it was laid out since the snapshot, or is gone."""
     index = shard.index.current
     if not isinstance(index, CuratorIndex):
         return None
@@ -251,7 +251,7 @@ class IndexNearest:
 
     def _hand_over(self, recall: RecallFigures, query: NDArray[np.float32], k: int, found: NDArray[np.float32]) -> None:
         snapshot = self.snapshot
-        readings, target = (self.mine, self.everyones), self.plan.recall
+        readings, target = (self.mine, self.everyones), self.plan.target
         recall.take(
             Case(self.state, readings, query.copy(), k, snapshot.sequence, snapshot.now_ms, found.copy(), target)
         )

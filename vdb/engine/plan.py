@@ -39,12 +39,18 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a request asks for. `recall` is the target; `budget` and `rerank` win over what it comes to."""
+    """What a request asks for. `recall` is the target, None where it names none; `budget` and `rerank` win over what it
+    comes to."""
 
     exact: bool = False
-    recall: float = DEFAULT_RECALL
+    recall: float | None = None
     budget: int | None = None
     rerank: int | None = None
+
+    @property
+    def target(self) -> float:
+        """The recall to aim at in RAM."""
+        return DEFAULT_RECALL if self.recall is None else self.recall
 
 
 class Effort(Protocol):
@@ -104,7 +110,7 @@ def plan_of(request: Search | SearchHead, limits: Limits) -> Plan:
     if rerank is not UNSET and not request.limit <= rerank <= limits.max_rerank:
         raise InvalidArgument.at("/params/rerank", f"rerank is at least limit and at most {limits.max_rerank}")
     return Plan(
-        recall=DEFAULT_RECALL if recall is UNSET else recall,
+        recall=None if recall is UNSET else recall,
         budget=None if budget is UNSET else budget,
         rerank=None if rerank is UNSET else rerank,
     )
@@ -116,15 +122,15 @@ def effort(plan: Plan, k: int, n_rows: int, profile: Profile | None = None, resi
     A budget is never below k, so that it costs no hits. With a `rerank` below what the target needs it is not reached.
     """
     if profile is not None:
-        found, reached, extrapolated = profile.effort(plan.recall, k, n_rows, residual)
+        found, reached, extrapolated = profile.effort(plan.target, k, n_rows, residual)
         budget, candidates = found.budget, found.candidates
     else:
-        budget, candidates = _prior(plan.recall, k, n_rows)
-        reached, extrapolated = plan.recall <= PRIOR[-1][1], True
+        budget, candidates = _prior(plan.target, k, n_rows)
+        reached, extrapolated = plan.target <= PRIOR[-1][1], True
     notes = Notes()
     if plan.budget is None:
         reached = reached and (plan.rerank is None or plan.rerank >= candidates)
-        notes = Notes(plan.recall, reached, extrapolated)
+        notes = Notes(plan.target, reached, extrapolated)
     budget = budget if plan.budget is None else plan.budget
     candidates = candidates if plan.rerank is None else plan.rerank
     return Chosen(max(budget, k), candidates, notes)

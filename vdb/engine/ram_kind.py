@@ -40,8 +40,8 @@ class RamKind:
         return self.files.exists()
 
     @property
-    def has_folder(self) -> bool:
-        return self.files.has_folder
+    def has_files(self) -> bool:
+        return self.files.has_any
 
     def build(self, env: Environment, check: Check) -> tuple[CuratorIndex, int]:
         collection = self._collection
@@ -126,6 +126,21 @@ class RamKind:
 
     def bytes_of(self, index: CuratorIndex, tenant: int) -> tuple[int, int]:
         return index.bytes_of(tenant)
+
+    def n_waiting(self, index: CuratorIndex) -> int:
+        return 0
+
+    def is_full(self, index: CuratorIndex) -> bool:
+        return False
+
+    def vector_bytes(self, index: CuratorIndex) -> int:
+        return 4 * self._collection.dimension * index.n_slots
+
+    def prefault(self) -> None:
+        self.files.vectors.prefault()
+
+    def distrust(self) -> None:
+        self.files.layout_path.unlink(missing_ok=True)
 
     def remove(self) -> None:
         self.files.remove()

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from vdb.config import Limits
 from vdb.engine.answer_size import AnswerSize
 from vdb.engine.matching import Matches, filter_of, matches_of
-from vdb.engine.nearest import Nearest, flat, indexed
+from vdb.engine.nearest import Nearest, flat
+from vdb.engine.nearest_lists import DamagedIndex, by_index
 from vdb.engine.owners import is_visible
 from vdb.engine.plan import Plan, Reason, plan_of
 from vdb.engine.read import payload_of, vector_of
@@ -37,7 +38,7 @@ from vdb.storage.codec import Record
 from vdb.storage.keyspace import EVERYONE_ID
 from vdb.storage.points import read_records
 from vdb.tenancy.access import check_tenant_exists
-from vdb.types import Caller
+from vdb.types import Caller, Tier
 
 HIT_S = 4e-6
 """What a hit costs beyond the scan: its record is read, checked and encoded."""
@@ -79,7 +80,7 @@ def search(
             readings = (shard.reading(tenant_id), shard.reading(EVERYONE_ID)) if is_loaded else ()
             with shard.snapshot() as snapshot:
                 if is_indexed:
-                    source = indexed(services, collection, shard, tenant_id, snapshot, parsed, plan)
+                    source = by_index(services, collection, shard, tenant_id, snapshot, parsed, plan)
                 elif is_streamed:
                     source = streamed(services, collection, tenant_id, snapshot, parsed, matches)
                 else:
@@ -90,7 +91,10 @@ def search(
                         services.stages.note("plan", began, plan_s)
                     size = AnswerSize(request, collection.dimension, services.settings.limits)
                     run = _Run(services, shard, tenant_id, request, plan, matches, snapshot, source, size, plan_s * 1e6)
-                    return run.answer(queries, is_many)
+                    try:
+                        return run.answer(queries, is_many)
+                    except DamagedIndex as exc:  # it is made anew, and this search goes on without it
+                        shard.index.forget_damaged(exc.index, exc)
     raise InternalError("the tenant's vectors do not stay in memory: raise memory_bytes")
 
 
@@ -120,6 +124,8 @@ def cost_s(services: Services, caller: Caller, name: str, request: Search | Sear
     if collection is None or shard is None or caller.tenant_id is None or shard.env.is_held:
         return float("inf")
     is_exact = isinstance(request.params, SearchParams) and request.params.exact is True
+    if not is_exact and shard.index.tier is Tier.DISK:
+        return float("inf")  # it may wait for pages
     if not is_exact and shard.index.current is not None:
         return n_queries * (INDEX_SEARCH_S + request.limit * HIT_S)
     if (not is_exact and shard.index.is_loadable) or keeps_no_vectors(collection, shard.index):

@@ -247,9 +247,11 @@ class Shard:
 
     @property
     def index_bytes(self) -> int:
-        """Bytes of the index, most of them mapped from its file, and of the queries recorded to tune it by."""
+        """Bytes of the index, most of them mapped from its file, of the vectors where the tier keeps them in RAM, and
+        of the queries recorded to tune it by."""
         index = self.index.current
-        return self.index.tuner.recorded.nbytes + (index.nbytes if index is not None else 0)
+        of_index = index.nbytes + self.index.vector_bytes if index is not None else 0
+        return self.index.tuner.recorded.nbytes + of_index
 
     def count_index(self) -> None:
         """Count the index's bytes in RAM; readings are not needed beside it."""

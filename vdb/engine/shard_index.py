@@ -14,20 +14,23 @@ from typing import TYPE_CHECKING, Any
 from vdb.engine.attempts import Attempts
 from vdb.engine.choosing import described
 from vdb.engine.free_memory import release_free_memory
-from vdb.engine.index_files import Files
 from vdb.engine.index_kind import Kind, Served
+from vdb.engine.index_loading import Loader
+from vdb.engine.index_making import Maker
 from vdb.engine.index_saves import IndexSaves
 from vdb.engine.indexing import Indexing
+from vdb.engine.kinds import Kinds
+from vdb.engine.list_figures import Folds, ListFigures
 from vdb.engine.pace import Cancelled
-from vdb.engine.ram_kind import RamKind
 from vdb.engine.readings import Change
 from vdb.engine.recall_checks import RecallFigures
-from vdb.engine.replay import replay_all
 from vdb.engine.serving import Serving
 from vdb.engine.tuner import Tuner
-from vdb.errors import VdbError
+from vdb.errors import CorruptData, VdbError
 from vdb.storage.changes import read_changes_from
+from vdb.storage.codec import Usage
 from vdb.storage.points import read_totals
+from vdb.types import Tier
 
 if TYPE_CHECKING:
     from vdb.engine.shard import Shard
@@ -53,14 +56,18 @@ class ShardIndex:
         self._work = threading.Lock()
         self._is_busy = False
         self._attempts = Attempts()
-        is_recording = indexing.is_recording and indexing.from_points > 0
-        files = Files(folder)
-        self.tuner = Tuner(shard.collection, files, is_recording, indexing.least_tuned)
-        self._serving = Serving(RamKind(shard.collection, files, self.tuner), shard.env.path.name)
-        self._may_load = indexing.from_points > 0 and self.kind.exists()
+        self._changes = Attempts()
+        self._kinds = Kinds(shard.collection, folder, indexing, shard.queue)
+        self._serving = Serving(self._kinds.ram, shard.env.path.name)
+        self._loader = Loader(shard, self._kinds, self._serving, self._saves)
+        self._maker = Maker(shard, self._serving, self._saves, self._loader)
+        self._may_load = indexing.from_points > 0 and self._kinds.exist()
+        self._has_others = True
+        self._tier = Tier.HYBRID
         self.n_builds = 0
         self.n_layouts = 0
         self.recall = RecallFigures(indexing.recall_checker)
+        self.list_figures = ListFigures()
 
     @property
     def current(self) -> Served | None:
@@ -78,6 +85,44 @@ class ShardIndex:
         return self._serving.state
 
     @property
+    def tier(self) -> Tier | None:
+        """Where the index that answers lies: memory, hybrid or disk; None without one."""
+        return None if self.current is None else self._tier
+
+    @property
+    def wanted_tier(self) -> Tier:
+        """Where it is to lie, as was seen when it was worked on or loaded last."""
+        return self._kinds.tier
+
+    @property
+    def tuner(self) -> Tuner:
+        """Of indexes in RAM; recent queries are kept in it."""
+        return self._kinds.tuner
+
+    @property
+    def folds(self) -> Folds:
+        """What folds of indexes on disk have done."""
+        return self._kinds.disk.folds
+
+    @property
+    def is_full(self) -> bool:
+        """Whether writers are to wait until what they wrote is laid out."""
+        index = self.current
+        return index is not None and self.kind.is_full(index)
+
+    @property
+    def n_waiting(self) -> int:
+        """Rows that wait for a fold."""
+        index = self.current
+        return self.kind.n_waiting(index) if index is not None else 0
+
+    @property
+    def vector_bytes(self) -> int:
+        """Bytes of the vectors that the tier keeps in RAM."""
+        index = self.current
+        return self.kind.vector_bytes(index) if index is not None and self._tier is Tier.MEMORY else 0
+
+    @property
     def n_cells(self) -> int:
         """Cells of the index, 0 without one."""
         index = self.current
@@ -86,12 +131,25 @@ class ShardIndex:
     def publish(self, changes: list[Change], sequence: int) -> None:
         """Take committed changes; where that fails the index is dropped, and loaded or made again."""
         if not self._serving.publish(changes, sequence):
-            self._may_load = self.kind.exists()
+            self._may_load = self._kinds.exist()
 
     def drop(self) -> None:
         """Forget what is in RAM: after a failed commit, and for memory. It is loaded again when it is searched."""
         self._serving.forget()
-        self._may_load = self.kind.exists()
+        self._may_load = self._kinds.exist()
+
+    def forget_damaged(self, index: Served, exc: BaseException) -> None:
+        """The index has been found damaged, by a search or a fold: it answers no more, and is made anew."""
+        if self.current is not index:
+            return
+        environment = self._shard.env.path.name
+        logger.error("a damaged index is made anew", exc_info=exc, extra={"environment": environment})
+        try:
+            self.kind.distrust()
+        except OSError as again:  # its next search, or its next load, finds the damage again
+            logger.warning("a damaged index stays on disk", exc_info=again, extra={"environment": environment})
+        self._serving.forget()
+        self._may_load = False
 
     # Reading
 
@@ -116,35 +174,20 @@ class ShardIndex:
         if self.current is not None or not self._may_load:
             return
         self._may_load = False
-        self._serving.n_missed = 0
-        began = time.perf_counter()
-        try:
-            with self._serving.gathering(self._shard.readings.published_sequence):
-                index, sequence = self._read()
-                self.kind.loaded(index)
-                self._serving.catch_up(index, self.kind, sequence, self._check)
-            self._log("an index was loaded", began, index)
-        except Cancelled:
-            return  # dropped meanwhile: it is loaded again
-        except Exception as exc:
-            logger.warning("an index is made anew", exc_info=exc, extra={"environment": self._shard.env.path.name})
-            self._remove_files()
+        self._choose()
+        if self._loader.load(self._check, self._log):
+            self._has_swapped()
 
-    def _remove_files(self) -> None:
-        """Files that cannot be removed are not loaded again by this process, nor trusted by the next."""
-        try:
-            self.kind.remove()
-        except OSError as exc:
-            logger.warning("an index stays on disk", exc_info=exc, extra={"environment": self._shard.env.path.name})
+    def _has_swapped(self) -> None:
+        """An index has begun to answer that is not the one before, laid out anew."""
+        self._has_others = True
+        self._settle()
 
-    def _read(self) -> tuple[Served, int]:
-        """The index of the files, brought up to what is committed now, and that sequence."""
-        index, sequence, epoch = self.kind.read()
-        with self._shard.env.read() as txn:
-            self._saves.check(txn, epoch)
-            now = replay_all(index, txn, sequence, self._shard.collection.dimension)
-        index.raise_floor(now)
-        return index, now
+    def _settle(self) -> None:
+        """Have the tier that is wanted, as far as the kind of the index allows."""
+        self._tier = self._kinds.tier_with(self.kind)
+        if self._tier is Tier.MEMORY:
+            self.kind.prefault()
 
     # Work, on the background thread
 
@@ -164,11 +207,17 @@ class ShardIndex:
 
     def _work_on(self) -> bool:
         index = self.current
+        totals, is_logged = self._choose()
         if index is None:
-            return self._begin()
+            return self._begin(totals.vectors, is_logged)
         self._keep_up(index)
+        wanted = self._kinds.wanted
         if index.n_live < SHRINK_SHARE * self._from_points:
             self._retire()
+        elif wanted is not self.kind and self._changes.are_due(index.n_live):
+            self._change(wanted)
+        elif wanted is self.kind and self._tier is not self._kinds.tier:
+            self._settle()
         elif self.kind.is_retraining_wanted:
             self._retrain(index)
         elif index.should_lay_out and self._attempts.are_due(index.n_live):
@@ -179,60 +228,67 @@ class ShardIndex:
             return False
         return True
 
-    def _begin(self) -> bool:
+    def _choose(self) -> tuple[Usage, bool]:
+        """See which tier the collection is to have; what it holds, and whether its changes are logged."""
+        with self._shard.env.read() as txn:
+            totals, is_logged = read_totals(txn), read_changes_from(txn) is not None
+        self._kinds.choose(totals, self.tier)
+        return totals, is_logged
+
+    def _begin(self, n_vectors: int, is_logged: bool) -> bool:
         """There is no index in RAM."""
         if self._may_load:
             if self._serving.n_missed <= MOST_MISSED:
                 return False
             self._load()
             return True
-        is_wanted, is_logged = self._needs()
-        if is_wanted:
-            self._build()
-        elif is_logged and self.kind.has_folder:
+        is_wanted = bool(self._from_points) and n_vectors >= self._from_points
+        if is_wanted and self._attempts.are_due(n_vectors):
+            self._build(self._kinds.wanted)
+        elif is_logged and not is_wanted and self._kinds.has_folder:
             self._retire()
         else:
             return False
         return True
 
-    def _needs(self) -> tuple[bool, bool]:
-        """Whether an index is to be made now, and whether changes are logged for one although none is wanted."""
-        with self._shard.env.read() as txn:
-            n_vectors, is_logged = read_totals(txn).vectors, read_changes_from(txn) is not None
-        is_wanted = bool(self._from_points) and n_vectors >= self._from_points
-        return is_wanted and self._attempts.are_due(n_vectors), is_logged and not is_wanted
+    def _change(self, kind: Kind[Any]) -> None:
+        """Make an index of another kind beside the one that answers; where that fails, that one goes on."""
+        self._has_others = True
+        try:
+            self._build(kind)
+        except Cancelled:
+            raise
+        except Exception as exc:
+            self._changes.fail()
+            level = logging.WARNING if isinstance(exc, VdbError) else logging.ERROR
+            environment = self._shard.env.path.name
+            logger.log(level, "a tier was not changed", exc_info=exc, extra={"environment": environment})
+        else:
+            self._changes.succeed()
 
-    def _build(self) -> None:
-        serving, kind = self._serving, self.kind
-        serving.state = "building"
+    def _build(self, kind: Kind[Any]) -> None:
+        serving = self._serving
+        if self.current is None:
+            serving.state = "building"
         began = time.perf_counter()
         try:
-            self._shard.queue.submit(lambda group: group.keep_changes(), 0).result()
-            with serving.gathering(self._shard.readings.published_sequence):
-                index, sequence = self._built(kind)
-                serving.catch_up(index, kind, sequence, self._check)
+            index, sequence = self._maker.make(kind, self._check)
         finally:
             if self.current is None:
                 serving.state = "absent"
         self.n_builds += 1
         self._attempts.succeed()
+        self._has_swapped()
         self._log("an index was built", began, index)
+        self._remove_others()
         self._trim(sequence)
-
-    def _built(self, kind: Kind[Any]) -> tuple[Served, int]:
-        """An index of what is committed now, saved, and that sequence."""
-        index, sequence = kind.build(self._shard.env, self._check)
-        self._check()
-        self._save(kind, index, sequence)
-        kind.adopt()
-        return index, sequence
 
     def _retire(self) -> None:
         """So few points are left that each search compares all of them: nothing is kept up or logged any more."""
         self._shard.queue.submit(lambda group: group.stop_changes(), 0, frees_space=True).result()
         self._serving.retire()
         self._may_load = False
-        self._remove_files()
+        self._kinds.remove(*self._kinds.all)
         self._trim(self._shard.readings.published_sequence)
 
     def _lay_out(self, index: Served, is_forced: bool = False) -> bool:
@@ -240,7 +296,11 @@ class ShardIndex:
         began, kind = time.perf_counter(), self.kind
         moment = self._serving.begin_layout(index, self._shard.readings.published_sequence)
         try:
-            successor, told = kind.lay_out(index, moment, is_forced, self._check)
+            try:
+                successor, told = kind.lay_out(index, moment, is_forced, self._check)
+            except CorruptData as exc:
+                self.forget_damaged(index, exc)
+                return False
             if self.current is not index:
                 return False
             failure = self._saved(kind, successor, moment.sequence)
@@ -260,18 +320,22 @@ class ShardIndex:
     def _saved(self, kind: Kind[Any], successor: Served, sequence: int) -> Exception | None:
         """Save it before it answers: its arrays are the file's then. Or why that failed: it answers all the same."""
         try:
-            self._save(kind, successor, sequence)
+            self._maker.save(kind, successor, sequence)
         except Exception as exc:
             return exc
         return None
 
-    def _save(self, kind: Kind[Any], index: Served, sequence: int) -> None:
-        self._saves.save(lambda epoch: kind.save(index, sequence, epoch))
-
     def _keep_up(self, index: Served) -> None:
+        if self._has_others and self._kinds.wanted is self.kind:
+            self._remove_others()
         slots = self.kind.upkeep(index)
         with self._serving.lock:
             index.reuse(slots)
+
+    def _remove_others(self) -> None:
+        """Only the files of the index that answers are kept up."""
+        self._kinds.remove(*self._kinds.without(self.kind))
+        self._has_others = False
 
     def _retrain(self, index: Served) -> None:
         """Train and code anew as an admin wants it, then measure; what fails is the job's to tell."""
@@ -317,4 +381,4 @@ class ShardIndex:
         """Let the files go; nobody works or searches any more."""
         self.tuner.save_recorded()
         self.drop()
-        self.kind.close()
+        self._kinds.close()

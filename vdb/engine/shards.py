@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from vdb.engine.shard import Shard
-from vdb.errors import CollectionNotFound
+from vdb.errors import CollectionNotFound, QueueFull
 from vdb.storage.catalog import CollectionDocument
 
 
@@ -91,9 +91,15 @@ class Shards:
         finally:
             self.release(shard)
 
-    def submit(self, shard: Shard, *ticket: Any, **options: Any) -> Any:
-        """Queue a write on a shard this caller has acquired; the pin is released when the write is settled."""
+    def submit(self, shard: Shard, *ticket: Any, adds_rows: bool = False, **options: Any) -> Any:
+        """Queue a write on a shard this caller has acquired; the pin is released when the write is settled.
+
+        `adds_rows`: the index is to take rows of it, so that it raises QueueFull too where those before it wait to be
+        laid out.
+        """
         try:
+            if adds_rows and shard.index.is_full:
+                raise QueueFull("too many points wait to be written to lists on disk", retry_after_s=1.0)
             future = shard.queue.submit(*ticket, **options)
         except BaseException:
             self.release(shard)

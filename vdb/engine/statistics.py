@@ -7,7 +7,6 @@ from vdb.engine.choosing import described
 from vdb.engine.services import Services
 from vdb.engine.shard import Shard
 from vdb.engine.tenants import moment_of
-from vdb.engine.tiers import served_tier
 from vdb.errors import TenantRequired
 from vdb.protocol.statistics import CollectionStats, MemoryBytes, StoredBytes, VectorIndex
 from vdb.storage.codec import Usage
@@ -95,7 +94,7 @@ def _index(shard: Shard) -> VectorIndex:
     checked = shard.index.recall.checked
     return VectorIndex(
         state=shard.index.state,
-        tier=served_tier(shard.index),
+        tier=shard.index.tier,
         rows=index.n_rows if index is not None else 0,
         cells=shard.index.n_cells,
         builds=shard.index.n_builds,

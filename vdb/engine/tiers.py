@@ -119,10 +119,17 @@ def _slack(tier: Tier, present: Tier | None) -> float:
     return LEAVES_ABOVE if steps_up == 0 else RETURNS_BELOW if steps_up > 0 else 1.0
 
 
-def wanted_tier(collection: CollectionDocument, server_bytes: int, usage: Usage, present: Tier | None = None) -> Tier:
-    """The tier for a collection that holds `usage`, on a server whose cap is `server_bytes`; see `chosen_tier`."""
-    sizes = Sizes.of(usage, collection.dimension)
-    return chosen_tier(collection.tier, cap_of(collection, server_bytes), sizes, present)
+def wanted_tier(
+    collection: CollectionDocument, server_bytes: int, usage: Usage, present: Tier | None = None, beside_bytes: int = 0
+) -> Tier:
+    """The tier for a collection that holds `usage`, on a server whose cap is `server_bytes`; see `chosen_tier`.
+
+    `beside_bytes` of that cap are taken by others: none of them is to make room for vectors, which can be read again.
+    """
+    sizes, cap = Sizes.of(usage, collection.dimension), cap_of(collection, server_bytes)
+    tier = chosen_tier(collection.tier, cap, sizes, present)
+    is_crowded = cap.is_shared and sizes.needed[Tier.MEMORY] + beside_bytes > server_bytes
+    return Tier.HYBRID if tier is Tier.MEMORY and is_crowded and collection.tier is Tier.AUTO else tier
 
 
 def checked_memory_bytes(given: int | None) -> int | None:
@@ -142,11 +149,6 @@ def check_fits(tier: Tier, memory_bytes: int | None, sizes: Sizes, pointer: str)
         )
 
 
-def served_tier(index: ShardIndex) -> Tier | None:
-    """The tier that answers now; None where there is no index, so that every row is compared."""
-    return None if index.current is None else Tier.HYBRID
-
-
 def keeps_no_vectors(collection: CollectionDocument, index: ShardIndex) -> bool:
     """Whether exact searches read vectors from the store, since they are not to be in memory."""
-    return Tier.DISK in (collection.tier, served_tier(index))
+    return Tier.DISK in (collection.tier, index.tier, index.wanted_tier)

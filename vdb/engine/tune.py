@@ -20,7 +20,7 @@ from vdb.index.curator.upkeep import default_encoding
 from vdb.protocol import answers
 from vdb.protocol.requests import Tune, TuneEncoding
 from vdb.storage.catalog import JobDocument
-from vdb.types import Caller
+from vdb.types import Caller, Tier
 
 KIND = "tune"
 
@@ -78,8 +78,10 @@ def step(services: Services, job: JobDocument) -> JobDocument:
 
 
 def _check_index(shard: Shard) -> None:
-    """Load the index if it is on disk; raises NoIndex where there is none."""
+    """Load the index if it is on disk; raises NoIndex where there is none, or none whose codes lie in RAM."""
     index = shard.index
+    if index.take() is not None and index.tier is Tier.DISK:
+        raise NoIndex("a collection of tier disk is not tuned")
     if index.take() is None and index.state == "absent" and not index.is_loadable:
         raise NoIndex("the collection has no index: it is made once there are index_from_points vectors")
 

@@ -56,7 +56,9 @@ def upsert(
     write = _Write(services, owner, batch, grants)
     n_granted = sum(map(len, filter(None, grants or ())))
     n_bytes = batch.n_bytes + GRANT_BYTES * n_granted
-    future: Future[Written] = services.shards.submit(shard, write.apply, n_bytes, tenant=owner, n_points=len(batch.ids))
+    future: Future[Written] = services.shards.submit(
+        shard, write.apply, n_bytes, adds_rows=len(batch.vectors) > 0, tenant=owner, n_points=len(batch.ids)
+    )
     if is_awaited:
         return future
     future.add_done_callback(lambda settled: _note_refusal(services, collection, settled))

@@ -36,19 +36,28 @@ class Explain(Answer, kw_only=True):
 
     `path` is `exact` or `index`, `reason` why; `streamed`: all vectors were read from the store. `rows` the tenant may
     see; on the index `entries` of its directory were scored, `cells_probed` scanned, `codes_scored` and `reranked`
-    rows, within a `budget` and a number of `candidates` per query. `recall` is the target; `reached`: that effort is
-    expected to reach it; `extrapolated`: though nothing was measured on such queries. `filter` is `index`, `mask` or
-    `rounds`, `selectivity` the share of the rows that payload indexes left, `candidates_tested` records it was tested
-    on. Times in microseconds.
+    rows, within a `budget` and a number of `candidates` per query. On `tier` disk `lists_scored` and `lists_read` of
+    the lists, and of pages of 4 KiB `list_pages` and `vector_pages`, `bytes_read` together, wherever they came from;
+    `late_rows` of the codes are in no list yet. `recall` is the target; `reached`: that effort is expected to reach it;
+    `extrapolated`: though nothing was measured on such queries. `filter` is `index`, `mask` or `rounds`, `selectivity`
+    the share of the rows that payload indexes left, `candidates_tested` records it was tested on. Times in
+    microseconds.
     """
 
     path: str
+    tier: Tier | UnsetType = UNSET
     reason: str | UnsetType = UNSET
     streamed: bool | UnsetType = UNSET
     rows: int
     queries: int
     entries: int | UnsetType = UNSET
     cells_probed: int | UnsetType = UNSET
+    lists_scored: int | UnsetType = UNSET
+    lists_read: int | UnsetType = UNSET
+    list_pages: int | UnsetType = UNSET
+    vector_pages: int | UnsetType = UNSET
+    bytes_read: int | UnsetType = UNSET
+    late_rows: int | UnsetType = UNSET
     codes_scored: int | UnsetType = UNSET
     reranked: int | UnsetType = UNSET
     budget: int | UnsetType = UNSET

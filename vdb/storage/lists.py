@@ -36,6 +36,7 @@ from vdb.storage.codec import decode_document, decode_u64, encode_document, enco
 from vdb.storage.directory import make_folder, storage_error
 from vdb.storage.env import PAGE_BYTES, Environment, MapFull, Transaction
 from vdb.storage.list_pages import VALUE_BYTES, Shape, check, packed, rows_of
+from vdb.storage.probe import is_readable
 
 FORMAT = 1
 STEP_PAGES = 2_048
@@ -127,6 +128,7 @@ class Lists:
         DiskFull, StorageFailure."""
         self.path = path
         make_folder(path.absolute())
+        is_new = not (path / "data.mdb").exists()
         self._env = Environment(path, map_bytes=MAP_BYTES, max_map_bytes=max_map_bytes, create=True)
         self._open: dict[int, weakref.ref[Pages]] = {}
         try:
@@ -135,19 +137,21 @@ class Lists:
             self._env.close()
             raise storage_error(exc, f"{path.name} cannot be opened") from exc
         try:
-            self._know_format()
+            if not is_readable(self._env):
+                raise CorruptData(f"{path.name} is cut short")
+            self._know_format(is_new)
         except BaseException:
             self.close()
             raise
 
-    def _know_format(self) -> None:
+    def _know_format(self, is_new: bool) -> None:
         with self._env.read() as txn:
             value = txn.get(_META_FORMAT)
-        if value is None:
+        if value is None and is_new:
             first = encode_u64(secrets.randbits(_FIRST_BITS))
             self._commit([(_META_FORMAT, encode_u32(FORMAT)), (_META_LAST, first)])
         elif value != encode_u32(FORMAT):
-            raise CorruptData(f"{self.path.name} has a format that this release does not read")
+            raise CorruptData(f"{self.path.name} has no format, or one that this release does not read")
 
     def close(self) -> None:
         """Close the environment; pages that somebody holds stay readable."""

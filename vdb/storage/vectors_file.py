@@ -28,6 +28,7 @@ import mmap
 import os
 import struct
 import threading
+from contextlib import suppress
 from pathlib import Path
 from zlib import crc32
 
@@ -117,8 +118,8 @@ class VectorsFile:
     def _map(self) -> None:
         """Map the file as long as it is. Whoever holds older rows keeps the mapping they are of."""
         n_slots = (self._n_file - PAGE_BYTES) // self._slot_bytes
-        mapping = mmap.mmap(self._handle, self._n_file, mmap.MAP_SHARED, mmap.PROT_READ)
-        rows = np.frombuffer(mapping, "<f4", n_slots * self._dimension, PAGE_BYTES)
+        self._mapping = mmap.mmap(self._handle, self._n_file, mmap.MAP_SHARED, mmap.PROT_READ)
+        rows = np.frombuffer(self._mapping, "<f4", n_slots * self._dimension, PAGE_BYTES)
         self._rows: NDArray[np.float32] = rows.reshape(n_slots, self._dimension)
 
     @property
@@ -128,6 +129,11 @@ class VectorsFile:
         It stays valid for as long as it is held, after growth and after `close`, and shows what is written meanwhile.
         """
         return self._rows
+
+    def prefault(self) -> None:
+        """Have the system read the file into RAM; nothing waits for it, and it may be dropped again."""
+        with suppress(OSError):  # then it is read when it is needed
+            self._mapping.madvise(mmap.MADV_WILLNEED)
 
     @property
     def n_slots(self) -> int:

@@ -12,7 +12,8 @@ from vdb.engine.shard import Shard
 from vdb.engine.shard_index import ShardIndex
 from vdb.index.curator.index import CuratorIndex
 from vdb.protocol.columns import SearchHead
-from vdb.types import Metric
+from vdb.protocol.requests import UpdateCollection
+from vdb.types import Metric, Tier
 
 FROM = 40
 """Points that make an index in these tests."""
@@ -103,6 +104,10 @@ class Books:
         seen = self.seen_by(tenant)
         return sorted(seen, key=lambda key: float(((seen[key] - query) ** 2).sum()))[:limit]
 
+    def move(self, tier: Tier) -> None:
+        """Wish for another tier."""
+        self.driver.run("update_collection", None, ("books",), UpdateCollection(tier=tier))
+
     def check(self, limit: int = 8, **given: Any) -> None:
         """All tenants find the nearest of what they may see, at its distance."""
         for tenant in TENANTS:
@@ -125,13 +130,17 @@ class Books:
 
 @contextmanager
 def opened_books(
-    path: Path, rng: np.random.Generator, points: dict[Any, Any] | None = None, **given: Any
+    path: Path,
+    rng: np.random.Generator,
+    points: dict[Any, Any] | None = None,
+    tier: Tier = Tier.HYBRID,
+    **given: Any,
 ) -> Iterator[Books]:
     with opened(path, **{"index_from_points": FROM, **given}) as driver:
         if points is None:
             for tenant in TENANTS:
                 driver.create_tenant(tenant)
-            driver.create("books", D, Metric.L2)
+            driver.create("books", D, Metric.L2, tier=tier)
         yield Books(driver, rng, points)
 
 

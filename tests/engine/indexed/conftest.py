@@ -10,8 +10,11 @@ import pytest
 
 from tests.engine.indexed.books import Books, indexed_books
 from tests.engine.indexed.tuning_calls import COSTS
+from vdb.engine import plan_lists
 from vdb.engine.indexer import Indexer
 from vdb.engine.indexing import Indexing
+from vdb.engine.plan_lists import ListEffort
+from vdb.index.spann import index as spann_index
 
 
 @pytest.fixture(autouse=True)
@@ -26,12 +29,19 @@ def maps_small_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def small_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On disk some late rows make a fold due, and searches leave nothing out."""
+    monkeypatch.setattr(spann_index, "LEAST_FOLD", 24)
+    monkeypatch.setattr(plan_lists, "LISTS", ((0.99, ListEffort(1 << 30, 1_000, float("inf"), float("inf"))),))
+
+
+@pytest.fixture
 def measures_small_collections(monkeypatch: pytest.MonkeyPatch) -> None:
     """Collections of a few rows are tuned, by costs that are not timed."""
     monkeypatch.setattr("vdb.engine.choosing.measured_costs", lambda *_: COSTS)
 
-    def least(*given: Any) -> Indexing:
-        return replace(Indexing(*given), least_tuned=50)
+    def least(*given: Any, **named: Any) -> Indexing:
+        return replace(Indexing(*given, **named), least_tuned=50)
 
     monkeypatch.setattr("vdb.engine.engine.Indexing", least)
 

@@ -11,7 +11,7 @@ import pytest
 from tests.engine.indexed.books import D, opened_books
 from tests.engine.indexed.books import indexed_books as indexed
 from vdb.engine import attempts, ram_kind
-from vdb.engine.shard_index import ShardIndex
+from vdb.engine.index_loading import Loader
 from vdb.errors import DiskFull, StorageFailure
 from vdb.index.curator import index as curator_index
 from vdb.index.curator import upkeep
@@ -253,15 +253,15 @@ def test_an_index_dropped_while_it_loads_is_loaded_again(
     with indexed(tmp_path / "data", rng) as books:
         points = books.points
     with opened_books(tmp_path / "data", rng, points) as books:
-        read = ShardIndex._read
+        read = Loader._read
 
-        def dropped(self: ShardIndex) -> Any:
-            found = read(self)
-            self.drop()
+        def dropped(self: Loader, kind: Any) -> Any:
+            found = read(self, kind)
+            books.index.drop()
             return found
 
         with monkeypatch.context() as patched:
-            patched.setattr(ShardIndex, "_read", dropped)
+            patched.setattr(Loader, "_read", dropped)
             books.check()
             assert books.path_of() == "exact"
         books.check()

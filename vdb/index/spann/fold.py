@@ -81,7 +81,6 @@ def folded(index: SpannIndex, moment: Moment, lists: Lists, check: Check = unask
         has_expiry=rows.has_expiry,
         spread=before.spread,
         base_sequence=moment.sequence,
-        kernels=before.kernels,
     )
     ended = distinct(rows.slots_of(np.flatnonzero(~rows.is_kept).astype(np.uint32), check))
     ended = ended[~is_named[ended]]  # copies share the slot of their twin

@@ -8,7 +8,7 @@ DESIGN §2.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 import numpy as np
@@ -131,7 +131,6 @@ class SpannIndex:
             has_expiry=expires_at is not None,
             spread=spread_of(tree, vectors.rows[:n]),
             base_sequence=sequence,
-            kernels=chosen,
         )
         return cls(laid, ordered, n)
 
@@ -307,6 +306,7 @@ class SpannIndex:
     def rest_on(self, laid: Laid) -> None:
         """Take the same layout in other arrays, before anybody reads or writes it."""
         self._laid = laid
+        self._late.rest_on(replace(self._late.state, model=laid.model))
 
     # Layout
 

@@ -101,5 +101,5 @@ def _narrowed(laid: Laid, reading: Reading, rows: UInt32s, is_allowed: NDArray[n
     spans = np.zeros((1, N_SPANS), np.int64)
     spans[0, LIST_STOP] = len(found)
     bounds = ENTRY_ROWS, OWN_WHOLE, LIST_WHOLE
-    made = cut(laid.model, NO_PLACES, spans, np.ascontiguousarray(found), laid.cells, laid.kernels, bounds)
+    made = cut(laid.model, NO_PLACES, spans, np.ascontiguousarray(found), laid.cells, current(), bounds)
     return Reading(made.spans[0], made.entries, made.listed, NO_PLACES)

@@ -9,6 +9,7 @@ from vdb.index.curator.index import Found as LateFound
 from vdb.index.curator.state import LIST_FIRST, LIST_STOP, OWN_FIRST, OWN_STOP
 from vdb.index.spann.late import nearest_of_both
 from vdb.index.spann.state import Laid, State
+from vdb.kernels import current
 from vdb.kernels.reference import Float32s, Int64s, UInt32s
 from vdb.kernels.tables import Table
 
@@ -48,7 +49,7 @@ def laid_ones(
     margin = effort.spreads * laid.spread if effort.spreads < float("inf") else effort.spreads
     distance, row, pid = np.empty(k, np.float32), np.empty(k, np.int64), np.empty(k, np.uint32)
     statistics = np.empty(8, np.int64)
-    laid.kernels.search_lists(
+    current().search_lists(
         query, *laid.tables, *tables, sequence - laid.base_sequence, now_ms // 1000, effort.budget, effort.ratio,
         margin, max(k, effort.candidates), distance, row, pid, statistics,
     )  # fmt: skip

@@ -22,7 +22,7 @@ from vdb.index.curator.state import (
     Reading,
 )
 from vdb.index.curator.state import State as LateState
-from vdb.kernels import Kernels
+from vdb.kernels import Kernels, current
 from vdb.kernels.distinct import distinct
 from vdb.kernels.reference import Float32s, Int64s, UInt8s, UInt32s
 from vdb.kernels.reference_lists import LISTS, PAGES
@@ -66,7 +66,6 @@ class Laid:
     has_expiry: bool
     spread: float
     base_sequence: int
-    kernels: Kernels
     ended_at: UInt32s = field(init=False)
     tables: tuple[Table, Table, Table] = field(init=False)
     _seen: dict[int, Table] = field(init=False, default_factory=dict)
@@ -109,7 +108,7 @@ class Laid:
 
     def table_of(self, reading: Reading) -> Table:
         """What kernels read of a reading over these rows."""
-        tops = tops_of(self.model, reading, self.kernels)
+        tops = tops_of(self.model, reading, current())
         return Table(LISTS, (reading.spans, reading.entries, reading.listed, tops))
 
     def owners_of(self, rows: Int64s) -> UInt32s:

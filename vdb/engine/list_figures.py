@@ -1,0 +1,33 @@
+"""Counts of what collections on disk do: searches and the pages they read, folds."""
+
+from dataclasses import dataclass
+
+PAGE_BYTES = 4096
+
+
+@dataclass(slots=True)
+class ListFigures:
+    """Of the searches of one collection on disk since it was opened: queries, and pages of 4 KiB that they read, of
+    lists and of vectors, wherever those came from. Searches that race each other may not all be counted."""
+
+    n_queries: int = 0
+    n_pages: int = 0
+
+    @property
+    def n_bytes(self) -> int:
+        return PAGE_BYTES * self.n_pages
+
+
+@dataclass(frozen=True, slots=True)
+class Folds:
+    """Counted since the collection was opened: folds, rows that were late, lists that were split, rows that went to
+    another list."""
+
+    n: int = 0
+    n_rows: int = 0
+    n_split: int = 0
+    n_moved: int = 0
+
+    def plus(self, n_rows: int, n_split: int, n_moved: int) -> "Folds":
+        """And one more."""
+        return Folds(self.n + 1, self.n_rows + n_rows, self.n_split + n_split, self.n_moved + n_moved)
