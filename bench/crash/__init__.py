@@ -20,7 +20,7 @@ from pathlib import Path
 
 from bench.crash.access import Access, HttpAccess, Refused
 from bench.crash.ledger import CatalogLedger, Fault, Ledger
-from bench.crash.load import TENANTS, Administrator, Writer, description, run_until
+from bench.crash.load import COLLECTION, TENANTS, Administrator, Writer, description, run_until
 from bench.crash.process import ServerProcess
 from bench.crash.verify import verify
 from bench.record import record
@@ -31,6 +31,8 @@ LOAD_S = (0.05, 1.5)
 INTERRUPTED_STARTS = 0.25
 START_S = (0.1, 0.7)
 """From before the first file is made to about when the server is ready."""
+
+TIERS, CHANGING = ("auto", "memory", "hybrid", "disk"), "changing"
 
 SHOWN_FAULTS = 5
 SHOWN_CHARS = 200
@@ -61,6 +63,8 @@ class Site:
     log: Path
     rng: random.Random
     is_early: bool
+    tier: str
+    """Of the collection; `changing`: another one in each cycle."""
     catalog: CatalogLedger = field(default_factory=CatalogLedger)
     ledgers: list[Ledger] = field(default_factory=list)
     keys: dict[str, str] = field(default_factory=dict)
@@ -78,7 +82,7 @@ class Site:
     def furnish(self, server: ServerProcess) -> None:
         """The shared collection, and a key for each kind of writer."""
         with closing(server.admin()) as admin:
-            admin.run("create_collection", (), description())
+            admin.run("create_collection", (), description("auto" if self.tier == CHANGING else self.tier))
             for tenant in TENANTS:
                 self.keys[tenant] = admin.run("create_key", (), {"role": "write", "tenant": tenant})["key"]
             self.keys["service"] = admin.run("create_key", (), {"role": "service"})["key"]
@@ -86,6 +90,9 @@ class Site:
 
     def load(self, server: ServerProcess, end: str) -> list[Fault]:
         """Load the server for a random while, then end it under the load; faults are valid requests it refused."""
+        if self.tier == CHANGING:
+            with closing(server.admin()) as admin:
+                admin.run("update_collection", (COLLECTION,), {"tier": self.rng.choice(TIERS)})
         stop = threading.Event()
         seconds = self.rng.uniform(*LOAD_S)
 
@@ -147,12 +154,12 @@ def _accepts(server: ServerProcess, secret: str) -> bool:
     return True
 
 
-def run_cycles(n_cycles: int, seed: int, is_early: bool = False) -> Tally:
+def run_cycles(n_cycles: int, seed: int, is_early: bool = False, tier: str = "auto") -> Tally:
     """Run cycles over as many directories as it takes."""
     rng, tally = random.Random(seed), Tally()
     while tally.n_cycles < n_cycles:
         with tempfile.TemporaryDirectory(prefix="vdb-crash-") as folder:
-            site = Site(Path(folder) / "data", Path(folder) / "server.log", rng, is_early)
+            site = Site(Path(folder) / "data", Path(folder) / "server.log", rng, is_early, tier)
             _run_directory(site, min(CYCLES_PER_DIRECTORY, n_cycles - tally.n_cycles), tally)
     return tally
 
@@ -165,7 +172,7 @@ def _run_directory(site: Site, n_cycles: int, tally: Tally) -> None:
             faults = site.load(server, "stop" if cycle == CYCLES_PER_DIRECTORY - 1 else "kill")
             tally.n_in_flight += site.n_in_flight
             faults += check(site.data_dir)
-            tally.n_indexed += any(site.data_dir.glob("**/index/layout.vdb"))
+            tally.n_indexed += any(site.data_dir.glob("**/index/**/layout.vdb"))
             server = site.start()
             faults += site.verify(server)
             _count(tally, faults, site)
@@ -191,10 +198,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--cycles", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--control", choices=("early-ack",), help="run a server that must be found faulty")
+    parser.add_argument("--tier", choices=(*TIERS, CHANGING), default="auto", help="of the collection")
     parser.add_argument("--record", action="store_true", help="append the figures to bench/results/crash.json")
     given = parser.parse_args(arguments)
     began = time.monotonic()
-    tally = run_cycles(given.cycles, given.seed, given.control is not None)
+    tally = run_cycles(given.cycles, given.seed, given.control is not None, given.tier)
     figures = {
         "cycles": tally.n_cycles,
         "clean_cycles": tally.n_clean,
@@ -206,6 +214,7 @@ def main(arguments: list[str]) -> int:
         "indexes_refused": tally.n_indexes_refused,
         "faults": dict(Counter(fault.kind for fault in tally.faults)),
         "control": given.control,
+        "tier": given.tier,
         "seed": given.seed,
         "wall_s": round(time.monotonic() - began, 1),
     }

@@ -41,10 +41,11 @@ class Step:
     changes: Changes
 
 
-def description() -> Body:
+def description(tier: str = "auto") -> Body:
     """The collection that is written to; its indexes are on texts that are all different, and on long ones."""
     fields = {"token": "string", "pad": "string"}
-    return {"name": COLLECTION, "dimension": DIMENSION, "metric": METRIC, "fields": fields, "indexes": [*fields]}
+    given = {"name": COLLECTION, "dimension": DIMENSION, "metric": METRIC, "fields": fields, "indexes": [*fields]}
+    return {**given, "tier": tier}
 
 
 def vector_of(rng: random.Random) -> tuple[float, ...]:
