@@ -20,6 +20,8 @@ from bench.crash.load import COLLECTION, DIMENSION, TENANTS, stored_payload, vec
 
 PAGE = 200
 QUERIES = 3
+EVERYTHING = {"budget": 1_000_000, "rerank": 1_000}
+"""Whatever the tier, all rows are compared."""
 HITS = 40
 JOBS_S = 30.0
 """By then the jobs that a crash cut short have ended."""
@@ -130,7 +132,7 @@ def _judge_search(access: Access, tenant: str, seen: dict[tuple[str, str], Store
     faults = []
     for _ in range(QUERIES):
         query = vector_of(rng)
-        body = {"vector": query, "limit": HITS, "with_payload": False}
+        body = {"vector": query, "limit": HITS, "with_payload": False, "params": EVERYTHING}
         hits = access.run("search", (COLLECTION,), body, tenant)["hits"]
         squares = ((vectors - np.array(query)) ** 2).sum(axis=1) if len(places) else np.empty(0)
         nearest = np.argsort(squares, kind="stable")[:HITS]
