@@ -128,7 +128,7 @@ class AsyncCollection:
     ) -> Hits:
         """The `limit` nearest points of a vector (d,), nearest first; of a matrix (q, d), one `Hits` per row.
 
-        `recall` (0.5 to below 1; None: 0.99) is the share of the true neighbours that an index is to find.
+        `recall` (0.5 to below 1; None: 0.99, on tier `disk` 0.95) is the share of the true neighbours to be found.
         `budget` (rows scored) and `rerank` (rows compared by their full vectors, `limit` and more) set its effort by
         hand. `exact` compares with every vector and takes none of the three.
         """

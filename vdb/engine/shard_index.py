@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vdb.engine.attempts import Attempts
+from vdb.engine.build_stages import BuildStages
 from vdb.engine.choosing import described
 from vdb.engine.free_memory import release_free_memory
 from vdb.engine.index_kind import Kind, Served
@@ -109,6 +110,11 @@ class ShardIndex:
         """Whether writers are to wait until what they wrote is laid out."""
         index = self.current
         return index is not None and self.kind.is_full(index)
+
+    @property
+    def build_stages(self) -> BuildStages:
+        """How far a build of an index on disk is."""
+        return self._kinds.disk.stages
 
     @property
     def n_waiting(self) -> int:

@@ -91,7 +91,7 @@ def _index(shard: Shard) -> VectorIndex:
     index, tuner = shard.index.current, shard.index.tuner
     tuning, profile = tuner.tuning, tuner.profile
     is_there = index is not None
-    checked = shard.index.recall.checked
+    checked, stages = shard.index.recall.checked, shard.index.build_stages
     return VectorIndex(
         state=shard.index.state,
         tier=shard.index.tier,
@@ -110,6 +110,9 @@ def _index(shard: Shard) -> VectorIndex:
         recall_checks=checked.n_checks,
         checked_recall=checked.recall,
         checked_target=checked.target,
+        late_rows=shard.index.n_waiting,
+        stage=stages.stage or None,
+        stage_share=stages.share,
     )
 
 

@@ -49,7 +49,9 @@ class VectorIndex(Struct, kw_only=True):
     `expected_cost_us`: of a search for 10 hits in a typical reading, as the choice measured it. `profile_levels` says
     by how many measured classes of searches effort is planned, `profiled_rows` how many rows there were then.
     `recorded_queries` are kept. `recall_checks` searches were compared with all rows since the collection was opened;
-    `checked_recall` and `checked_target` are the means of the newest 100.
+    `checked_recall` and `checked_target` are the means of the newest 100. On tier `disk` `late_rows` wait for a fold;
+    `stage` is what a build of such an index does, null while there is none, `stage_share` how much of it is done, null
+    where that is not known.
     """
 
     state: str
@@ -69,6 +71,9 @@ class VectorIndex(Struct, kw_only=True):
     recall_checks: int
     checked_recall: float | None
     checked_target: float | None
+    late_rows: int
+    stage: str | None
+    stage_share: float | None
 
 
 class CollectionStats(Answer):

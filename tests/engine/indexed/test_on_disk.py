@@ -11,6 +11,7 @@ import pytest
 from tests.engine.driver import opened
 from tests.engine.indexed.books import FROM, TENANTS, Books, D, indexed_books, opened_books
 from vdb.engine import build_stages, disk_kind, shard
+from vdb.engine.pace import Cancelled
 from vdb.errors import NoIndex, QueueFull
 from vdb.index.spann import index as spann_index
 from vdb.index.spann.index import SpannIndex
@@ -319,3 +320,24 @@ def test_a_build_that_was_given_up_goes_on_after_a_restart(
     with opened_books(tmp_path / "data", rng, points) as books:
         books.check(100)
         assert books.path_of() == "index"
+
+
+def test_statistics_tell_how_far_a_build_is(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened_books(tmp_path / "data", rng, tier=Tier.DISK) as books:
+        books.add(60)
+        told: list[Any] = []
+
+        def look(*_: Any, **__: Any) -> Any:
+            told.append(books.driver.run("collection_stats", None, ("books",), Empty()).index)
+            raise Cancelled
+
+        with monkeypatch.context() as patched:
+            patched.setattr("vdb.engine.disk_kind.deepened", look)
+            assert not books.work()
+        assert (told[0].state, told[0].stage, told[0].stage_share) == ("building", "clustering", None)
+        assert books.work()
+        books.add(3)
+        after = books.driver.run("collection_stats", None, ("books",), Empty()).index
+        assert (after.state, after.stage, after.late_rows) == ("ready", None, 3)
