@@ -32,7 +32,7 @@ TOPS = 3
 """Place of the tops in the table of a reading."""
 ALL = 1 << 40
 """Rows: more than there are."""
-SCORED, READ, ROWS, COMPARED, LIST_PAGES, VECTOR_PAGES, _, LATE = range(8)
+SCORED, READ, ROWS, COMPARED, LIST_PAGES, VECTOR_PAGES, LATE_LEFT, LATE = range(8)
 """Places of `Found.statistics`."""
 
 
@@ -149,10 +149,10 @@ class ListsNearest:
 
     def _has_read_all(self, found: Found) -> bool:
         """Whether no list was left out: of very large readings some are not even scored."""
-        both = found.statistics[[SCORED, READ]].tolist()
+        n_scored, n_read, n_left = found.statistics[[SCORED, READ, LATE_LEFT]].tolist()
         laid, tenants = self.state.laid, (self.tenant, EVERYONE_ID)
         tables = self.narrowed.tables if self.narrowed is not None else tuple(laid.table(of) for of in tenants)
-        return both[0] == both[1] and not any(table.arrays[TOPS].shape[1] for table in tables)
+        return n_scored == n_read and n_left == 0 and not any(table.arrays[TOPS].shape[1] for table in tables)
 
     def _places(self, found: Found, n: int) -> list[Place]:
         distance = found.distance[:n]

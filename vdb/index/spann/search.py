@@ -31,8 +31,8 @@ class Found:
     """Of one query, nearest first: distance float32 (k,) as kernels state it (L2 squared), row int64 (k,): of the
     layout, or behind its rows those of late ones; −1 for none. pid and owner uint32 (k,).
 
-    statistics int64 (8,): lists scored, lists read, rows scored, rows compared, pages of lists, pages of vectors, 0,
-    and of the rows scored the late ones.
+    statistics int64 (8,): lists scored, lists read, rows scored, rows compared, pages of lists, pages of vectors, parts
+    of the late rows' directories that were left out, and of the rows scored the late ones.
     """
 
     distance: Float32s
@@ -70,8 +70,8 @@ def n_named(table: Table) -> int:
 def with_late_ones(found: Found, others: LateFound, state: State, k: int) -> Found:
     """The k nearest of what was found in the layout and of late rows, each pid once."""
     laid, late = state.laid, state.late
-    found.statistics[:4] += others.statistics[:4]
-    found.statistics[7] = others.statistics[2]
+    found.statistics[2:4] += others.statistics[2:4]
+    found.statistics[6:] = others.statistics[0] - others.statistics[1], others.statistics[2]
     if others.row[0] < 0 or (found.row[-1] >= 0 and others.distance[0] > found.distance[-1]):
         return found
     held, late_held = np.flatnonzero(found.row >= 0), np.flatnonzero(others.row >= 0)
