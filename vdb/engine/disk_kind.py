@@ -16,7 +16,6 @@ from vdb.engine.list_files import ListFiles, read_lists, write_lists
 from vdb.engine.pace import Cancelled
 from vdb.engine.slots import OldSlots
 from vdb.index.curator.model import Model
-from vdb.index.curator.state import OWN_FIRST, OWN_STOP
 from vdb.index.curator.training import train
 from vdb.index.spann.coding import default_encoding
 from vdb.index.spann.deepening import deepened
@@ -27,12 +26,6 @@ from vdb.storage.catalog import CollectionDocument
 from vdb.storage.env import Environment
 
 BUILD_FOLDER = "build"
-
-ROW_BYTES = 12
-"""In RAM, or mapped, of a row on disk: its list, its number by pid, its end."""
-
-LATE_BYTES = 32
-"""Of a late row beside its codes."""
 
 
 class DiskKind:
@@ -152,27 +145,6 @@ class DiskKind:
 
     def measure(self, index: SpannIndex, sequence: int, check: Check) -> None:
         """Nothing is measured."""
-
-    def model_of(self, index: SpannIndex) -> Model:
-        return index.state.model
-
-    def bytes_of(self, index: SpannIndex, tenant: int) -> tuple[int, int]:
-        reading = index.state.laid.reading(tenant)
-        n_granted = reading.n_rows - int(reading.spans[OWN_STOP] - reading.spans[OWN_FIRST])
-        of_reading = 4 * n_granted + 8 * reading.n_entries + reading.spans.nbytes
-        late = index.state.late
-        n_late, code_bytes = late.reading(tenant).n_rows, late.rows.codes.shape[1]
-        of_rows = ROW_BYTES * (reading.n_rows - n_granted) + LATE_BYTES * n_late
-        return n_late * code_bytes, of_rows + of_reading
-
-    def n_waiting(self, index: SpannIndex) -> int:
-        return index.n_late
-
-    def is_full(self, index: SpannIndex) -> bool:
-        return index.is_full
-
-    def vector_bytes(self, index: SpannIndex) -> int:
-        return 4 * self._collection.dimension * index.n_slots
 
     def prefault(self) -> None:
         """They stay on disk."""

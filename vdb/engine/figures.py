@@ -56,7 +56,7 @@ def metrics(services: Services, n_purged: int, backups: BackupSchedule) -> list[
         ("vdb_lists_bytes_read_total", "counter", "Bytes of those pages, whether from RAM or from the disk.",
          per_collection([shard.index.list_figures.n_bytes for shard in shards])),
         ("vdb_lists_backlog_rows", "gauge", "Rows in RAM that wait to be folded into lists on disk.",
-         per_collection([shard.index.n_waiting for shard in shards])),
+         per_collection([shard.index.n_late for shard in shards])),
         ("vdb_lists_folds_total", "counter", "Folds into lists on disk since the collection was opened.",
          per_collection([shard.index.folds.n for shard in shards])),
         ("vdb_lists_fold_rows_total", "counter", "Rows that those folds took in.",

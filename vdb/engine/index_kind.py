@@ -23,6 +23,10 @@ class State(Protocol):
     @property
     def floor_sequence(self) -> int: ...
 
+    @property
+    def model(self) -> Model:
+        """The tree that rows lie in, and what their codes mean."""
+
 
 class Moment(Protocol):
     """An index as it stood at `sequence`."""
@@ -56,6 +60,17 @@ class Served(Protocol):
     @property
     def should_lay_out(self) -> bool:
         """Whether so much has changed since the layout that another one pays."""
+
+    @property
+    def n_late(self) -> int:
+        """Rows that wait for a layout to be searched as others are."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many wait that no more should come."""
+
+    def bytes_of(self, tenant: int) -> tuple[int, int]:
+        """Bytes in RAM of the codes that a tenant's reading names, and of all else about its rows."""
 
     def put(
         self,
@@ -156,21 +171,6 @@ class Kind(Protocol[I]):
 
     def measure(self, index: I, sequence: int, check: Check) -> None:
         """Measure it."""
-
-    def model_of(self, index: I) -> Model:
-        """The tree that its rows lie in."""
-
-    def bytes_of(self, index: I, tenant: int) -> tuple[int, int]:
-        """Bytes in RAM of the codes that a tenant's reading names, and of all else about its rows."""
-
-    def n_waiting(self, index: I) -> int:
-        """Rows that wait for a layout to be where they belong."""
-
-    def is_full(self, index: I) -> bool:
-        """Whether so many rows wait for a layout that no more should come."""
-
-    def vector_bytes(self, index: I) -> int:
-        """Bytes of the vectors that candidates are compared by, wherever they are."""
 
     def prefault(self) -> None:
         """Have the system read all of these vectors into RAM; nothing waits for it."""

@@ -44,6 +44,11 @@ class Kinds:
         """Whether there ever was an index."""
         return self._folder.exists()
 
+    def give_up_tuning(self) -> None:
+        """Nobody is to wait for an index that is to be tuned, where the one that answers is none of that kind."""
+        if self.tuner.wanted is not None:
+            self.tuner.finish("a collection of tier disk is not tuned")
+
     def choose(self, usage: Usage, present: Tier | None) -> None:
         """Decide the tier for a collection that holds `usage`; `present`: of the index that answers."""
         if present is None and self.exist():

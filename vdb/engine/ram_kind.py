@@ -121,21 +121,6 @@ class RamKind:
             self._tuner.measured_in_vain(index)
             raise
 
-    def model_of(self, index: CuratorIndex) -> Model:
-        return index.state.model
-
-    def bytes_of(self, index: CuratorIndex, tenant: int) -> tuple[int, int]:
-        return index.bytes_of(tenant)
-
-    def n_waiting(self, index: CuratorIndex) -> int:
-        return 0
-
-    def is_full(self, index: CuratorIndex) -> bool:
-        return False
-
-    def vector_bytes(self, index: CuratorIndex) -> int:
-        return 4 * self._collection.dimension * index.n_slots
-
     def prefault(self) -> None:
         self.files.vectors.prefault()
 

@@ -101,38 +101,40 @@ class ShardIndex:
         return self._kinds.tuner
 
     @property
+    def build_stages(self) -> BuildStages:
+        """How far the build of an index on disk is."""
+        return self._kinds.disk.stages
+
+    @property
     def folds(self) -> Folds:
         """What folds of indexes on disk have done."""
         return self._kinds.disk.folds
 
     @property
     def is_full(self) -> bool:
-        """Whether writers are to wait until what they wrote is laid out."""
+        """Whether writers are to wait until what they wrote is laid out, not while an index of another kind is made."""
         index = self.current
-        return index is not None and self.kind.is_full(index)
+        return index is not None and index.is_full and self._kinds.wanted is self.kind
 
     @property
-    def build_stages(self) -> BuildStages:
-        """How far a build of an index on disk is."""
-        return self._kinds.disk.stages
-
-    @property
-    def n_waiting(self) -> int:
+    def n_late(self) -> int:
         """Rows that wait for a fold."""
         index = self.current
-        return self.kind.n_waiting(index) if index is not None else 0
+        return index.n_late if index is not None else 0
 
     @property
     def vector_bytes(self) -> int:
         """Bytes of the vectors that the tier keeps in RAM."""
         index = self.current
-        return self.kind.vector_bytes(index) if index is not None and self._tier is Tier.MEMORY else 0
+        if index is None or self._tier is not Tier.MEMORY:
+            return 0
+        return 4 * self._shard.collection.dimension * index.n_slots
 
     @property
     def n_cells(self) -> int:
         """Cells of the index, 0 without one."""
         index = self.current
-        return len(self.kind.model_of(index).leaves) if index is not None else 0
+        return len(index.state.model.leaves) if index is not None else 0
 
     def publish(self, changes: list[Change], sequence: int) -> None:
         """Take committed changes; where that fails the index is dropped, and loaded or made again."""
@@ -217,6 +219,8 @@ class ShardIndex:
         if index is None:
             return self._begin(totals.vectors, is_logged)
         self._keep_up(index)
+        if self.kind is self._kinds.disk:
+            self._kinds.give_up_tuning()
         wanted = self._kinds.wanted
         if index.n_live < SHRINK_SHARE * self._from_points:
             self._retire()
@@ -369,7 +373,7 @@ class ShardIndex:
         self._saves.trim(sequence, lambda: self._indexing.is_cancelled(self._shard.collection.id))
 
     def _log(self, what: str, began: float, index: Served, **more: Any) -> None:
-        model = self.kind.model_of(index)
+        model = index.state.model
         told = {
             "environment": self._shard.env.path.name,
             "rows": index.n_rows,

@@ -7,6 +7,7 @@ from vdb.engine.choosing import described
 from vdb.engine.services import Services
 from vdb.engine.shard import Shard
 from vdb.engine.tenants import moment_of
+from vdb.engine.tuning import DEFAULT
 from vdb.errors import TenantRequired
 from vdb.protocol.statistics import CollectionStats, MemoryBytes, StoredBytes, VectorIndex
 from vdb.storage.codec import Usage
@@ -14,7 +15,7 @@ from vdb.storage.keyspace import EVERYONE_ID
 from vdb.storage.meta import read_sequence
 from vdb.storage.points import count_owners, read_totals, read_usage
 from vdb.tenancy.access import check_tenant_exists
-from vdb.types import Caller, Role
+from vdb.types import Caller, Role, Tier
 
 POINT_INDEX_BYTES = 9
 """Key and value of a point's entry in the index of ids, beside the id."""
@@ -50,7 +51,7 @@ def _in_memory(shard: Shard, tenant_id: int) -> tuple[int, int]:
     """Bytes of a tenant's vectors in RAM, or of their codes in the index, and of what else its rows take."""
     index = shard.index.current
     if index is not None:
-        return shard.index.kind.bytes_of(index, tenant_id)
+        return index.bytes_of(tenant_id)
     reading = shard.readings.get(tenant_id)
     return (reading.vector_bytes, reading.n_bytes - reading.vector_bytes) if reading is not None else (0, 0)
 
@@ -90,7 +91,7 @@ def _of_all(shard: Shard) -> CollectionStats:
 def _index(shard: Shard) -> VectorIndex:
     index, tuner = shard.index.current, shard.index.tuner
     tuning, profile = tuner.tuning, tuner.profile
-    is_there = index is not None
+    is_there, is_tuned = index is not None, index is not None and shard.index.tier is not Tier.DISK
     checked, stages = shard.index.recall.checked, shard.index.build_stages
     return VectorIndex(
         state=shard.index.state,
@@ -99,18 +100,18 @@ def _index(shard: Shard) -> VectorIndex:
         cells=shard.index.n_cells,
         builds=shard.index.n_builds,
         layouts=shard.index.n_layouts,
-        encoding=described(shard.index.kind.model_of(index).encoding) if index is not None else None,
-        chosen_by=tuning.origin if is_there else None,
-        for_queries=is_there and tuning.for_queries,
-        expected_recall=tuning.recall if is_there else None,
-        expected_cost_us=tuning.cost_us if is_there else None,
-        profile_levels=len(profile.levels) if is_there and profile is not None else 0,
-        profiled_rows=tuning.n_profiled if is_there and profile is not None else 0,
+        encoding=described(index.state.model.encoding) if index is not None else None,
+        chosen_by=tuning.origin if is_tuned else DEFAULT if is_there else None,
+        for_queries=is_tuned and tuning.for_queries,
+        expected_recall=tuning.recall if is_tuned else None,
+        expected_cost_us=tuning.cost_us if is_tuned else None,
+        profile_levels=len(profile.levels) if is_tuned and profile is not None else 0,
+        profiled_rows=tuning.n_profiled if is_tuned and profile is not None else 0,
         recorded_queries=len(tuner.recorded),
         recall_checks=checked.n_checks,
         checked_recall=checked.recall,
         checked_target=checked.target,
-        late_rows=shard.index.n_waiting,
+        late_rows=shard.index.n_late,
         stage=stages.stage or None,
         stage_share=stages.share,
     )

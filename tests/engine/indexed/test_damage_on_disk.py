@@ -259,3 +259,16 @@ def test_a_crash_at_any_step_of_a_fold_loses_nothing(
             books.work()
             lists: Any = books.index._kinds.disk.files.lists
             assert len(lists.generations()) == 1, path.name
+
+
+def test_a_grant_of_a_point_whose_page_is_damaged_is_made(tmp_path: Path, rng: np.random.Generator) -> None:
+    """What the index cannot take in is in the store all the same: it is made anew."""
+    with indexed_books(tmp_path / "data", rng, tier=DISK) as books:
+        damage_pages(books)
+        mine = [point_id for owner, point_id in books.points if owner == "acme"]
+        books.share("acme", mine, "initech")
+        books.check()
+        while books.work():
+            pass
+        assert books.path_of() == "index" and books.index.n_builds == 2
+        books.check(100)

@@ -242,6 +242,7 @@ def test_metrics_and_statistics_tell_of_lists(tmp_path: Path, rng: np.random.Gen
             return {name: samples[0][1] for name, _, _, samples in books.driver.engine.metrics() if samples}
 
         assert figures()["vdb_lists_backlog_rows"] == 30
+        assert books.driver.run("collection_stats", None, ("books",), Empty()).index.late_rows == 30
         work_off(books)
         before = figures()
         books.check()
@@ -255,6 +256,7 @@ def test_metrics_and_statistics_tell_of_lists(tmp_path: Path, rng: np.random.Gen
         assert after["vdb_lists_moved_total"] == 0
         told = books.driver.run("collection_stats", None, ("books",), Empty()).index
         assert told.tier is DISK and told.encoding == f"lvq4, {D} dimensions" and told.layouts == 1
+        assert (told.chosen_by, told.profile_levels, told.late_rows, told.stage) == ("default", 0, 0, None)
         assert books.driver.run("collection_stats", "acme", ("books",), Empty()).memory.row_bytes > 0
 
 
@@ -292,6 +294,8 @@ def test_a_build_that_was_given_up_goes_on_after_a_restart(
     monkeypatch.setattr(build_stages, "read_points", noted)
 
     def stopped(*given: Any, **named: Any) -> Any:
+        told = books.driver.run("collection_stats", None, ("books",), Empty()).index
+        assert told.state == "building" and told.stage == ("clustering" if stage == "deepened" else "writing lists")
         books.driver.engine.services.is_stopping.set()
         books.index._check()
 

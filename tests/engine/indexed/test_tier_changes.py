@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.engine.driver import wait_until
 from tests.engine.indexed.books import FROM, Books, indexed_books, opened_books
+from tests.engine.indexed.tuning_calls import ended
 from vdb.engine import build_stages, disk_kind, index_files, list_files, ram_kind
 from vdb.errors import StorageFailure
 from vdb.index.curator import index as curator_index
+from vdb.index.spann import index as spann_index
+from vdb.protocol.requests import Tune
 from vdb.storage.check import check_directory
 from vdb.types import Tier
 
@@ -252,3 +256,39 @@ def test_vectors_count_as_memory_of_the_tier_that_keeps_them_there(
         assert len(n_asked) == 2
         books.move(Tier.HYBRID)
         assert books.work() and books.shard.index_bytes < hybrid + 4 * 6 * books.in_ram.n_slots
+
+
+def test_writers_are_not_held_up_by_folds_that_wait_for_another_tier(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is folded meanwhile."""
+    monkeypatch.setattr(spann_index, "FULL_FOLDS", 1)
+    with indexed_books(tmp_path / "data", rng, tier=Tier.DISK) as books:
+        books.move(Tier.HYBRID)
+        write_index = ram_kind.write_index  # type: ignore[attr-defined]
+
+        def busy(*given: Any) -> None:
+            for _ in range(10):
+                books.add(30)
+            books.check()
+            write_index(*given)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(ram_kind, "write_index", busy)
+            assert books.work()
+        check_lies(books, Tier.HYBRID)
+        books.check()
+
+
+def test_who_waits_for_an_index_to_be_tuned_is_told_that_it_went_to_disk(
+    tmp_path: Path, rng: np.random.Generator, measures_small_collections: None
+) -> None:
+    with indexed_books(tmp_path / "data", rng, tier=Tier.HYBRID) as books:
+        job = books.driver.run("tune", None, ("books",), Tune(queries="rows"))
+        wait_until(lambda: books.index.tuner.wanted is not None)
+        books.move(Tier.DISK)
+        while books.work():
+            pass
+        assert books.index.tier is Tier.DISK
+        done = ended(books, job.id)
+        assert done.state == "failed" and "disk" in done.error

@@ -169,6 +169,16 @@ class CuratorIndex:
             or self._n_named > max(LEAST_CHANGES, RELAYOUT_SHARE * (len(listed) + rows.n_laid))
         )
 
+    @property
+    def n_late(self) -> int:
+        """Rows that wait for a layout to be searched as others are: none."""
+        return 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many wait that no more should come: never."""
+        return False
+
     # Reading
 
     def search(

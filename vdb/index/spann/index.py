@@ -16,7 +16,7 @@ import numpy as np
 from vdb.index.curator.index import CuratorIndex
 from vdb.index.curator.model import Model
 from vdb.index.curator.room import seconds_of
-from vdb.index.curator.state import LIST_FIRST, LIST_STOP, NO_PLACES, REVOKED, Pairs
+from vdb.index.curator.state import LIST_FIRST, LIST_STOP, NO_PLACES, OWN_FIRST, OWN_STOP, REVOKED, Pairs
 from vdb.index.curator.state import Reading as LateReading
 from vdb.index.kmeans import Check, unasked
 from vdb.index.spann.coding import spread_of
@@ -36,6 +36,8 @@ LEAST_FOLD = 4_096
 """A fold is due when so many rows are late, copied, ended or revoked, or this share of the layout's."""
 FULL_FOLDS = 4
 """The backlog is full when so many times what makes a fold due is late."""
+ROW_BYTES = 12
+"""Of a row of the layout, in RAM or mapped: its list, its number by pid, its end."""
 LAST_OFFSET = 1 << 31
 """Sequences since a layout fit 32 bits; a fold is due long before they do not."""
 
@@ -163,6 +165,13 @@ class SpannIndex:
     def nbytes(self) -> int:
         """Bytes in RAM, without room that nothing was written to; what lies in files is not among them."""
         return self._laid.nbytes + 4 * self._n_ended + self._late.nbytes
+
+    def bytes_of(self, tenant: int) -> tuple[int, int]:
+        """Bytes in RAM of the codes that a tenant's reading names, which late rows alone have, and of all else."""
+        reading, (of_codes, of_late) = self._laid.reading(tenant), self._late.bytes_of(tenant)
+        n_granted = reading.n_rows - int(reading.spans[OWN_STOP] - reading.spans[OWN_FIRST])
+        listed = 4 * n_granted + 8 * reading.n_entries + reading.spans.nbytes
+        return of_codes, of_late + listed + ROW_BYTES * (reading.n_rows - n_granted)
 
     @property
     def fold_rows(self) -> int:
