@@ -26,6 +26,7 @@ from vdb.config import Settings
 from vdb.engine import indexer
 from vdb.engine.engine import Engine
 from vdb.index.curator import index as curator_index
+from vdb.index.spann import index as lists_index
 from vdb.types import EVERYONE, Role
 
 OWNERS = ("acme", "globex", "initech")
@@ -37,6 +38,7 @@ NEVER_NS = 1 << 62
 MEMORY_BYTES = 30_000
 """Small enough that readings are dropped and loaded again all the time."""
 
+TIERS = ("hybrid", "disk")
 FROM_POINTS = 20
 """An index comes, is laid out, dropped and loaded meanwhile."""
 
@@ -164,14 +166,22 @@ def run_concurrently(folder: Path, seconds: float, seed: int) -> Outcome:
     settings = Settings(
         data_dir=folder, admin_key="concurrency-admin-key", memory_bytes=MEMORY_BYTES, index_from_points=FROM_POINTS
     )
-    with mock.patch.object(indexer, "INTERVAL_S", 0.02), mock.patch.object(curator_index, "LEAST_CHANGES", 20):
+    with (
+        mock.patch.object(indexer, "INTERVAL_S", 0.02),
+        mock.patch.object(curator_index, "LEAST_CHANGES", 20),
+        mock.patch.object(lists_index, "LEAST_FOLD", 20),
+    ):
         return _run(Engine.open(settings), seconds, rng, stop)
 
 
 def _run(engine: Engine, seconds: float, rng: random.Random, stop: threading.Event) -> Outcome:
     try:
         access = EngineAccess(engine, Role.ADMIN)
-        access.run("create_collection", (), {"name": COLLECTION, "dimension": DIMENSION, "metric": "l2"})
+        access.run(
+            "create_collection",
+            (),
+            {"name": COLLECTION, "dimension": DIMENSION, "metric": "l2", "tier": rng.choice(TIERS)},
+        )
         for tenant in OWNERS:
             access.run("create_tenant", (), {"name": tenant})
         owners = [Owner(access, tenant, random.Random(rng.getrandbits(64)), stop) for tenant in OWNERS]

@@ -21,6 +21,7 @@ from bench.isolation.clock import START_MS, Clock
 from bench.isolation.model import Matches, Written
 from bench.isolation.world import DIMENSION, TENANTS, World
 from vdb.index.curator import index as curator_index
+from vdb.index.spann import index as lists_index
 from vdb.types import EVERYONE, Role
 
 MEMORY_BYTES = (1 << 30, 4_000, 1)
@@ -103,13 +104,18 @@ class IsolationMachine(RuleBasedStateMachine):
         self._n_looks = 0
         self.world: World
 
-    @initialize(memory_bytes=st.sampled_from(MEMORY_BYTES), index_from_points=st.sampled_from(INDEX_FROM_POINTS))
-    def begin(self, memory_bytes: int, index_from_points: int) -> None:
+    @initialize(
+        memory_bytes=st.sampled_from(MEMORY_BYTES),
+        index_from_points=st.sampled_from(INDEX_FROM_POINTS),
+        tier=st.sampled_from(("auto", "disk")),
+    )
+    def begin(self, memory_bytes: int, index_from_points: int, tier: str) -> None:
         self._opened.enter_context(mock.patch.object(curator_index, "LEAST_CHANGES", LEAST_CHANGES))
+        self._opened.enter_context(mock.patch.object(lists_index, "LEAST_FOLD", LEAST_CHANGES))
         folder = Path(tempfile.mkdtemp(prefix="vdb-isolation-", dir=IN_MEMORY if os.path.isdir(IN_MEMORY) else None))
         self._opened.callback(shutil.rmtree, folder, ignore_errors=True)
         self.clock = self._opened.enter_context(Clock())
-        self.world = World(folder / "data", self.clock, memory_bytes, index_from_points)
+        self.world = World(folder / "data", self.clock, memory_bytes, index_from_points, tier)
         self._opened.callback(self.world.close)
         for collection, tenant in itertools.product(self.world.collections, TENANTS):
             self.world.upsert(collection, tenant, Role.ADMIN, FIRST_POINTS)

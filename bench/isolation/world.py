@@ -44,14 +44,21 @@ def new_collections() -> list[ModelCollection]:
     ]
 
 
+EVERYTHING = {"budget": 1_000_000, "rerank": 1_000}
+"""Whatever the tier, all rows are compared."""
+
+
 class World:
     """One data directory, its engine and its model; used by one thread, `close` ends it."""
 
-    def __init__(self, folder: Path, clock: Clock, memory_bytes: int = 1 << 30, index_from_points: int = 0) -> None:
+    def __init__(
+        self, folder: Path, clock: Clock, memory_bytes: int = 1 << 30, index_from_points: int = 0, tier: str = "auto"
+    ) -> None:
         self.clock = clock
         self.collections = new_collections()
         self.n_operations: Counter[str] = Counter()
         self._aliases: dict[str, str] = {}
+        self._tier = tier
         self._n_named = 0
         self._settings = Settings(
             data_dir=folder,
@@ -261,7 +268,7 @@ class World:
             found = collection.visible(tenant, self.clock.now_ms)
             return [entry for entry in found if entry[1].vector is not None and matches(entry[1].payload)]
 
-        body = {"vectors": [query, query], "limit": limit, "filter": filter_}
+        body = {"vectors": [query, query], "limit": limit, "filter": filter_, "params": EVERYTHING}
         answer = self._both(model, "search", collection, tenant, Role.READ, body)
         if answer is not None:
             for result in answer[0]["results"]:
@@ -365,8 +372,7 @@ class World:
             raise Mismatch(f"the sequence of {collection.name} went back")
         collection.sequence = described["sequence"]
 
-    @staticmethod
-    def _description(collection: ModelCollection) -> dict[str, Any]:
+    def _description(self, collection: ModelCollection) -> dict[str, Any]:
         return {
             "name": collection.name,
             "dimension": DIMENSION,
@@ -375,6 +381,7 @@ class World:
             "tenants": None if collection.members is None else sorted(collection.members),
             "fields": {"n": "integer", "tag": "string"},
             "indexes": INDEXES[collection.name],
+            "tier": self._tier,
         }
 
 
