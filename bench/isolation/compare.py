@@ -16,6 +16,9 @@ from vdb.types import Metric
 
 ROUNDING = 1e-5
 
+EVERYTHING = {"budget": 1_000_000, "rerank": 1_000}
+"""Whatever the tier, searches compare all rows: `params` that have them do so."""
+
 
 class Mismatch(AssertionError):
     """The engine and the model differ."""

@@ -38,7 +38,9 @@ NEVER_NS = 1 << 62
 MEMORY_BYTES = 30_000
 """Small enough that readings are dropped and loaded again all the time."""
 
-TIERS = ("hybrid", "disk")
+TIERS = ("memory", "hybrid", "disk")
+TIER_S = 0.4
+"""The collection is on one tier, or on its way to it, for so long."""
 FROM_POINTS = 20
 """An index comes, is laid out, dropped and loaded meanwhile."""
 
@@ -170,6 +172,7 @@ def run_concurrently(folder: Path, seconds: float, seed: int) -> Outcome:
         mock.patch.object(indexer, "INTERVAL_S", 0.02),
         mock.patch.object(curator_index, "LEAST_CHANGES", 20),
         mock.patch.object(lists_index, "LEAST_FOLD", 20),
+        mock.patch.object(lists_index, "FULL_FOLDS", 1_000),  # nobody waits for folds
     ):
         return _run(Engine.open(settings), seconds, rng, stop)
 
@@ -188,7 +191,10 @@ def _run(engine: Engine, seconds: float, rng: random.Random, stop: threading.Eve
         readers = [Reader(access, tenant, random.Random(rng.getrandbits(64)), stop) for tenant in OWNERS]
         for thread in (*owners, *readers):
             thread.start()
-        time.sleep(seconds)
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            time.sleep(min(TIER_S, seconds))
+            access.run("update_collection", (COLLECTION,), {"tier": rng.choice(TIERS)})
         stop.set()
         for thread in (*owners, *readers):
             thread.join()

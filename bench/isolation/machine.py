@@ -22,7 +22,7 @@ from bench.isolation.model import Matches, Written
 from bench.isolation.world import DIMENSION, TENANTS, World
 from vdb.index.curator import index as curator_index
 from vdb.index.spann import index as lists_index
-from vdb.types import EVERYONE, Role
+from vdb.types import EVERYONE, Role, Tier
 
 MEMORY_BYTES = (1 << 30, 4_000, 1)
 """Room for every reading, for some of them, for one at a time."""
@@ -112,6 +112,7 @@ class IsolationMachine(RuleBasedStateMachine):
     def begin(self, memory_bytes: int, index_from_points: int, tier: str) -> None:
         self._opened.enter_context(mock.patch.object(curator_index, "LEAST_CHANGES", LEAST_CHANGES))
         self._opened.enter_context(mock.patch.object(lists_index, "LEAST_FOLD", LEAST_CHANGES))
+        self._opened.enter_context(mock.patch.object(lists_index, "FULL_FOLDS", 1_000))  # nobody waits for folds
         folder = Path(tempfile.mkdtemp(prefix="vdb-isolation-", dir=IN_MEMORY if os.path.isdir(IN_MEMORY) else None))
         self._opened.callback(shutil.rmtree, folder, ignore_errors=True)
         self.clock = self._opened.enter_context(Clock())
@@ -219,6 +220,10 @@ class IsolationMachine(RuleBasedStateMachine):
     @rule(collection=collections)
     def rename(self, collection: int) -> None:
         self.world.rename(self.world.collections[collection])
+
+    @rule(collection=collections, tier=st.sampled_from(list(Tier)))
+    def move(self, collection: int, tier: Tier) -> None:
+        self.world.move(self.world.collections[collection], tier)
 
     @rule()
     def swap_aliases(self) -> None:

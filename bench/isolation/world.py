@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from bench.isolation.clock import Clock
-from bench.isolation.compare import Mismatch, View, check_hits, check_points, check_sequence
+from bench.isolation.compare import EVERYTHING, Mismatch, View, check_hits, check_points, check_sequence
 from bench.isolation.model import Matches, ModelCollection, ModelPoint, Place, Vector, Written
 from vdb.config import Settings
 from vdb.engine.engine import Engine
@@ -42,10 +42,6 @@ def new_collections() -> list[ModelCollection]:
         ModelCollection("free", Metric.IP, Sharing.TENANTS, None),
         ModelCollection("closed", Metric.COSINE, Sharing.MANAGED, {"acme", "globex"}),
     ]
-
-
-EVERYTHING = {"budget": 1_000_000, "rerank": 1_000}
-"""Whatever the tier, all rows are compared."""
 
 
 class World:
@@ -167,6 +163,10 @@ class World:
         self._admin("update_collection", (old,), {"name": collection.name})
         self._aliases = {alias: collection.name if name == old else name for alias, name in self._aliases.items()}
         self._expect_absent(old)
+
+    def move(self, collection: ModelCollection, tier: str) -> None:
+        """Wish for another tier."""
+        self._admin("update_collection", (collection.name,), {"tier": tier})
 
     def swap_aliases(self) -> None:
         """Let every alias lead to the collection of the next one, all at once."""
