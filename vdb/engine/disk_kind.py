@@ -20,6 +20,7 @@ from vdb.index.curator.training import train
 from vdb.index.spann.coding import default_encoding
 from vdb.index.spann.deepening import deepened
 from vdb.index.spann.fold import Outcome, folded
+from vdb.index.spann.giving_back import give_back
 from vdb.index.spann.index import Moment, SpannIndex
 from vdb.kernels import current
 from vdb.storage.catalog import CollectionDocument
@@ -39,6 +40,7 @@ class DiskKind:
         self._slots = OldSlots()
         self._n_slots = 0
         self._outcome: Outcome | None = None
+        self._has_new_model = False
         self._saved_generation: int | None = None
         self._must_sweep = False
 
@@ -63,7 +65,7 @@ class DiskKind:
     def _built(self, env: Environment, check: Check) -> tuple[SpannIndex, int]:
         """Vectors are read once into a file in the order of points, then laid out in another."""
         collection, files, stages = self._collection, self.files, self.stages
-        self._n_slots, self._saved_generation = 0, None
+        self._n_slots, self._saved_generation, self._has_new_model = 0, None, True
         self._slots.clear()
         given = stages.gathered(env, check)
         tree, cells = stages.deepened(given, lambda: self._deepened(given, check))
@@ -87,11 +89,14 @@ class DiskKind:
     ) -> tuple[SpannIndex, dict[str, Any]]:
         self._must_sweep = True  # a fold that is given up leaves a part of a generation
         outcome = self._outcome = folded(index, moment, self.files.lists, check)
+        self._has_new_model = outcome.index.state.model is not index.state.model
         return outcome.index, {"late": outcome.n_rows, "split": outcome.n_split, "moved": outcome.n_moved}
 
     def save(self, index: SpannIndex, sequence: int, epoch: int) -> None:
-        generation = index.state.laid.pages.generation
+        generation, centroid = index.state.laid.pages.generation, index.state.model.centroid
         write_lists(self.files, index, sequence, self._collection, epoch)
+        if self._has_new_model and index.state.model.centroid is not centroid:
+            give_back(centroid)  # it lies in the file now
         self._saved_generation = generation
 
     def adopt(self) -> None:

@@ -40,7 +40,9 @@ from vdb.storage.probe import is_readable
 
 FORMAT = 1
 STEP_PAGES = 2_048
-"""Written or removed per commit: 8 MiB, whatever the size of the generation."""
+"""Written per commit: 8 MiB, whatever the size of the generation."""
+REMOVED_PAGES = 512
+"""Removed per commit: meanwhile nobody else has the interpreter for long."""
 PLACES_PER_PART = 1_000
 VALUE_AT = PAGE_BYTES - VALUE_BYTES
 """Where a value begins in its page of the file."""
@@ -218,7 +220,7 @@ class Lists:
     def _remove_some(self, space: int, generation: int) -> bool:
         """Whether there was something to remove."""
         with self._env.read() as txn:
-            keys = _keys(txn, _OF_GENERATION.pack(space, generation), STEP_PAGES)
+            keys = _keys(txn, _OF_GENERATION.pack(space, generation), REMOVED_PAGES)
         if keys:
             self._commit([], keys)
         return bool(keys)

@@ -18,6 +18,7 @@ from vdb.index.curator.model import Model
 from vdb.index.curator.state import LIST_FIRST, LIST_STOP, N_TAIL, OWN_FIRST, OWN_STOP, REVOKED, Pairs, Reading
 from vdb.index.curator.training import grow
 from vdb.index.kmeans import Check, unasked
+from vdb.index.spann.giving_back import give_back
 from vdb.index.spann.index import Moment, SpannIndex
 from vdb.index.spann.layout import Numbers, lay_out
 from vdb.index.spann.state import NO_ROW, SLOTS, Laid
@@ -167,6 +168,8 @@ def _rebalanced(rows: _Rows, kept: UInt32s, kernels: Kernels, check: Check) -> t
         block = np.array(vectors[rows.slots_of(kept[group], check)])
         parents = nodes[group]
         grown = grow(model, block, model.cell_ranges[0][parents], LIST_ROWS, check=check)
+        if model is not rows.moment.state.laid.model:
+            give_back(model.centroid)  # that of the group before, which nobody else has
         model = grown.model
         nodes[group] = model.leaves[grown.cells]
         is_farther = _squares(block, model.centroid, nodes[group]) > _squares(block, centroid, parents)
