@@ -68,6 +68,23 @@ def test_bounded_searches_find_most_of_the_neighbours_and_nothing_that_is_hidden
     lists.close()
 
 
+def test_lists_are_read_beside_a_run_that_is_scanned_whole(rng: np.random.Generator, tmp_path: Path) -> None:
+    """A run of more rows than the budget once left it no list of what is everyone's."""
+    vectors = clustered(rng, 6_000, 24, 60)
+    owners = np.where(np.arange(6_000) < 900, 1, 2).astype(np.uint32)
+    points = Points(vectors, owners, np.zeros(6_000, np.int64), {EVERYONE_ID: list(range(900, 6_000))})
+    index, lists = built(points, tmp_path / "lists")
+    assert index.state.laid.reading(1).n_entries == 0
+    for effort in (Effort(budget=600, candidates=60), Effort(budget=600, candidates=60, ratio=3.0, spreads=5.0)):
+        hits = 0
+        for _ in range(20):
+            query = vectors[int(rng.integers(6_000))] + rng.standard_normal(24).astype(np.float32) / 10
+            wanted = points.nearest(1, query, 10)
+            hits += int((search(index, 1, query, 10, effort).distance <= wanted[-1][0] + 1e-5).sum())
+        assert hits / 200 >= LEAST_RECALL, f"recall is {hits / 200:.3f}"
+    lists.close()
+
+
 def test_on_disk_and_in_memory_the_same_is_found(rng: np.random.Generator, tmp_path: Path, small_bounds: None) -> None:
     points = some_points(rng, 2_000)
     index, lists = built(points, tmp_path / "lists")

@@ -6,7 +6,7 @@ import numpy as np
 
 from vdb.errors import CorruptData
 from vdb.index.curator.index import Found as LateFound
-from vdb.index.curator.state import LIST_FIRST, LIST_STOP, OWN_FIRST, OWN_STOP
+from vdb.index.curator.state import ENTRIES_FIRST, LIST_FIRST, LIST_STOP, OWN_FIRST, OWN_STOP
 from vdb.index.spann.late import nearest_of_both
 from vdb.index.spann.state import Laid, State
 from vdb.kernels import current
@@ -47,10 +47,11 @@ def laid_ones(
 ) -> Found:
     """The nearest rows of two readings of the layout."""
     margin = effort.spreads * laid.spread if effort.spreads < float("inf") else effort.spreads
+    budget = effort.budget + n_whole(tables[0]) + n_whole(tables[1])
     distance, row, pid = np.empty(k, np.float32), np.empty(k, np.int64), np.empty(k, np.uint32)
     statistics = np.empty(8, np.int64)
     current().search_lists(
-        query, *laid.tables, *tables, sequence - laid.base_sequence, now_ms // 1000, effort.budget, effort.ratio,
+        query, *laid.tables, *tables, sequence - laid.base_sequence, now_ms // 1000, budget, effort.ratio,
         margin, max(k, effort.candidates), distance, row, pid, statistics,
     )  # fmt: skip
     if statistics[6]:
@@ -65,6 +66,12 @@ def n_named(table: Table) -> int:
     """Rows that a reading of the layout names, by its table."""
     spans: Int64s = table.arrays[0]
     return int(spans[OWN_STOP] - spans[OWN_FIRST] + spans[LIST_STOP] - spans[LIST_FIRST])
+
+
+def n_whole(table: Table) -> int:
+    """Those of them that have no entries: every search scans them."""
+    first, stop, own_entries, list_first, list_stop, list_entries = table.arrays[0][:ENTRIES_FIRST].tolist()
+    return int((0 if own_entries else stop - first) + (0 if list_entries else list_stop - list_first))
 
 
 def with_late_ones(found: Found, others: LateFound, state: State, k: int) -> Found:
