@@ -16,10 +16,11 @@ from vdb.engine.list_files import ListFiles, read_lists, write_lists
 from vdb.engine.pace import Cancelled
 from vdb.engine.slots import OldSlots
 from vdb.index.curator.model import Model
+from vdb.index.curator.state import NO_PLACES
 from vdb.index.curator.training import train
 from vdb.index.spann.coding import default_encoding
 from vdb.index.spann.deepening import deepened
-from vdb.index.spann.fold import Outcome, folded
+from vdb.index.spann.fold import folded
 from vdb.index.spann.giving_back import give_back
 from vdb.index.spann.index import Moment, SpannIndex
 from vdb.kernels import current
@@ -39,7 +40,8 @@ class DiskKind:
         self._collection = collection
         self._slots = OldSlots()
         self._n_slots = 0
-        self._outcome: Outcome | None = None
+        self._ended_slots = NO_PLACES
+        self._told = Folds()
         self._has_new_model = False
         self._saved_generation: int | None = None
         self._must_sweep = False
@@ -88,7 +90,9 @@ class DiskKind:
         self, index: SpannIndex, moment: Moment, is_forced: bool, check: Check
     ) -> tuple[SpannIndex, dict[str, Any]]:
         self._must_sweep = True  # a fold that is given up leaves a part of a generation
-        outcome = self._outcome = folded(index, moment, self.files.lists, check)
+        outcome = folded(index, moment, self.files.lists, check)
+        self._ended_slots = outcome.ended_slots
+        self._told = Folds(1, outcome.n_rows, outcome.n_split, outcome.n_moved)
         self._has_new_model = outcome.index.state.model is not index.state.model
         return outcome.index, {"late": outcome.n_rows, "split": outcome.n_split, "moved": outcome.n_moved}
 
@@ -120,11 +124,8 @@ class DiskKind:
         self._slots.show(index.state.directories)
 
     def leave(self) -> None:
-        outcome = self._outcome
-        assert outcome is not None, "lay_out comes first"
-        self._slots.leave(outcome.ended_slots)
-        self.folds = self.folds.plus(outcome.n_rows, outcome.n_split, outcome.n_moved)
-        self._outcome = None
+        self._slots.leave(self._ended_slots)
+        self.folds = self.folds.plus(self._told)
 
     def drop(self, index: SpannIndex) -> None:
         """What is loaded takes other slots than those that searches go on reading."""

@@ -28,6 +28,8 @@ class Folds:
     n_split: int = 0
     n_moved: int = 0
 
-    def plus(self, n_rows: int, n_split: int, n_moved: int) -> "Folds":
-        """And one more."""
-        return Folds(self.n + 1, self.n_rows + n_rows, self.n_split + n_split, self.n_moved + n_moved)
+    def plus(self, more: "Folds") -> "Folds":
+        """These and more of them."""
+        return Folds(
+            self.n + more.n, self.n_rows + more.n_rows, self.n_split + more.n_split, self.n_moved + more.n_moved
+        )

@@ -4,6 +4,7 @@ Both answer for one snapshot, each pid once, ordered by (distance, pid); the cal
 """
 
 import time
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
@@ -120,11 +121,11 @@ def indexed(
     def narrow(of: int, reading: StateReading) -> StateReading:
         place = (collection.id, parsed.key, of, "reading")
         known = services.row_sets.get(place, snapshot.sequence)
-        if known is not None and known[0] is state.rows:
+        if known is not None and known[0]() is state.rows:
             return cast(StateReading, known[1])
         flags = flags_of(services, collection.id, snapshot, parsed.key, rows.pids)
         made = narrowed(reading, state.rows, state.model, flags, current())
-        services.row_sets.put(place, snapshot.sequence, (state.rows, made), made.nbytes)
+        services.row_sets.put(place, snapshot.sequence, (weakref.ref(state.rows), made), made.nbytes)
         return made
 
     mine = narrow(tenant, mine)

@@ -4,6 +4,7 @@ A search that cannot be trusted, because a page is damaged, is not answered: `Da
 """
 
 import time
+import weakref
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,12 +67,13 @@ def by_index(
         return ListsNearest(index, state, tenant, snapshot, plan, figures)
     place = (collection.id, parsed.key, tenant, "lists")
     known = services.row_sets.get(place, snapshot.sequence)
-    if known is not None and known[0] is state.laid and known[1] is state.late.rows:
+    if known is not None and known[0]() is state.directories and known[1]() is state.late.rows:
         made: Narrowed = known[2]
     else:
         flags = flags_of(services, collection.id, snapshot, parsed.key, rows.pids)
         made = narrowed(state, tenant, flags)
-        services.row_sets.put(place, snapshot.sequence, (state.laid, state.late.rows, made), made.nbytes)
+        of_state = weakref.ref(state.directories), weakref.ref(state.late.rows)  # old ones are not kept for it
+        services.row_sets.put(place, snapshot.sequence, (*of_state, made), made.nbytes)
     return ListsNearest(index, state, tenant, snapshot, plan, figures, made, rows.is_exact)
 
 

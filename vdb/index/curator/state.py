@@ -28,7 +28,7 @@ NO_PLACES: UInt32s = np.zeros(0, np.uint32)
 NO_ENTRIES: UInt32s = np.zeros((2, 0), np.uint32)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Rows:
     """Arrays of one capacity c, n_laid + spare.
 
