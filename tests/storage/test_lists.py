@@ -7,13 +7,15 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vdb.errors import CorruptData, InternalError
+from vdb.errors import CorruptData, DiskFull, InternalError, StorageFailure
 from vdb.storage import lists as module
 from vdb.storage.env import Environment
 from vdb.storage.list_pages import (
@@ -328,3 +330,26 @@ def test_killed_between_any_two_commits_the_old_or_the_new_generation_is_whole(t
         if was_done:
             break
     assert was_done and os.path.exists(folder / "data.mdb")
+
+
+def test_a_commit_that_fails_has_the_environment_opened_anew(lists: Lists, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LMDB takes no commit any more after one that failed half-way: folds would fail until the next start."""
+    pages = lists.open(written(lists, 50))
+    with monkeypatch.context() as patched:
+        write, has_failed = Environment.write, []
+
+        @contextmanager
+        def fails(env: Environment) -> Iterator[Any]:
+            if has_failed and env._env is has_failed[0]:
+                raise StorageFailure("a commit failed before")
+            with write(env) as txn:
+                yield txn
+                has_failed.append(env._env)
+                raise DiskFull("the disk is full")
+
+        patched.setattr(Environment, "write", fails)
+        with pytest.raises(DiskFull):
+            lists.writer(SHAPE)
+        patched.setattr(Environment, "write", lambda env: write(env) if env._env is not has_failed[0] else fails(env))
+        assert_holds(lists.open(written(lists, 70, 3)), 70, 3)
+    assert_holds(pages, 50)

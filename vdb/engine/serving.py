@@ -77,7 +77,8 @@ class Serving:
         """Changes published in this block are kept for whoever is making an index."""
         with self.lock:
             self._backlog.keep()
-            self._sequence = published_sequence
+            # What answers may have taken a commit already that readings have not.
+            self._sequence = max(self._sequence, published_sequence)
         try:
             yield
         finally:

@@ -238,6 +238,9 @@ class Lists:
             except MapFull as exc:
                 if not self._env.grow():
                     raise StorageFailure(f"{self.path.name} is larger than its map may be") from exc
+            except StorageFailure:
+                self._env.reopen()  # else LMDB may refuse all commits to come
+                raise
 
     def write_pages(self, generation: int, first_page: int, values: UInt8s) -> UInt32s:
         """Commit pages (n, 4080) behind all that are there; returns the pages of the file that they got."""
