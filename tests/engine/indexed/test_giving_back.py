@@ -70,7 +70,7 @@ def test_a_fold_whose_index_was_dropped_meanwhile_is_not_kept(
 
         with monkeypatch.context() as patched:
             patched.setattr(kind, "lay_out", dropping)
-            assert books.work() and books.index.current is None
+            assert books.work() and books.index.tier is None
         gc.collect()
         assert [one() for one in made] == [None]
         books.check()

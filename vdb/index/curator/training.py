@@ -64,7 +64,7 @@ def train(
     if rows.ndim != 2 or len(rows) == 0:
         raise InvalidArgument("a model is trained on rows")
     _check(encoding, rows.shape[1])
-    rows = _bounded(rows)
+    rows = bounded(rows)
     rng = np.random.default_rng(seed)
     sample = rows
     if len(rows) > SAMPLE_ROWS:
@@ -151,7 +151,7 @@ def grow(model: Model, rows: Float32s, cells: UInt32s, limit: int, seed: int = 0
     """
     if limit < 1:
         raise InvalidArgument("a cell holds one row at least")
-    rows = _bounded(rows)
+    rows = bounded(rows)
     children, centroids, radius = [model.children.copy()], [model.centroid], [model.radius]
     n_nodes = len(model.children)
     node_of_row = model.leaves[cells].astype(np.int64)
@@ -192,7 +192,7 @@ def drift(model: Model, rows: Float32s, seed: int = 0, check: Check = unasked) -
         return 1.0
     if len(rows) > DRIFT_ROWS:
         rows = rows[np.sort(np.random.default_rng(seed).choice(len(rows), DRIFT_ROWS, replace=False))]
-    rows = _bounded(rows)
+    rows = bounded(rows)
     labels, squares = nearest(rows, model.centroid[model.leaves], check)
     was = np.square(model.radius[model.leaves], dtype=np.float64)
     scale = max(float(was[labels].mean()), 0.5 * float(was.mean()))
@@ -217,7 +217,7 @@ def _lost(projection: Projection | None, rows: Float32s) -> float:
     return 1 + (float(projection.energy.sum()) - kept) / _LOSS_OF_ONE
 
 
-def _bounded(rows: Float32s) -> Float32s:
+def bounded(rows: Float32s) -> Float32s:
     """Rows whose squares can be added up in float32: one point of 1e19 must not keep the others from an index."""
     return rows if np.abs(rows).max(initial=0) <= LARGEST else np.clip(rows, -LARGEST, LARGEST)
 

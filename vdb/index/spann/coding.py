@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vdb.index.curator.model import Encoding, Form, Model
+from vdb.index.curator.training import bounded
 from vdb.index.leanvec.codes import Codes, decode
 from vdb.kernels.reference import Float32s
 
@@ -34,7 +35,7 @@ def spread_of(model: Model, vectors: Float32s) -> float:
     if len(vectors) < 3:
         return 0.0
     chosen = np.unique(np.linspace(0, len(vectors) - 1, min(len(vectors), SAMPLE_ROWS)).astype(np.int64))
-    rows = np.array(vectors[chosen])
+    rows = bounded(np.array(vectors[chosen]))
     queries = rows[:: max(1, len(rows) // SAMPLE_QUERIES)]
     exact = queries @ rows.T
     kept = queries if model.projection is None else model.projection.project_queries(queries)

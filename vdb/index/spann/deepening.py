@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vdb.index.curator.model import Model
-from vdb.index.curator.training import grow
+from vdb.index.curator.training import bounded, grow
 from vdb.index.kmeans import LEAF, Check, unasked
 from vdb.kernels import Kernels
 from vdb.kernels.reference import Float32s, UInt32s
@@ -78,7 +78,7 @@ def _moved(model: Model, vectors: Float32s, lists: UInt32s, check: Check) -> Mod
     sums = np.zeros((len(model.children), vectors.shape[1]), np.float32)
     for first in range(0, len(vectors), BLOCK_ROWS):
         check()
-        block = np.array(vectors[first : first + BLOCK_ROWS])
+        block = bounded(np.array(vectors[first : first + BLOCK_ROWS]))
         mine = lists[first : first + BLOCK_ROWS]
         order = np.argsort(mine, kind="stable")
         starts = np.flatnonzero(np.append(True, np.diff(mine[order]) != 0))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vdb.index.curator.model import Model
 from vdb.index.curator.state import LIST_FIRST, LIST_STOP, N_TAIL, OWN_FIRST, OWN_STOP, REVOKED, Pairs, Reading
-from vdb.index.curator.training import grow
+from vdb.index.curator.training import bounded, grow
 from vdb.index.kmeans import Check, unasked
 from vdb.index.spann.giving_back import give_back
 from vdb.index.spann.index import Moment, SpannIndex
@@ -165,7 +165,7 @@ def _rebalanced(rows: _Rows, kept: UInt32s, kernels: Kernels, check: Check) -> t
     for begin, end in _groups(cells[crowd], max(1, GROUP_BYTES // vectors.strides[0])):
         check()
         group = np.sort(crowd[begin:end])
-        block = np.array(vectors[rows.slots_of(kept[group], check)])
+        block = bounded(np.array(vectors[rows.slots_of(kept[group], check)]))
         parents = nodes[group]
         grown = grow(model, block, model.cell_ranges[0][parents], LIST_ROWS, check=check)
         if model is not rows.moment.state.laid.model:
