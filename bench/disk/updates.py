@@ -3,7 +3,7 @@
 The collection holds a tenant's points and is served from disk when the clock starts. Reads come by a schedule, and
 count from the moment they were due: first alone (quiet), then beside writers who insert new points in batches, each
 answered once it is durable, at a rate of their own. A batch that is refused because too much waits for a fold (503) is
-sent again. How many rows wait is read off the metrics every second.
+sent again. How many rows wait is read off the metrics 120 times.
 """
 
 import re
@@ -31,10 +31,12 @@ RATE, RATE_BAR, TAIL_BAR, FLAT_BAR = 10_500.0, 10_000.0, 2.0, 1.5
 BATCH, N_WRITERS = 500, 2
 READS_PER_S, N_READS = 50.0, 500
 NAME, TENANT = "notes", "acme"
-N_CONNECTIONS = 16
+N_CONNECTIONS, N_LOOKS = 16, 120
 READY_S = 300.0
 """For the index to be there."""
 MOST_REFUSALS = 2_000
+FROM_POINTS = 1_000
+"""From which on a collection has an index."""
 FIRST_ID, IDS_APART = 10_000_000, 10_000_000
 BACKLOG, FOLDS, SPLITS = "vdb_lists_backlog_rows", "vdb_lists_folds_total", "vdb_lists_splits_total"
 
@@ -77,7 +79,10 @@ def measure(cache: Path, seed: int, is_quick: bool) -> list[Figure]:
     """The figures of both phases."""
     scale = QUICK if is_quick else FULL
     workload = world(cache, WORKLOAD, seed, is_quick)
-    with tempfile.TemporaryDirectory(prefix="vdb-bench-") as folder, Server(Path(folder)) as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="vdb-bench-") as folder,
+        Server(Path(folder), index_from_points=FROM_POINTS) as server,
+    ):
         server.await_kernels()
         key = _filled(server, workload.vectors[: scale.n_before])
         vectors = Path(cache) / workload.vectors_key / "vectors.npy"
@@ -152,7 +157,7 @@ def _reader(number: int, port: int, key: str, queries: Float32s, seconds: float)
 
 
 def _watcher(port: int, admin_key: str, seconds: float) -> Callable[[], list[Seen]]:
-    """What the metrics say, every second."""
+    """What the metrics say, `N_LOOKS` times."""
     prepared = request("GET", "/metrics", admin_key)
 
     def run() -> list[Seen]:
@@ -161,7 +166,7 @@ def _watcher(port: int, admin_key: str, seconds: float) -> Callable[[], list[See
             while (now := time.perf_counter() - began) < seconds:
                 text = connection.exchange(prepared).decode()
                 seen.append(Seen(now, _value(text, BACKLOG), _value(text, FOLDS), _value(text, SPLITS)))
-                time.sleep(max(0.0, 1.0 - (time.perf_counter() - began - now)))
+                time.sleep(max(0.0, seconds / N_LOOKS - (time.perf_counter() - began - now)))
         return seen
 
     return run
