@@ -118,7 +118,7 @@ class Player:
                 waiting.append((requests[n_due % len(requests)], began + due_s[n_due]))
                 n_due += 1
             while waiting and self._idle:
-                line = self._idle.pop()
+                line = self._idle.pop(0)  # in turn: the server closes one that is idle for long
                 line.begin(*waiting.popleft())
                 self._busy.append(line)
             until = began + due_s[n_due] if n_due < len(due_s) else end

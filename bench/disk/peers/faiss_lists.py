@@ -11,6 +11,7 @@ import numpy as np
 
 from .asking import main
 from .contender import Contender, Float32s, Rows
+from .pages import read_no_further
 
 faiss: Any = importlib.import_module("faiss")  # what types it has differ by release
 
@@ -45,6 +46,7 @@ class FaissLists(Contender):
         faiss.omp_set_num_threads(1)
         flags = faiss.IO_FLAG_ONDISK_SAME_DIR | faiss.IO_FLAG_READ_ONLY
         self._index: Any = faiss.read_index(str(folder / _INDEX), flags)
+        read_no_further((folder / _LISTS).resolve())
 
     def search(self, asker: int, query: Float32s, k: int, effort: int) -> Rows:
         self._index.nprobe = effort

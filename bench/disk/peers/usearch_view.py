@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import sys
 from pathlib import Path
 
@@ -11,10 +10,10 @@ from usearch.index import Index
 
 from .asking import main
 from .contender import Contender, Float32s, Rows
+from .pages import read_no_further
 
 CONNECTIVITY, EXPANSION = 16, 100
 _FILE = "graph.usearch"
-_MADV_RANDOM = 1
 
 
 class UsearchView(Contender):
@@ -33,7 +32,7 @@ class UsearchView(Contender):
 
     def open(self, folder: Path, ram_bytes: int) -> None:
         self._index = Index.restore(str(folder / _FILE), view=True)
-        self._read_no_further(folder / _FILE)
+        read_no_further((folder / _FILE).resolve())
 
     def search(self, asker: int, query: Float32s, k: int, effort: int) -> Rows:
         if self._index.expansion_search != effort:
@@ -44,14 +43,6 @@ class UsearchView(Contender):
     def close(self) -> None:
         self._index.reset()
         del self._index
-
-    @staticmethod
-    def _read_no_further(path: Path) -> None:
-        """A favour: without it each fault reads as far ahead as the disk is set to, megabytes of nothing it needs."""
-        for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines():
-            if line.endswith(str(path)):
-                first, last = (int(part, 16) for part in line.split(" ", 1)[0].split("-"))
-                ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), _MADV_RANDOM)
 
 
 if __name__ == "__main__":
