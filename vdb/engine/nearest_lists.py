@@ -126,7 +126,7 @@ class ListsNearest:
 
     def _nearest(self, query: NDArray[np.float32], k: int, n_allowed: int) -> list[Place]:
         """Searches again, further, where rows that nobody may see any more left too few."""
-        self.effort, self.notes = list_effort(self.plan, k)
+        self.effort, self.notes = list_effort(self.plan, k, n_allowed)
         effort = Effort(self.effort.budget, self.effort.candidates, self.effort.ratio, self.effort.spreads)
         self.figures.n_queries += 1
         while True:
