@@ -55,3 +55,22 @@ def test_a_peer_whose_process_fails_is_left_out(tmp_path: Path, capfd: pytest.Ca
     figures = _figures("peers", tmp_path, "--against", "diskann", "--peer-python", "diskann=/bin/false")
     assert {name.partition(":")[0] for name in figures} == {"ours"}
     assert "diskann is left out: its process ended with 1" in capfd.readouterr().out
+
+
+def test_points_replaced_for_long_lose_no_recall(tmp_path: Path) -> None:
+    figures = _figures("churn", tmp_path)
+    assert figures["recall, drop"]["passes"], figures["recall, drop"]
+    assert figures["folds"]["value"] >= 1
+
+
+def test_inserts_through_a_server_are_counted_beside_reads(tmp_path: Path) -> None:
+    figures = _figures("updates", tmp_path)
+    assert figures["rows of the index at the end"]["value"] == (
+        figures["points before"]["value"] + figures["points inserted"]["value"]
+    )
+    assert figures["reads that failed or were not answered"]["passes"]
+
+
+def test_the_hardness_of_vectors_is_a_recall(tmp_path: Path) -> None:
+    pytest.importorskip("hnswlib", reason="a peer that need not be there")
+    assert 0.5 < _figures("hardness", tmp_path)["hnswlib, M 16, ef 64: recall"]["value"] <= 1.0
