@@ -9,6 +9,8 @@ import numpy as np
 from bench.disk.lists import EFFORT, read
 from bench.disk.peers.asking import main
 from bench.disk.peers.contender import Contender, Float32s, Rows
+from vdb.engine.plan import Plan
+from vdb.engine.plan_lists import list_effort
 from vdb.index.spann.index import SpannIndex
 from vdb.index.spann.search import Effort
 from vdb.kernels import warm
@@ -19,7 +21,8 @@ SWITCH_S = 0.0005
 
 
 class Ours(Contender):
-    """One index; an effort is a budget of rows. What stays in RAM is read when it is opened."""
+    """One index; an effort is a budget of rows, the least of them the one that the server chooses, with all that goes
+    with it. What stays in RAM is read when it is opened."""
 
     efforts = (EFFORT.budget, 2_400, 3_400, 5_000, 7_000)
 
@@ -40,6 +43,8 @@ class Ours(Contender):
     def search(self, asker: int, query: Float32s, k: int, effort: int) -> Rows:
         assert self._index is not None, "open comes first"
         how = Effort(effort, EFFORT.candidates, EFFORT.ratio, EFFORT.spreads)
+        if effort == EFFORT.budget:
+            how = Effort(*list_effort(Plan(), k, self._index.n_named(self._index.state, asker + 1))[0])
         found = self._index.search(self._index.state, asker + 1, query, k, 1, 0, how)
         self._statistics.append(found.statistics)
         return found.pid[found.row >= 0].astype(np.int64)
