@@ -1,11 +1,12 @@
-"""Posting lists on disk, below the server: recall, pages, memory, and latency warm and cold beside what the disk takes.
+"""Posting lists on disk, below the server: recall, memory, latency warm and cold under a cap; beside peers on disk.
 
-The index is built of the vectors that `bench tenants` keeps, a block at a time, and searched for one tenant who owns
-all of them (`single`) and for tenants who own a part each (`exclusive-100`). Peers and the server are not in it.
+The index is built of vectors that `bench tenants` makes, a block at a time, and searched for one tenant who owns
+all of them (`single-…`) and for tenants who own a part each (`exclusive-100`); `peers` builds other indexes of the same
+rows, each in an environment of its own that `--peer-python` names, and asks all in the same way. `own`, `public` and
+`granted` compare a tenant's search with the same in RAM; `duplicates` asks for identical vectors.
 """
 
 import argparse
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,37 +14,61 @@ from pathlib import Path
 
 from bench import report
 from bench.record import ROOT
+from bench.report import Figure
 from bench.tenants.store import default_folder
 
-WORKLOADS = ("single-1m", "exclusive-100")
-
-_THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""Read by the libraries when they are loaded, so a process is started with them."""
+SEARCHED = ("single-1m", "single-4m", "exclusive-100")
+READINGS = ("own", "public", "granted")
+PARTS = (*SEARCHED, "peers", "duplicates", *READINGS)
+PEERS = ("diskann", "lancedb-rq", "lancedb-pq", "faiss", "usearch")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure each workload in a process of its own; 1 where a bar is missed."""
+    """Measure each part in a process of its own; 1 where a bar is missed."""
     given = _parser().parse_args(arguments)
-    if len(given.only) == 1 and all(os.environ.get(name) == value for name, value in _THREADS.items()):
-        from bench.disk.lists import measure  # loads numba
-
-        figures = measure(given.cache, given.only[0], given.seed, given.quick)
-        return report.publish("disk", arguments, given.results, figures)
+    if len(given.only) == 1:
+        return report.publish("disk", arguments, given.results, _figures(given.only[0], given))
     codes = []
     for name in given.only:
         print(f"\n== {name}", flush=True)
         command = [sys.executable, "-m", "bench", "disk", *_without_names(arguments), "--only", name]
-        codes.append(subprocess.run(command, cwd=ROOT, env=os.environ | _THREADS, check=False).returncode)
+        codes.append(subprocess.run(command, cwd=ROOT, check=False).returncode)
     return max(codes)
+
+
+def _figures(part: str, given: argparse.Namespace) -> list[Figure]:
+    """What each imports loads numba."""
+    how = given.seed, given.quick
+    if part == "peers":
+        from bench.disk import contest
+
+        pythons = dict(pair.split("=", 1) for pair in given.peer_python)
+        return contest.measure(given.cache, given.against, pythons, *how)
+    if part == "duplicates":
+        from bench.disk import duplicates
+
+        return duplicates.measure(given.cache, *how)
+    if part in READINGS:
+        from bench.disk import readings
+
+        return readings.costs(given.cache, part, *how)
+    from bench.disk import searches
+
+    return searches.measure(given.cache, part, *how)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = report.parser("disk", __doc__)
-    parser.add_argument("--only", nargs="+", choices=WORKLOADS, default=WORKLOADS, help="workloads (default: all)")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts (default: all)")
     parser.add_argument("--quick", action="store_true", help="a hundredth of the size, on generated vectors")
     parser.add_argument("--cache", type=Path, default=default_folder(), help="folder of what is generated and built")
+    parser.add_argument("--against", nargs="+", choices=PEERS, default=PEERS, help="of `peers`: which (default: all)")
     parser.add_argument(
-        "--folder", type=Path, default=None, help="where the index is written (default: beside the cache)"
+        "--peer-python",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="interpreter of an environment with this peer; `lancedb` is for both of its kinds (default: this one)",
     )
     return parser
 
@@ -53,7 +78,7 @@ def _without_names(arguments: Sequence[str]) -> list[str]:
     kept: list[str] = []
     is_name = False
     for argument in arguments:
-        is_name = argument == "--only" or (is_name and argument in WORKLOADS)
+        is_name = argument == "--only" or (is_name and argument in PARTS)
         if not is_name:
             kept.append(argument)
     return kept

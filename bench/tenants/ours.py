@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bench.tenants.contender import Contender
 from bench.tenants.workload import Access, Float32s, Int64s, K, Workload
 from vdb.engine.choosing import Sample, Wish, trained
-from vdb.index.curator.index import CuratorIndex, Effort
+from vdb.index.curator.index import CuratorIndex, Effort, Vectors
 from vdb.index.curator.model import prepared
 from vdb.index.curator.state import State
 from vdb.kernels import Kernels, current, warm
@@ -31,7 +31,9 @@ class Ours(Contender):
 
     name = "ours"
 
-    def __init__(self) -> None:
+    def __init__(self, is_public: bool = False) -> None:
+        """`is_public`: points are everyone's, whoever owns them in the workload."""
+        self._is_public = is_public
         self._index: CuratorIndex | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._kernels: Kernels = current()
@@ -61,16 +63,16 @@ class Ours(Contender):
         self._index = CuratorIndex.build(
             model,
             np.arange(n, dtype=np.uint32),
-            (workload.access.owners + 1).astype(np.uint32),
+            np.where(self._is_public, EVERYONE_ID, workload.access.owners + 1).astype(np.uint32),
             np.zeros(n, np.int64),
             tenants,
             granted,
-            self._mapped(vectors),
+            self._kept(vectors),
             SEQUENCE,
             self._kernels,
         )
 
-    def _mapped(self, vectors: Float32s) -> VectorsFile:
+    def _kept(self, vectors: Float32s) -> Vectors:
         """Full vectors where the server has them: in a file, mapped."""
         self._folder = tempfile.TemporaryDirectory(prefix="vdb-bench-")
         file = VectorsFile(Path(self._folder.name) / "vectors.vdb", vectors.shape[1])
@@ -92,13 +94,13 @@ class Ours(Contender):
     def search(self, tenant: int, query: Float32s) -> NDArray[np.integer]:
         assert self._index is not None, "build comes first"
         state = self._index.state
-        mine = state.reading(tenant + 1)
+        mine, public = state.reading(tenant + 1), state.reading(EVERYONE_ID)
         effort = self._efforts.get(tenant)
         if effort is None:  # the server's planner knows it as well
-            effort = self._efforts[tenant] = Effort(int(self._factor * mine.n_rows**POWER), self._candidates)
-        found = self._index.search(
-            state, mine, state.reading(EVERYONE_ID), query, K, SEQUENCE, 0, effort, kernels=self._kernels
-        )
+            effort = self._efforts[tenant] = Effort(
+                int(self._factor * (mine.n_rows + public.n_rows) ** POWER), self._candidates
+            )
+        found = self._index.search(state, mine, public, query, K, SEQUENCE, 0, effort, kernels=self._kernels)
         row = found.row if found.row[-1] >= 0 else found.row[found.row >= 0]
         return state.rows.pids[row]
 

@@ -1,0 +1,4 @@
+"""Other indexes that search from disk, each in an environment of its own, asked by the same code as ours.
+
+`python -m peers.<name>` in the folder above runs one of them: it needs numpy and the peer's own package, none of ours.
+"""

@@ -1,0 +1,45 @@
+"""DiskANN (diskannpy): a Vamana graph on disk, read by O_DIRECT; product-quantized vectors in RAM."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import diskannpy
+import numpy as np
+
+from .asking import main
+from .contender import Contender, Float32s, Rows
+
+DEGREE, COMPLEXITY, BEAM = 64, 75, 4
+BUILD_GIB = 4.0
+SEARCH_THREADS = 2
+"""With one it waits for ever while it opens."""
+
+
+class DiskAnn(Contender):
+    efforts = (10, 15, 20, 25, 30, 35, 40, 50, 60, 75, 100, 150, 200)
+    needs_a_question = True
+
+    def build(self, vectors: Path, folder: Path, ram_bytes: int, n_threads: int) -> dict[str, float | str]:
+        rows = np.ascontiguousarray(np.load(vectors, mmap_mode="r"))
+        how = (COMPLEXITY, DEGREE, ram_bytes / 2**30, BUILD_GIB, n_threads)
+        diskannpy.build_disk_index(rows, "l2", str(folder), *how)
+        for left in folder.glob("*_vectors.bin"):  # a copy of what it was given, which no search reads
+            left.unlink()
+        return {"parameters": f"R {DEGREE}, L {COMPLEXITY}, beam {BEAM}"}
+
+    def open(self, folder: Path, ram_bytes: int) -> None:
+        self._index: Any = diskannpy.StaticDiskIndex(str(folder), num_threads=SEARCH_THREADS, num_nodes_to_cache=0)
+
+    def search(self, asker: int, query: Float32s, k: int, effort: int) -> Rows:
+        found: Rows = self._index.search(query, k, complexity=effort, beam_width=BEAM).identifiers.astype(np.int64)
+        return found
+
+    def close(self) -> None:
+        del self._index
+
+
+if __name__ == "__main__":
+    main(DiskAnn(), sys.argv[1:])
