@@ -25,7 +25,7 @@ class Listed:
     shape: Shape
     memory: UInt8s
     places: UInt32s
-    ended: tuple[UInt32s, UInt32s, UInt32s]
+    ended_at: UInt32s
     columns: tuple[int, int, int, int]
     tops: tuple[UInt32s, UInt32s]
     ratio: float = ANY
@@ -39,7 +39,7 @@ class Listed:
         """Distances, rows, pids, statistics."""
         case, k = self.case, self.case.k
         numbers = (case.n_laid, self.shape.n_rows, self.shape.row_bytes, *self.columns, GENERATION)
-        pages = Table(PAGES, (self.memory, self.places, SUM_KEYS, *self.ended), numbers)
+        pages = Table(PAGES, (self.memory, self.places, SUM_KEYS, self.ended_at), numbers)
         world = case.world
         model = Table(
             MODEL, (world.of_queries, world.node_codes, world.node_offset), (case.metric, case.encoding, case.width)
@@ -67,7 +67,7 @@ def tops_of(rng: np.random.Generator, reading: Reading, n_nodes: int) -> UInt32s
 
 
 def listed(rng: np.random.Generator, case: Case, has_tops: bool = True) -> Listed:
-    """The laid rows of a case on disk. Of some rows that have ended it is known only that they have."""
+    """The laid rows of a case on disk."""
     world, n = case.world, case.n_laid
     world.expires_at = world.expires_at[:n]
     columns = [world.pids[:n], world.slots[:n]]
@@ -86,15 +86,14 @@ def listed(rng: np.random.Generator, case: Case, has_tops: bool = True) -> Liste
     nowhere = np.zeros((2, 0), np.uint32)
     tops = [tops_of(rng, part, len(world.node_codes)) if has_tops else nowhere for part in (case.mine, case.everyones)]
     case.world.dead_at[n:] = 0
-    ended = ended_of(rng, world.pids[:n], world.dead_at[:n])
-    return Listed(case, shape, memory, places, ended, (at[0], at[1], offsets_at, expires_at), (tops[0], tops[1]))
+    ended_at = ended_at_of(rng, world.pids[:n], world.dead_at[:n])
+    return Listed(case, shape, memory, places, ended_at, (at[0], at[1], offsets_at, expires_at), (tops[0], tops[1]))
 
 
-def ended_of(rng: np.random.Generator, pids: UInt32s, dead_at: UInt32s) -> tuple[UInt32s, UInt32s, UInt32s]:
-    """Bits of the pids that have ended, and of those that end later, and of some others, when."""
+def ended_at_of(rng: np.random.Generator, pids: UInt32s, dead_at: UInt32s) -> UInt32s:
+    """By pid 0, or 1 and the sequence of its end; nothing is said of the last pids where they have not ended."""
     gone = np.flatnonzero(dead_at != ALIVE)
-    bits = np.zeros(int(pids.max(initial=0)) // 32 + 1 if rng.random() < 0.9 or len(gone) else 0, np.uint32)
-    np.bitwise_or.at(bits, pids[gone] >> 5, np.uint32(1) << (pids[gone] & np.uint32(31)))
-    known = gone[(dead_at[gone] > SEQUENCE) | (rng.random(len(gone)) < 0.5)]
-    known = known[np.argsort(pids[known])]
-    return bits, pids[known], dead_at[known]
+    last = int((pids if rng.random() < 0.5 else pids[gone]).max(initial=0))
+    ended_at = np.zeros(last + 1, np.uint32)
+    ended_at[pids[gone]] = dead_at[gone] + np.uint32(1)
+    return ended_at
