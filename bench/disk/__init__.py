@@ -1,15 +1,17 @@
-"""Posting lists on disk, below the server: recall, memory, latency warm and cold under a cap; beside peers on disk.
+"""Posting lists on disk: recall, memory, latency warm and cold under a cap; beside peers on disk.
 
 The index is built of vectors that `bench tenants` makes, a block at a time, and searched for one tenant who owns
 all of them (`single-…`) and for tenants who own a part each (`exclusive-100`); `peers` builds other indexes of the same
 rows, each in an environment of its own that `--peer-python` names, and asks all in the same way. `own`, `public` and
-`granted` compare a tenant's search with the same in RAM; `duplicates` asks for identical vectors.
+`granted` compare a tenant's search with the same in RAM; `duplicates` asks for identical vectors; `churn` replaces
+points for a long time; `updates` inserts through a server, the only part that has one.
 """
 
 import argparse
+import importlib
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench import report
@@ -19,7 +21,7 @@ from bench.tenants.store import default_folder
 
 SEARCHED = ("single-1m", "single-4m", "exclusive-100")
 READINGS = ("own", "public", "granted")
-PARTS = (*SEARCHED, "peers", "duplicates", *READINGS)
+PARTS = (*SEARCHED, "hardness", "peers", "duplicates", *READINGS, "churn", "updates")
 PEERS = ("diskann", "lancedb-rq", "lancedb-pq", "faiss", "usearch")
 
 
@@ -37,24 +39,23 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _figures(part: str, given: argparse.Namespace) -> list[Figure]:
-    """What each imports loads numba."""
-    how = given.seed, given.quick
+    """What a part imports loads numba."""
+    how = given.cache, given.seed, given.quick
     if part == "peers":
         from bench.disk import contest
 
         pythons = dict(pair.split("=", 1) for pair in given.peer_python)
-        return contest.measure(given.cache, given.against, pythons, *how)
-    if part == "duplicates":
-        from bench.disk import duplicates
-
-        return duplicates.measure(given.cache, *how)
+        return contest.measure(given.against, pythons, *how)
     if part in READINGS:
         from bench.disk import readings
 
-        return readings.costs(given.cache, part, *how)
-    from bench.disk import searches
+        return readings.costs(part, *how)
+    if part in SEARCHED:
+        from bench.disk import searches
 
-    return searches.measure(given.cache, part, *how)
+        return searches.measure(part, *how)
+    measure: Callable[[Path, int, bool], list[Figure]] = importlib.import_module(f"bench.disk.{part}").measure
+    return measure(*how)
 
 
 def _parser() -> argparse.ArgumentParser:

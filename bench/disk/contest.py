@@ -41,7 +41,7 @@ PEERS = {
 }
 
 
-def measure(cache: Path, names: list[str], pythons: Mapping[str, str], seed: int, is_quick: bool) -> list[Figure]:
+def measure(names: list[str], pythons: Mapping[str, str], cache: Path, seed: int, is_quick: bool) -> list[Figure]:
     """The figures of ours and of these peers; `pythons` are their interpreters by name, else it is this one."""
     workload = world(cache, WORKLOAD, seed, is_quick)
     folder = made(cache, workload)

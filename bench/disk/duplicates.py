@@ -8,13 +8,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from bench.disk.lists import EFFORT, Points, build, read
+from bench.disk.lists import EFFORT, NO_GRANTS, Points, build, read
 from bench.index.arena import world
 from bench.report import Figure
 from vdb.index.spann.search import Effort
 from vdb.kernels import warm
 
-NO_GRANTS = (np.zeros(0, np.uint32), (np.zeros(1, np.int64), np.zeros(0, np.uint32)))
 N, N_SAME = 100_000, 10_000
 SPARE = 2
 """Times as many rows are scanned as are the same: their list's pages hold others too."""

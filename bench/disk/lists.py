@@ -35,6 +35,8 @@ _FORMAT = "v2"
 """In the key of what is kept: changed when an index is built another way."""
 
 UInt32s = NDArray[np.uint32]
+NO_GRANTS = (np.zeros(0, np.uint32), (np.zeros(1, np.int64), np.zeros(0, np.uint32)))
+"""Of points that only their owners see."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ class OnDisk(Contender):
         return found.pid[found.row >= 0].astype(np.int64)
 
 
-def costs(cache: Path, kind: str, seed: int, is_quick: bool) -> list[Figure]:
+def costs(kind: str, cache: Path, seed: int, is_quick: bool) -> list[Figure]:
     """The figures of a kind of reading, one of `WORLDS`."""
     is_public = kind == "public"
     workload = world(cache, WORLDS[kind], seed, is_quick)

@@ -12,7 +12,7 @@ CLIENTS = (1, 4, 16)
 RECALL_BAR, LISTS_BAR, PAGES_BAR, COLD_BAR, RESIDENT_BAR = 0.95, 32, 150, 2.0, 5.0
 
 
-def measure(cache: Path, name: str, seed: int, is_quick: bool) -> list[Figure]:
+def measure(name: str, cache: Path, seed: int, is_quick: bool) -> list[Figure]:
     """The figures of a workload of `bench tenants`."""
     workload = world(cache, name, seed, is_quick)
     folder = made(cache, workload)
