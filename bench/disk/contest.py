@@ -19,6 +19,7 @@ from bench.tenants.workload import Workload
 
 WORKLOAD = "single-500k"
 BUILD_THREADS = 2
+_INDEX = "index"
 _FORMAT = "v1"
 """In the key of what is kept: changed when a peer is built another way."""
 
@@ -53,7 +54,7 @@ def measure(names: list[str], pythons: Mapping[str, str], cache: Path, seed: int
         program = Program(python, ("-m", f"peers.{peer.module}", *peer.arguments), Path(__file__).parent)
         try:
             built = _built(Store(cache), name, program, workload)
-            theirs = ask(program, workload, built, (1,), is_quick, ours["recall"])
+            theirs = ask(program, workload, built / _INDEX, (1,), is_quick, ours["recall"])
         except LeftOut as exc:
             print(f"{name} is left out: {exc}", flush=True)
             continue
@@ -66,7 +67,7 @@ def _built(store: Store, name: str, program: Program, workload: Workload) -> Pat
     vectors = store.folder / workload.vectors_key / "vectors.npy"
 
     def make(folder: Path) -> None:
-        index = folder / "index"
+        index = folder / _INDEX
         index.mkdir()
         given = ["--folder", str(index), "--vectors", str(vectors), "--ram-bytes", str(ram_bytes(workload))]
         save_facts(folder, program.run(["build", *given, "--threads", str(BUILD_THREADS)], BUILD_THREADS))
