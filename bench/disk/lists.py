@@ -84,13 +84,9 @@ class Points:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Vectors in an array, that nothing is to be done to."""
+    """Vectors in an array, that an index is built of."""
 
     rows: Float32s
-
-    def put(self, slots: object, vectors: object) -> None:
-        """Never asked for: a build only reads them."""
-        raise NotImplementedError
 
 
 def made(cache: Path, workload: Workload, is_public: bool = False) -> Path:

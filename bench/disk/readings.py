@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.disk.lists import EFFORT, Rows, made, read
+from bench.disk.lists import EFFORT, Rows, UInt32s, made, read
 from bench.index.arena import world
 from bench.report import Figure
 from bench.tenants.contender import Contender
@@ -31,13 +31,20 @@ WORLDS = {"own": "exclusive-100", "public": "single-1m", "granted": "shared-120k
 """Of each kind of reading, the workload."""
 
 
+class InArray(Rows):
+    """Vectors in an array that takes those of slots it has."""
+
+    def put(self, slots: UInt32s, vectors: Float32s) -> None:
+        self.rows[slots] = vectors
+
+
 class InRam(Ours):
     """Tier `memory`."""
 
     name = "memory"
 
-    def _kept(self, vectors: Float32s) -> Rows:
-        return Rows(np.array(vectors))
+    def _kept(self, vectors: Float32s) -> "InArray":
+        return InArray(np.array(vectors))
 
 
 class Hybrid(Ours):

@@ -13,7 +13,7 @@ import pytest
 
 from bench.disk.cap import capped
 from bench.disk.peers.asking import Asked, K, main
-from bench.disk.peers.contender import Contender, Float32s, Rows
+from bench.disk.peers.contender import Float32s, Peer, Rows
 from bench.disk.peers.pages import PAGE_BYTES, floor_s, forget, resident
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="pages in RAM are told by mincore")
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="pages in RAM ar
 EATER = "import sys; open(sys.argv[1], 'w').write('0'); kept = bytearray(b'x') * (256 << 20)"
 
 
-class Scan(Contender):
+class Scan(Peer):
     """Looks at the first rows, as many as the effort says; what it searches is a copy of the vectors."""
 
     efforts = (100, 400, 1_000)

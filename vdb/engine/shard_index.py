@@ -148,12 +148,14 @@ class ShardIndex:
 
     def forget_damaged(self, index: Served, exc: BaseException) -> None:
         """The index has been found damaged, by a search or a fold: it answers no more, and is made anew."""
-        if self.current is not index:
+        with self._serving.lock:  # a swap in between would have the sound kind distrusted
+            is_served, kind = self.current is index, self.kind
+        if not is_served:
             return
         environment = self._shard.env.path.name
         logger.error("a damaged index is made anew", exc_info=exc, extra={"environment": environment})
         try:
-            self.kind.distrust()
+            kind.distrust()
         except OSError as again:  # its next search, or its next load, finds the damage again
             logger.warning("a damaged index stays on disk", exc_info=again, extra={"environment": environment})
         self._serving.forget()

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .contender import Contender, Rows
+from .contender import Contender, Peer, Rows
 from .pages import PAGE_BYTES, anonymous_bytes, floor_s, forget, read_bytes, resident, trim
 
 K = 10
@@ -212,9 +212,9 @@ class Cold:
 
 
 def main(contender: Contender, arguments: Sequence[str]) -> None:
-    """`build` or `ask`; what there is to say goes as JSON to the file `--answer`."""
-    given = _parser().parse_args(arguments)
-    if given.what == "build":
+    """`ask`, and of a peer `build`; what there is to say goes as JSON to the file `--answer`."""
+    given = _parser(isinstance(contender, Peer)).parse_args(arguments)
+    if isinstance(contender, Peer) and given.what == "build":
         began_s, began_cpu_s = time.perf_counter(), time.process_time()
         found: dict[str, Any] = dict(contender.build(given.vectors, given.folder, given.ram_bytes, given.threads))
         found["build s"], found["build CPU s"] = time.perf_counter() - began_s, time.process_time() - began_cpu_s
@@ -223,9 +223,9 @@ def main(contender: Contender, arguments: Sequence[str]) -> None:
     given.answer.write_text(json.dumps(found), encoding="utf-8")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(can_build: bool) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("build", "ask"))
+    parser.add_argument("what", choices=("build", "ask") if can_build else ("ask",))
     parser.add_argument("--folder", type=Path, required=True, help="of the index")
     parser.add_argument("--answer", type=Path, required=True, help="file of what there is to say")
     parser.add_argument("--ram-bytes", type=int, required=True, help="anonymous memory that searches may take")

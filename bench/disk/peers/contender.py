@@ -23,11 +23,6 @@ class Contender(ABC):
     needs_a_question: ClassVar[bool] = False
     """Whether it reads only when it is asked first what others read in `open`: it is asked once before it counts."""
 
-    def build(self, vectors: Path, folder: Path, ram_bytes: int, n_threads: int) -> dict[str, float | str]:
-        """Build from a `.npy` file of vectors of length 1, float32 (n, d), such that searches need no more than
-        `ram_bytes` of anonymous memory; says with which parameters."""
-        raise NotImplementedError
-
     @abstractmethod
     def open(self, folder: Path, ram_bytes: int) -> None:
         """Ready for searches, in at most so many bytes of anonymous memory."""
@@ -47,3 +42,12 @@ class Contender(ABC):
     def counts(self) -> dict[str, float]:
         """Means per query of what it counts, since this was asked last; nothing by default."""
         return {}
+
+
+class Peer(Contender):
+    """An index of somebody else's, which is built here."""
+
+    @abstractmethod
+    def build(self, vectors: Path, folder: Path, ram_bytes: int, n_threads: int) -> dict[str, float | str]:
+        """Build from a `.npy` file of vectors of length 1, float32 (n, d), such that searches need no more than
+        `ram_bytes` of anonymous memory; says with which parameters."""

@@ -10,7 +10,7 @@ import diskannpy
 import numpy as np
 
 from .asking import main
-from .contender import Contender, Float32s, Rows
+from .contender import Float32s, Peer, Rows
 
 DEGREE, COMPLEXITY, BEAM = 64, 75, 4
 BUILD_GIB = 4.0
@@ -20,7 +20,7 @@ NO_CACHE = 0
 """Of nodes in RAM. Those that fit would be found by asking a tenth of the points at every opening."""
 
 
-class DiskAnn(Contender):
+class DiskAnn(Peer):
     efforts = (10, 15, 20, 25, 30, 35, 40, 50, 60, 75, 100, 150, 200)
     needs_a_question = True
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .asking import main
-from .contender import Contender, Float32s, Rows
+from .contender import Float32s, Peer, Rows
 from .pages import read_no_further
 
 faiss: Any = importlib.import_module("faiss")  # what types it has differ by release
@@ -20,7 +20,7 @@ BLOCK_ROWS = 50_000
 _INDEX, _LISTS = "index.faiss", "lists.ivfdata"
 
 
-class FaissLists(Contender):
+class FaissLists(Peer):
     efforts = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
 
     def build(self, vectors: Path, folder: Path, ram_bytes: int, n_threads: int) -> dict[str, float | str]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from lancedb.index import IvfPq, IvfRq
 
 from .asking import main
-from .contender import Contender, Float32s, Rows
+from .contender import Float32s, Peer, Rows
 
 REFINE = 8
 """Times as many candidates as asked for are compared by their vectors."""
@@ -22,7 +22,7 @@ PQ_COMPONENTS = 4
 """Of a vector, for each byte of product quantization."""
 
 
-class Lance(Contender):
+class Lance(Peer):
     efforts = (5, 10, 15, 20, 30, 40, 60, 80, 120, 160, 240, 320)
     needs_a_question = True
 

@@ -9,14 +9,14 @@ import numpy as np
 from usearch.index import Index
 
 from .asking import main
-from .contender import Contender, Float32s, Rows
+from .contender import Float32s, Peer, Rows
 from .pages import read_no_further
 
 CONNECTIVITY, EXPANSION = 16, 100
 _FILE = "graph.usearch"
 
 
-class UsearchView(Contender):
+class UsearchView(Peer):
     efforts = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
     def build(self, vectors: Path, folder: Path, ram_bytes: int, n_threads: int) -> dict[str, float | str]:

@@ -5,7 +5,7 @@ then the state, and goes for a newer sequence where the state's floor is above i
 Source: Curator (arXiv 2401.07119), rebuilt: codes in cell order, flat directories, budgeted search (DESIGN §2).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
@@ -30,6 +30,7 @@ from vdb.index.curator.state import (
 )
 from vdb.index.curator.tails import appended, folded, revoked, should_fold
 from vdb.index.kmeans import Check, unasked
+from vdb.index.noting import Noting
 from vdb.kernels import Kernels, current
 from vdb.kernels.reference import Float32s, Int64s, UInt8s, UInt32s
 
@@ -73,7 +74,7 @@ class Found:
     statistics: Int64s
 
 
-class CuratorIndex:
+class CuratorIndex(Noting):
     """Made by `build`, or of a state read from files; takes changes from then on."""
 
     def __init__(self, state: State, vectors: Vectors, n_slots: int) -> None:
@@ -87,7 +88,6 @@ class CuratorIndex:
         self._n_ended = 0
         self._n_named = 0
         self._newest_sequence = state.floor_sequence
-        self._log: list[Callable[[CuratorIndex], None]] | None = None
 
     @classmethod
     def build(
@@ -279,7 +279,7 @@ class CuratorIndex:
 
     def begin_layout(self, sequence: int) -> Moment:
         """What a successor is made of; from now on changes are noted for it. `sequence` is the newest published."""
-        self._log = []
+        self._begin_noting()
         changed = dict(self._state.changed)
         return Moment(self._state, self._n_rows, self._n_slots, self._free_slots, changed, sequence)
 
@@ -302,27 +302,6 @@ class CuratorIndex:
         made = type(self)(state, self._vectors, moment.n_slots)
         made._free_slots = moment.free_slots
         return made
-
-    @property
-    def n_noted(self) -> int:
-        """Changes that were not done on the successor yet."""
-        return len(self._log or ())
-
-    def replay(self, successor: "CuratorIndex", n_most: int | None = None) -> None:
-        """Do the changes noted so far, or the first of them, on the successor. The last time under the lock."""
-        assert self._log is not None, "begin_layout comes first"
-        changes = self._log[:n_most]
-        for change in changes:
-            change(successor)
-        del self._log[: len(changes)]
-
-    def abandon_layout(self) -> None:
-        """No successor is being made any more."""
-        self._log = None
-
-    def _note(self, change: "Callable[[CuratorIndex], None]") -> None:
-        if self._log is not None:
-            self._log.append(change)
 
     def _end(self, pids: UInt32s, sequence: int) -> None:
         rows = self.rows_of(pids)

@@ -7,7 +7,7 @@ Source: SPANN (arXiv 2111.08566) and SPFresh (arXiv 2410.14452) over the reading
 DESIGN §2.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
@@ -19,6 +19,7 @@ from vdb.index.curator.room import seconds_of
 from vdb.index.curator.state import LIST_FIRST, LIST_STOP, NO_PLACES, OWN_FIRST, OWN_STOP, REVOKED, Pairs
 from vdb.index.curator.state import Reading as LateReading
 from vdb.index.kmeans import Check, unasked
+from vdb.index.noting import Noting
 from vdb.index.spann.coding import spread_of
 from vdb.index.spann.deepening import deepened
 from vdb.index.spann.late import late_effort, nothing_late
@@ -40,6 +41,14 @@ ROW_BYTES = 12
 """Of a row of the layout, in RAM or mapped: its list, its number by pid, its end."""
 LAST_OFFSET = 1 << 31
 """Sequences since a layout fit 32 bits; a fold is due long before they do not."""
+
+
+class Given(Protocol):
+    """Vectors that an index is built of."""
+
+    @property
+    def rows(self) -> Float32s:
+        """float32 (slots, D), prepared."""
 
 
 class Vectors(Protocol):
@@ -65,7 +74,7 @@ class Moment:
     sequence: int
 
 
-class SpannIndex:
+class SpannIndex(Noting):
     """Made by `build`, or of a layout that was opened; takes changes from then on."""
 
     def __init__(self, laid: Laid, vectors: Vectors, n_slots: int, late: CuratorIndex | None = None) -> None:
@@ -77,7 +86,6 @@ class SpannIndex:
         self._n_copied = 0
         self._n_revoked = 0
         self._newest_sequence = laid.base_sequence
-        self._log: list[Callable[[SpannIndex], None]] | None = None
 
     @classmethod
     def build(
@@ -88,7 +96,7 @@ class SpannIndex:
         expires_at_ms: Int64s,
         tenants: UInt32s,
         granted: Pairs,
-        vectors: Vectors,
+        vectors: Given,
         ordered: Vectors,
         lists: Lists,
         sequence: int,
@@ -225,8 +233,8 @@ class SpannIndex:
     @staticmethod
     def n_named(state: State, tenant: int) -> int:
         """Rows that the readings of a tenant and of everyone name, dead and revoked ones included."""
-        both = tenant, EVERYONE_ID
-        return sum(state.laid.reading(of).n_rows + state.late.reading(of).n_rows for of in both)
+        laid, late = state.laid, state.late
+        return sum(n_named(laid.table(of)) + late.reading(of).n_rows for of in (tenant, EVERYONE_ID))
 
     # Writing
 
@@ -321,7 +329,7 @@ class SpannIndex:
 
     def begin_layout(self, sequence: int) -> Moment:
         """What a fold is made of; from now on changes are noted for its outcome. `sequence` is the newest published."""
-        self._log = []
+        self._begin_noting()
         late = self._late.begin_layout(sequence)
         self._late.abandon_layout()  # the log is this index's
         return Moment(State(self._laid, late.state), late.n_rows, late.n_slots, late.free_slots, late.changed, sequence)
@@ -333,24 +341,3 @@ class SpannIndex:
         )
         late.reuse(moment.free_slots)
         return type(self)(laid, self._vectors, moment.n_slots, late)
-
-    @property
-    def n_noted(self) -> int:
-        """Changes that were not done on the successor yet."""
-        return len(self._log or ())
-
-    def replay(self, successor: "SpannIndex", n_most: int | None = None) -> None:
-        """Do the changes noted so far, or the first of them, on the successor. The last time under the lock."""
-        assert self._log is not None, "begin_layout comes first"
-        changes = self._log[:n_most]
-        for change in changes:
-            change(successor)
-        del self._log[: len(changes)]
-
-    def abandon_layout(self) -> None:
-        """No successor is being made any more."""
-        self._log = None
-
-    def _note(self, change: "Callable[[SpannIndex], None]") -> None:
-        if self._log is not None:
-            self._log.append(change)
