@@ -1,9 +1,9 @@
-"""Writes tests/golden/v3: a small data directory of format 3, and what every caller must read from it.
+"""Writes tests/golden/v4: a small data directory of format 4, and what every caller must read from it.
 
     python -m tests.golden.make
 
 Clock and secrets are fixed, so that a second run makes the same documents. Run it only when a format version is new:
-the point of a golden directory is that the release which introduced the format wrote it, as it did with v1 and v2.
+the point of a golden directory is that the release which introduced the format wrote it, as it did with v1 to v3.
 """
 
 import secrets

@@ -1,10 +1,13 @@
-"""The worked example of docs/storage-format.md: one point and one of each catalog entry, as bytes."""
+"""The worked example of docs/storage-format.md: a point, a cache's entry and one of each catalog entry, as bytes."""
 
 from zlib import crc32
 
 import numpy as np
 from pyroaring import BitMap
 
+from tests.storage.cache_examples import ANSWER, ENTRY
+from tests.storage.cache_examples import VECTOR as ENTRY_VECTOR
+from vdb.storage.cache_codec import encode_cache_usage, encode_entry, encode_group, seal, usage_of
 from vdb.storage.catalog import JobDocument, UsageDocument
 from vdb.storage.changes import LoggedChange, encode_change
 from vdb.storage.codec import Record, encode_document, encode_record, encode_u32, encode_u64, encode_usage
@@ -13,14 +16,20 @@ from vdb.storage.keyspace import (
     EVERYONE_ID,
     META_NEXT_PID,
     Space,
+    category_key,
     change_key,
+    entry_expiry_key,
+    entry_key,
+    exact_key,
     expiry_key,
     grant_key,
     index_prefix,
+    label_key,
     name_key,
     number_key,
     point_id_prefix,
     record_key,
+    source_key,
     tenant_key_key,
     tenant_usage_key,
     usage_key,
@@ -40,6 +49,8 @@ RECORD = Record(
     vector_checksum=crc32(VECTOR),
 )
 OWNER, PID = 2, 9
+PLACE = (ENTRY.tenant, ENTRY.number)
+HEAD = encode_entry(ENTRY)
 CHANGE = LoggedChange(
     owner=OWNER,
     pids=np.array([8, PID], np.uint32),
@@ -72,6 +83,21 @@ ENTRIES: dict[str, tuple[bytes, bytes]] = {
     "TENANT_KEY": (tenant_key_key(OWNER, "key-01"), b""),
     "JOB": (number_key(Space.JOB, JOB.id), encode_document(JOB)),
     "TENANT_USAGE": (tenant_usage_key(OWNER, MONTH.month), encode_document(MONTH)),
+    "CACHE_NAME": (name_key(Space.CACHE_NAME, "answers"), encode_u32(3)),
+    "ENTRY": (entry_key(Space.ENTRY, *PLACE), HEAD),
+    "ENTRY_VECTOR": (entry_key(Space.ENTRY_VECTOR, *PLACE), seal(ENTRY_VECTOR)),
+    "ENTRY_ANSWER": (entry_key(Space.ENTRY_ANSWER, *PLACE), seal(ANSWER)),
+    "ENTRY_GROUP": (entry_key(Space.ENTRY_GROUP, *PLACE), encode_group(9)),
+    "ENTRY_EXACT": (exact_key(ENTRY.tenant, ENTRY.exact), encode_u64(ENTRY.number)),
+    "ENTRY_EXPIRY": (entry_expiry_key(ENTRY.expires_at_ms, *PLACE), b""),
+    "ENTRY_SOURCE": (source_key(1, OWNER, RECORD.id, *PLACE), b""),
+    "CACHE_USAGE": (
+        category_key(Space.CACHE_USAGE, ENTRY.tenant, ENTRY.category),
+        encode_cache_usage(usage_of(ENTRY, len(HEAD))),
+    ),
+    "LABEL": (label_key(ENTRY.tenant, ENTRY.category, 1), seal(b"{}")),
+    "POLICY": (name_key(Space.POLICY, ENTRY.category), seal(b"{}")),
+    "CACHE_STATISTICS": (category_key(Space.CACHE_STATISTICS, ENTRY.tenant, ENTRY.category), seal(b"{}")),
 }
 """Space → (key, value)."""
 

@@ -11,6 +11,7 @@ from tests.storage import examples
 from tests.storage.changes import plain
 from vdb.storage import arrays, list_pages, lists, vectors_file
 from vdb.storage import catalog as store
+from vdb.storage.cache_codec import CacheEntry, Retrieval, Source
 from vdb.storage.changes import decode_change
 from vdb.storage.codec import FORMAT_VERSION, HEAD_BYTES, decode_document, decode_record
 from vdb.storage.keyspace import Space
@@ -26,13 +27,13 @@ def test_the_document_names_every_space_with_its_byte() -> None:
 
 def test_the_document_names_every_number_an_environment_keeps() -> None:
     names = [value[1:].decode() for name, value in vars(keyspace).items() if name.startswith("META_")]
-    assert len(names) == 14 and [name for name in names if f"| `{name}` | " not in DOCUMENT] == []
+    assert len(names) == 16 and [name for name in names if f"| `{name}` | " not in DOCUMENT] == []
 
 
 def test_the_document_names_every_field_of_the_documents() -> None:
     shapes = (
         store.CollectionDocument, store.EmbeddingDocument, store.TenantDocument, store.RateDocument, store.KeyDocument,
-        store.JobDocument, store.UsageDocument, IndexDocument,
+        store.JobDocument, store.UsageDocument, store.CacheDocument, IndexDocument,
     )  # fmt: skip
     fields = {field for shape in shapes for field in shape.__struct_fields__}
     assert sorted(field for field in fields if f"`{field}`" not in DOCUMENT) == []
@@ -44,7 +45,7 @@ def test_the_worked_example_is_what_the_code_writes() -> None:
 
 
 def test_the_worked_example_covers_every_space_but_the_other_documents() -> None:
-    assert {space.name for space in Space} - set(examples.ENTRIES) == {"COLLECTION", "TENANT", "KEY"}
+    assert {space.name for space in Space} - set(examples.ENTRIES) == {"COLLECTION", "TENANT", "KEY", "CACHE"}
 
 
 def test_the_worked_example_reads_back() -> None:
@@ -80,6 +81,12 @@ def test_the_document_takes_a_page_of_a_posting_list_apart() -> None:
     value = list_pages.packed(list_pages.Shape(4, 1), 7, 0, codes, [column])[0].tobytes()
     assert f"PAGE {value[:52].hex()}\n" in DOCUMENT
     assert value[48 + 504 * 4 :][:4].hex() == "05000000", "its column lies behind the codes of 504 rows"
+
+
+def test_the_document_lists_the_fields_of_an_entry_of_a_cache_in_their_order() -> None:
+    for shape in (CacheEntry, Retrieval, Source):
+        listed = ", ".join(f"`{name}`" for name in shape.__struct_fields__)
+        assert listed in DOCUMENT.replace("\n", " "), shape.__name__
 
 
 def test_format_version_and_record_head_are_as_documented() -> None:

@@ -105,12 +105,14 @@ def test_an_upgrade_migrates_every_environment_once(old: Path) -> None:
         assert release_name(read_number(txn, META_RELEASE)).count(".") == 2
 
 
-def test_an_upgrade_from_format_2_changes_the_number_and_nothing_else(tmp_path: Path) -> None:
-    path = golden_copy(tmp_path / "data", 2)
+@pytest.mark.parametrize("version", [2, 3])
+def test_an_upgrade_from_later_formats_changes_the_number_and_nothing_else(tmp_path: Path, version: int) -> None:
+    path = golden_copy(tmp_path / "data", version)
     before = entries(path)
     assert upgraded(path) == PLACES
     for place, stored in entries(path).items():
-        assert stored.pop(META_FORMAT) == encode_u64(3) and before[place].pop(META_FORMAT) == encode_u64(2)
+        assert stored.pop(META_FORMAT) == encode_u64(FORMAT_VERSION)
+        assert before[place].pop(META_FORMAT) == encode_u64(version)
         assert stored == before[place]
 
 
@@ -147,7 +149,7 @@ def test_a_directory_of_a_newer_format_is_refused_untouched(old: Path, environme
         write_number(txn, META_FORMAT, FORMAT_VERSION + 1)
         write_number(txn, META_RELEASE, release_number("3.14.1"))
     before = files(old)
-    with pytest.raises(FormatTooNew, match=r"has format 4; .* reads up to 3: install vdb 3\.14\.1, which made it, or"):
+    with pytest.raises(FormatTooNew, match=r"has format 5; .* reads up to 4: install vdb 3\.14\.1, which made it, or"):
         upgraded(old)
     assert files(old) == before
 
@@ -282,7 +284,9 @@ def test_a_start_says_what_it_migrates(old: Path, caplog: pytest.LogCaptureFixtu
             with opened(old):
                 pass
     assert [record.getMessage() for record in caplog.records if record.name == "vdb.storage.migrate"] == [
-        f"{place} is migrated from format {version} to {version + 1}" for place in PLACES for version in (1, 2)
+        f"{place} is migrated from format {version} to {version + 1}"
+        for place in PLACES
+        for version in range(1, FORMAT_VERSION)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Documents of the catalog: collections, tenants, keys, jobs. Functions take the transaction.
+"""Documents of the catalog: collections, caches, tenants, keys, jobs. Functions take the transaction.
 
 Times are epoch milliseconds, 0 for never. Ids are u32 counters, never reused; key ids are random text.
 """
@@ -61,6 +61,26 @@ class CollectionDocument(Struct, kw_only=True, frozen=True):
     def indexed_fields(self) -> dict[str, FieldType]:
         """Field → declared type of the indexes that are wanted."""
         return {field: self.fields[field] for field in self.indexes if field in self.fields}
+
+
+class CacheDocument(Struct, kw_only=True, frozen=True):
+    """A semantic cache; `tenants`, ascending, are those that may use it, null means every tenant.
+
+    `embedding_version` names the model that its vectors come from. `max_entries` and `max_bytes` bound the whole cache,
+    null for no bound. `reject_margin` is of its classifier of categories.
+    """
+
+    id: int
+    name: str
+    state: str
+    dimension: int
+    embedding_version: str
+    tenants: list[int] | None
+    created_at_ms: int
+    max_entries: int | None = None
+    max_bytes: int | None = None
+    reject_margin: float | None = None
+    metadata: dict[str, str] = {}
 
 
 class RateDocument(Struct, kw_only=True, frozen=True):
@@ -187,6 +207,38 @@ def iterate_aliases(txn: Transaction) -> Iterator[tuple[str, int]]:
             yield key[1:].decode(), decode_u32(value)
         except (CorruptData, UnicodeDecodeError) as exc:
             logger.error("alias %s cannot be read", key[1:].hex(), exc_info=exc)
+
+
+def put_cache(txn: Transaction, document: CacheDocument, old: CacheDocument | None = None) -> None:
+    """Store a cache; where it had another name before (in `old`), that one leads nowhere any more."""
+    if old is not None and old.name != document.name:
+        txn.delete(name_key(Space.CACHE_NAME, old.name))
+    txn.put(number_key(Space.CACHE, document.id), encode_document(document))
+    txn.put(name_key(Space.CACHE_NAME, document.name), encode_u32(document.id))
+
+
+def hide_cache(txn: Transaction, document: CacheDocument) -> None:
+    """Nobody finds the cache by its name any more; its document stays until its folder is gone."""
+    txn.delete(name_key(Space.CACHE_NAME, document.name))
+
+
+def remove_cache(txn: Transaction, document: CacheDocument) -> None:
+    """Remove the document; its name only while it still means this cache."""
+    txn.delete(number_key(Space.CACHE, document.id))
+    name = name_key(Space.CACHE_NAME, document.name)
+    if txn.get(name) == encode_u32(document.id):
+        txn.delete(name)
+
+
+def cache_by_name(txn: Transaction, name: str) -> CacheDocument | None:
+    """The cache of that name: caches have a set of names of their own."""
+    value = txn.get(name_key(Space.CACHE_NAME, name)) if NAME.match(name) else None
+    return None if value is None else cache_by_id(txn, decode_u32(value))
+
+
+def cache_by_id(txn: Transaction, cache_id: int) -> CacheDocument | None:
+    value = txn.get(number_key(Space.CACHE, cache_id))
+    return None if value is None else decode_document(value, CacheDocument)
 
 
 def put_tenant(txn: Transaction, document: TenantDocument) -> None:

@@ -17,7 +17,7 @@ from vdb.storage.faults import Fault, Findings
 from vdb.storage.keyspace import Space, number_key
 from vdb.storage.probe import MAP_BYTES, is_readable
 
-KNOWN_FILES = frozenset({"LOCK", "secret", "secret.draft", "catalog", "catalog.draft", "collections"})
+KNOWN_FILES = frozenset({"LOCK", "secret", "secret.draft", "catalog", "catalog.draft", "collections", "caches"})
 OF_THE_FILE_SYSTEM = frozenset({"lost+found"})
 """What stands at the root of a volume of its own, whoever uses it."""
 

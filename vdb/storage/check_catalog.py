@@ -24,6 +24,7 @@ from vdb.storage.env import Transaction
 from vdb.storage.faults import Findings
 from vdb.storage.keyspace import (
     META_FORMAT,
+    META_NEXT_CACHE,
     META_NEXT_COLLECTION,
     META_NEXT_JOB,
     META_NEXT_TENANT,
@@ -39,15 +40,24 @@ from vdb.storage.meta import read_format, read_number
 from vdb.types import NAME, Role
 
 META_KEYS = frozenset(
-    {META_FORMAT, META_RELEASE, META_UPGRADING, META_NEXT_COLLECTION, META_NEXT_TENANT, META_NEXT_JOB}
+    {
+        META_FORMAT,
+        META_RELEASE,
+        META_UPGRADING,
+        META_NEXT_COLLECTION,
+        META_NEXT_TENANT,
+        META_NEXT_JOB,
+        META_NEXT_CACHE,
+    }
 )
 SPACES = frozenset(
     {
         Space.META, Space.COLLECTION, Space.COLLECTION_NAME, Space.TENANT, Space.TENANT_NAME,
         Space.KEY, Space.KEY_HASH, Space.TENANT_KEY, Space.JOB, Space.ALIAS, Space.TENANT_USAGE,
+        Space.CACHE, Space.CACHE_NAME,
     }
 )  # fmt: skip
-NUMBERED = frozenset({Space.COLLECTION, Space.TENANT, Space.JOB})
+NUMBERED = frozenset({Space.COLLECTION, Space.TENANT, Space.JOB, Space.CACHE})
 JOB_KINDS = frozenset({"delete_by_filter", "delete_tenant", "index_fields"})
 JOB_STATES = frozenset({"queued", "running", "done", "failed"})
 

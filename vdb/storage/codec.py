@@ -1,4 +1,4 @@
-"""Every value layout of format 3 but that of changes (`changes.py`).
+"""Value layouts of format 4; those of changes are in `changes.py`, those of caches in `cache_codec.py`.
 
 Integers in values are little-endian; checksums are CRC-32 (zlib's).
 
@@ -26,7 +26,7 @@ import msgspec
 
 from vdb.errors import CorruptData
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 RECORD_LAYOUT = 1
 HAS_VECTOR = 1
 

@@ -15,18 +15,20 @@ def create_environment(
     map_bytes: int,
     max_map_bytes: int,
     collection_id: int | None = None,
+    cache_id: int | None = None,
     indexes: dict[str, FieldType] | None = None,
 ) -> None:
     """Make the environment at `path`; after a crash or a power failure it is there and usable, or not there at all.
 
-    `indexes`: field → type of the payload indexes of a new collection.
+    `collection_id` or `cache_id` says whose it is; without them it is the catalog's. `indexes`: field → type of the
+    payload indexes of a new collection.
     """
     draft = path.with_name(f"{path.name}.draft")
     remove_folder(draft)
     make_folder(draft)
     env = Environment(draft, map_bytes=map_bytes, max_map_bytes=max_map_bytes, create=True)
     try:
-        initialise(env, collection_id)
+        initialise(env, collection_id, cache_id)
         if indexes:
             with env.write() as txn:
                 make_indexes(txn, indexes)

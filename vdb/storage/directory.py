@@ -2,9 +2,10 @@
 
 LOCK                       held (flock) by the process that uses the directory; its text is that process's pid
 secret                     32 random bytes, mode 0600: the key of the API keys' hashes
-catalog/                   environment of collections, tenants, keys, jobs
+catalog/                   environment of collections, caches, tenants, keys, jobs
 collections/00000001/      environment of the collection with id 1
 collections/00000001/index/    files derived from that environment; may be missing, or be removed while nobody uses them
+caches/00000001/           environment of the cache with id 1
 """
 
 import errno
@@ -61,6 +62,13 @@ class DataDirectory:
     def index_path(self, collection_id: int) -> Path:
         """Folder of the files that are derived from a collection's environment; made by who writes the first."""
         return self.collection_path(collection_id) / INDEX_FOLDER
+
+    @property
+    def caches_path(self) -> Path:
+        return self.root / "caches"
+
+    def cache_path(self, cache_id: int) -> Path:
+        return self.caches_path / f"{cache_id:08d}"
 
     def secret(self) -> bytes:
         """The key of the API keys' hashes, made with the directory; raises StorageFailure when it was lost since."""

@@ -1,6 +1,6 @@
-"""Every key layout of format 3. Integers in keys are big-endian, so that byte order is number order.
+"""Every key layout of format 4. Integers in keys are big-endian, so that byte order is number order.
 
-A key begins with one byte, its space. Collection environments and the catalog have one unnamed database each.
+A key begins with one byte, its space. Collection and cache environments and the catalog have one unnamed database each.
 """
 
 import struct
@@ -36,6 +36,19 @@ class Space(IntEnum):
     JOB = 0x87
     ALIAS = 0x88
     TENANT_USAGE = 0x89
+    CACHE = 0x8A
+    CACHE_NAME = 0x8B
+    ENTRY = 0x90
+    ENTRY_VECTOR = 0x91
+    ENTRY_ANSWER = 0x92
+    ENTRY_GROUP = 0x93
+    ENTRY_EXACT = 0x94
+    ENTRY_EXPIRY = 0x95
+    ENTRY_SOURCE = 0x96
+    CACHE_USAGE = 0x97
+    LABEL = 0x98
+    POLICY = 0x99
+    CACHE_STATISTICS = 0x9A
 
 
 META_FORMAT = b"\x01format"
@@ -52,6 +65,8 @@ META_INDEX_BUILD = b"\x01index_build"
 META_NEXT_COLLECTION = b"\x01next_collection"
 META_NEXT_TENANT = b"\x01next_tenant"
 META_NEXT_JOB = b"\x01next_job"
+META_NEXT_CACHE = b"\x01next_cache"
+META_CACHE = b"\x01cache"
 
 INDEX_ENTRY_BYTES = 6
 """The shortest key of an entry of a payload index: space, number, a tag, and the upper half of pids."""
@@ -62,6 +77,12 @@ _EXPIRY = struct.Struct(">BQI")
 _CHANGE = struct.Struct(">BQI")
 _INDEX = struct.Struct(">BH")
 _INDEX_DOCUMENT = struct.Struct(">BHH")
+_ENTRY = struct.Struct(">BIQ")
+_ENTRY_EXPIRY = struct.Struct(">BQIQ")
+_SOURCE = struct.Struct(">BIIH")
+_ENTRY_PLACE = struct.Struct(">IQ")
+_LABELS = struct.Struct(">BIB")
+_U64 = struct.Struct(">Q")
 
 
 def point_id_prefix(owner: int) -> bytes:
@@ -150,3 +171,56 @@ def tenant_usage_key(tenant: int, month: int) -> bytes:
 def tenant_key_key(tenant: int, key_id: str) -> bytes:
     """(tenant, key id) → empty: the keys bound to a tenant."""
     return _OWNER.pack(Space.TENANT_KEY, tenant) + key_id.encode()
+
+
+def entry_key(space: Space, tenant: int, number: int) -> bytes:
+    """(tenant, number of an entry of a cache) in one of the spaces `ENTRY` to `ENTRY_GROUP`."""
+    return _ENTRY.pack(space, tenant, number)
+
+
+def entry_of_key(key: bytes) -> tuple[int, int]:
+    """(tenant, number) of a key of an entry, or of one of an index of entries that ends with both."""
+    tenant, number = _ENTRY_PLACE.unpack_from(key, len(key) - _ENTRY_PLACE.size)
+    return tenant, number
+
+
+def exact_key(tenant: int, exact: bytes) -> bytes:
+    """(tenant, hash of partition and text, 16 bytes) → number of the entry."""
+    return _OWNER.pack(Space.ENTRY_EXACT, tenant) + exact
+
+
+def entry_expiry_key(expires_at_ms: int, tenant: int, number: int) -> bytes:
+    """(expiry in epoch milliseconds, tenant, number) → empty."""
+    return _ENTRY_EXPIRY.pack(Space.ENTRY_EXPIRY, expires_at_ms, tenant, number)
+
+
+def source_prefix(collection: int, owner: int | None = None, point_id: bytes | None = None) -> bytes:
+    """Prefix of the entries that depend on a collection, on a point of an owner there, or (owner None) on any.
+
+    A retrieval stands under owner 0, who is nobody, and the empty id.
+    """
+    if owner is None:
+        return _OWNER.pack(Space.ENTRY_SOURCE, collection)
+    if point_id is None:
+        return _PAIR.pack(Space.ENTRY_SOURCE, collection, owner)
+    return _SOURCE.pack(Space.ENTRY_SOURCE, collection, owner, len(point_id)) + point_id
+
+
+def source_key(collection: int, owner: int, point_id: bytes, tenant: int, number: int) -> bytes:
+    """(collection, owner, id of a point with its length before it, tenant, number of the entry) → empty."""
+    return source_prefix(collection, owner, point_id) + _ENTRY_PLACE.pack(tenant, number)
+
+
+def category_key(space: Space, tenant: int, category: str = "") -> bytes:
+    """(tenant, category) → usage or statistics; usage of category "" is a tenant's sum, of tenant 0 everyone's."""
+    return _OWNER.pack(space, tenant) + category.encode()
+
+
+def label_prefix(tenant: int, category: str) -> bytes:
+    """Prefix of the labels of a tenant in a category, whose length stands before it; a number u64 follows."""
+    return _LABELS.pack(Space.LABEL, tenant, len(category)) + category.encode()
+
+
+def label_key(tenant: int, category: str, number: int) -> bytes:
+    """(tenant, category, number in the order of arrival) → label."""
+    return label_prefix(tenant, category) + _U64.pack(number)

@@ -7,6 +7,7 @@ from vdb.errors import CorruptData, FormatTooNew
 from vdb.storage.codec import FORMAT_VERSION, decode_u64, encode_u64
 from vdb.storage.env import Environment, Transaction
 from vdb.storage.keyspace import (
+    META_CACHE,
     META_COLLECTION,
     META_FORMAT,
     META_N_POINTS,
@@ -18,12 +19,14 @@ from vdb.storage.keyspace import (
 _RELEASE_BASE = 1_000
 
 
-def initialise(env: Environment, collection_id: int | None = None) -> None:
+def initialise(env: Environment, collection_id: int | None = None, cache_id: int | None = None) -> None:
     """Write the format version (and whose environment it is) into a new environment."""
     with env.write() as txn:
         write_format(txn, FORMAT_VERSION)
         if collection_id is not None:
             txn.put(META_COLLECTION, encode_u64(collection_id))
+        if cache_id is not None:
+            txn.put(META_CACHE, encode_u64(cache_id))
 
 
 def write_format(txn: Transaction, version: int) -> None:
@@ -32,15 +35,16 @@ def write_format(txn: Transaction, version: int) -> None:
     txn.put(META_RELEASE, encode_u64(release_number(__version__)))
 
 
-def check_format(env: Environment, collection_id: int | None = None) -> int:
+def check_format(env: Environment, collection_id: int | None = None, cache_id: int | None = None) -> int:
     """The format, at most `FORMAT_VERSION`.
 
     Raises FormatTooNew for a newer release's environment, CorruptData for one that is not ours.
     """
     with env.read() as txn:
         version = read_format(txn, str(env.path))
-        owner = txn.get(META_COLLECTION)
-    if version == 0 or (collection_id is not None and decode_u64(owner) != collection_id):
+        places = ((META_COLLECTION, collection_id), (META_CACHE, cache_id))
+        is_right = all(decode_u64(txn.get(key)) == wanted for key, wanted in places if wanted is not None)
+    if version == 0 or not is_right:
         raise CorruptData(f"{env.path} does not hold what its place says")
     return version
 

@@ -37,9 +37,10 @@ def _change_nothing(txn: Transaction) -> None:
     """The step of a format that leaves this kind of environment as it is."""
 
 
-CATALOG_STEPS: dict[int, Step] = {1: _change_nothing, 2: _change_nothing}
-COLLECTION_STEPS: dict[int, Step] = {1: break_usages_down, 2: _change_nothing}
-"""Format → the step to the next one. Format 3 has the log of changes, which no older collection has kept."""
+CATALOG_STEPS: dict[int, Step] = {1: _change_nothing, 2: _change_nothing, 3: _change_nothing}
+COLLECTION_STEPS: dict[int, Step] = {1: break_usages_down, 2: _change_nothing, 3: _change_nothing}
+"""Format → the step to the next one. Format 3 has the log of changes, which no older collection has kept, format 4
+caches, of which no older directory has any."""
 
 
 def upgrade(directory: DataDirectory, *, map_bytes: int, max_map_bytes: int) -> list[str]:
