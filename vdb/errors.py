@@ -125,6 +125,12 @@ class UnknownGrantee(InvalidArgument):
     code = "unknown_grantee"
 
 
+class UnknownCategory(InvalidArgument):
+    """The cache has no policy for a category of that name."""
+
+    code = "unknown_category"
+
+
 class TooLarge(VdbError):
     code = "too_large"
 
@@ -135,6 +141,12 @@ class BodyTooLarge(TooLarge):
 
 class PayloadTooLarge(TooLarge):
     code = "payload_too_large"
+
+
+class AnswerTooLarge(TooLarge):
+    """An answer is longer than a cache takes."""
+
+    code = "answer_too_large"
 
 
 class Unauthenticated(VdbError):
@@ -183,6 +195,26 @@ class PointNotFound(NotFound):
     code = "point_not_found"
 
 
+class CacheNotFound(NotFound):
+    code = "cache_not_found"
+
+
+class LookupNotFound(NotFound):
+    """The lookup never was, was another tenant's, or is forgotten: they are kept for minutes."""
+
+    code = "lookup_not_found"
+
+
+class EntryNotFound(NotFound):
+    """The cache has no such entry of this tenant."""
+
+    code = "entry_not_found"
+
+
+class PolicyNotFound(NotFound):
+    code = "policy_not_found"
+
+
 class RouteNotFound(NotFound):
     code = "route_not_found"
 
@@ -217,6 +249,12 @@ class LimitReached(Conflict):
     code = "limit_reached"
 
 
+class LeaseExpired(Conflict):
+    """Somebody else may be answering the question by now."""
+
+    code = "lease_expired"
+
+
 class NoIndex(Conflict):
     """The collection has no index, so there is none to be tuned."""
 
@@ -237,6 +275,12 @@ class SequenceTimeout(Unavailable):
     """`min_sequence` was not reached within the timeout."""
 
     code = "sequence_timeout"
+
+
+class AnswerPending(SequenceTimeout):
+    """Somebody is answering the same question: ask again, until the wait is over."""
+
+    code = "answer_pending"
 
 
 class ShuttingDown(Unavailable):

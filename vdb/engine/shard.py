@@ -19,6 +19,7 @@ from vdb.engine.indexing import Indexing
 from vdb.engine.memory import MemoryCap
 from vdb.engine.readings import Change, Reading, Readings
 from vdb.engine.shard_index import INDEX_PLACE, ShardIndex
+from vdb.engine.touched import Touched
 from vdb.engine.trust import trusted_expiry
 from vdb.errors import CorruptData, InternalError
 from vdb.index.flat import FlatSegment
@@ -154,6 +155,7 @@ class ShardGroup(Group):
         for owner, usage in self._usage.items():
             used = usage.points, usage.n_bytes(collection.dimension)
             self._shard.ledger.settle(owner, collection.id, self.sequence, *used)
+        self._shard.touched.publish(self.sequence, self.index_changes.touches)
         self._shard.publish(self._changes, self.sequence)
         super().publish()
 
@@ -186,9 +188,15 @@ class Shard:
         self._memory = memory
         with env.read() as txn:
             sequence = read_sequence(txn)
+        self.touched = Touched(sequence)
         self.readings = Readings(collection.dimension, collection.metric, sequence)
         self.queue: CommitQueue[ShardGroup] = CommitQueue(env, self._open_group, writers, caps, self._resync)
         self.index = ShardIndex(self, env.path / "index", indexing)
+
+    @property
+    def id(self) -> int:
+        """The collection's."""
+        return self.collection.id
 
     def _open_group(self, txn: Transaction) -> ShardGroup:
         return ShardGroup(txn, self)
@@ -329,6 +337,7 @@ class Shard:
         self._start_over(sequence)
 
     def _start_over(self, sequence: int) -> None:
+        self.touched.start_over(sequence)
         self.index.drop()
         self._memory.forget((self.collection.id, INDEX_PLACE))
         for tenant_id in self.readings.start_over(sequence):

@@ -15,8 +15,10 @@ Pointer = Callable[[int], str]
 """JSON pointer of the i-th vector of a request."""
 
 
-def matrix_of(vectors: Sequence[Any], dimension: int, pointer: Pointer) -> NDArray[np.float32]:
-    """Vectors given one by one as a matrix (n, dimension).
+def matrix_of(
+    vectors: Sequence[Any], dimension: int, pointer: Pointer, what: str = "collection"
+) -> NDArray[np.float32]:
+    """Vectors given one by one as a matrix (n, dimension); `what` has that dimension.
 
     Raises DimensionMismatch, NonFiniteVector, InvalidArgument at the vector's pointer.
     """
@@ -26,7 +28,7 @@ def matrix_of(vectors: Sequence[Any], dimension: int, pointer: Pointer) -> NDArr
         vectors = [_row_of(vector, pointer, i) for i, vector in enumerate(vectors)]
     for i, vector in enumerate(vectors):
         if len(vector) != dimension:
-            raise DimensionMismatch.at(pointer(i), f"the collection has dimension {dimension}, not {len(vector)}")
+            raise DimensionMismatch.at(pointer(i), f"the {what} has dimension {dimension}, not {len(vector)}")
     with np.errstate(over="ignore"):
         matrix = np.array(vectors, dtype=np.float32)
     return check_finite(matrix, pointer)

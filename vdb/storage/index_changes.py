@@ -1,4 +1,4 @@
-"""Changes of payload indexes, collected over the writes of one commit and stored at its end.
+"""Changes of payload indexes, collected over the writes of one commit and stored at its end; and whom it touches.
 
 So a bitmap is read and written once per commit, whatever the number of points; and a refused request's changes are
 forgotten by cutting the list off where it began.
@@ -8,7 +8,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable
 from types import NoneType
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -45,6 +45,19 @@ Moves = dict[bytes, dict[int, bool]]
 """Key of a bitmap → low bits of a pid → whether it is in the set from now on."""
 
 
+class Touch(NamedTuple):
+    """Points that a write inserted, changed or removed: pids `first_pid` to `first_pid` + `n` - 1 of one owner.
+
+    `id` is that of a single point, None for a run of new ones. `grantees` are those who may see it now, or might before.
+    """
+
+    owner: int
+    first_pid: int
+    n: int
+    id: bytes | None
+    grantees: tuple[int, ...]
+
+
 def entries_of_payload(payload: bytes, indexes: Iterable[IndexDocument]) -> list[frozenset[bytes]]:
     """What stands for a payload (its JSON bytes, b"" for {}) in each of `indexes`; raises CorruptData."""
     document = _document(payload)
@@ -64,6 +77,7 @@ class IndexChanges:
     def __init__(self, indexes: tuple[IndexDocument, ...]) -> None:
         self.indexes = tuple(index for index in indexes if index.state != IndexState.DROPPING)
         self._noted: list[tuple[tuple[IndexDocument, ...], int, bytes | None, bytes | None]] = []
+        self.touches: list[Touch] = []
 
     def note(self, pid: int, old: bytes | None, new: bytes | None) -> None:
         """A point's payload went from `old` to `new`; None: it was, or is, not there."""
@@ -83,12 +97,18 @@ class IndexChanges:
             payload = None
         self._noted.append((indexes, pid, None, payload))
 
-    def mark(self) -> int:
-        """What `restore` needs to forget what is noted after this moment."""
-        return len(self._noted)
+    def touch(self, touch: Touch) -> None:
+        """The commit changes these points: what was made from them may be stale."""
+        self.touches.append(touch)
 
-    def restore(self, mark: int) -> None:
-        del self._noted[mark:]
+    def mark(self) -> tuple[int, int]:
+        """What `restore` needs to forget what is noted after this moment."""
+        return len(self._noted), len(self.touches)
+
+    def restore(self, mark: tuple[int, int]) -> None:
+        n_noted, n_touches = mark
+        del self._noted[n_noted:]
+        del self.touches[n_touches:]
 
     def flush(self, txn: Transaction) -> None:
         """Store what was noted. An index that turns out to be damaged is dropped, to be built anew."""

@@ -2,7 +2,7 @@
 
 Every function takes the transaction; a read sees one snapshot, a write is part of its caller's commit. `put_point` and
 `remove_point` keep the four indexes (id, grant, expiry, vector) in step with the record, and note in the commit's
-`IndexChanges` what becomes of its payload. Layouts: `keyspace`, `codec`.
+`IndexChanges` what becomes of its payload and whom that touches. Layouts: `keyspace`, `codec`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ from vdb.storage.codec import (
     encode_usage,
 )
 from vdb.storage.env import Transaction
-from vdb.storage.index_changes import IndexChanges
+from vdb.storage.index_changes import IndexChanges, Touch
 from vdb.storage.keyspace import (
     ALL_OWNERS,
     LAST_NUMBER,
@@ -179,6 +179,7 @@ def insert_plain(
     """Insert new points without grants or expiry, pids `first_pid` and up: three sorted runs of puts."""
     pids = range(first_pid, first_pid + len(ids))
     changes.note_new(first_pid, payloads)
+    changes.touch(Touch(owner, first_pid, len(ids), None, ()))
     prefix = point_id_prefix(owner)
     with txn.cursor() as cursor:
         cursor.putmulti(sorted((prefix + point_id, encode_u32(pid)) for pid, point_id in zip(pids, ids, strict=True)))
@@ -199,6 +200,7 @@ def put_point(
 ) -> None:
     """Insert or replace one point; `vector` None leaves the stored vector as it is when `new.has_vector`."""
     changes.note(pid, old.payload if old else None, new.payload)
+    changes.touch(Touch(owner, pid, 1, new.id, _either(old.shared, new.shared) if old else new.shared))
     txn.put(record_key(owner, pid), encode_record(new))
     if vector is not None:
         txn.put(vector_key(owner, pid), vector)
@@ -213,12 +215,17 @@ def put_point(
 def remove_point(txn: Transaction, changes: IndexChanges, owner: int, pid: int, old: Record) -> None:
     """Remove one point from every index."""
     changes.note(pid, old.payload, None)
+    changes.touch(Touch(owner, pid, 1, old.id, old.shared))
     txn.delete(record_key(owner, pid))
     txn.delete(point_id_prefix(owner) + old.id)
     if old.has_vector:
         txn.delete(vector_key(owner, pid))
     _move_expiry(txn, owner, pid, old.expires_at_ms, 0)
     _move_grants(txn, owner, pid, old.shared, ())
+
+
+def _either(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ...]:
+    return first if first == second else tuple({*first, *second})
 
 
 def _move_expiry(txn: Transaction, owner: int, pid: int, old_ms: int, new_ms: int) -> None:

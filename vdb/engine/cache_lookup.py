@@ -1,0 +1,276 @@
+"""Look-ups: equal questions first, then the nearest eligible entry, if what was learned says that it may be served.
+
+Order: what must be equal picks the partition; the exact tier answers, or the nearest entries of the partition are gone
+through, nearest first, until one is eligible (not expired, its sources unchanged in the snapshot that serves it). That
+one is the candidate, and no other. Then the guard on both texts, then the bar. Everything that is not served is a miss
+with a reason, and remembered under its id, so that the fresh answer can say whether the candidate was right.
+"""
+
+import random
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec import UNSET, Raw
+from msgspec.structs import replace
+
+from vdb.cache.calibration import Decision, Verdict
+from vdb.cache.counts import Counts
+from vdb.cache.guard import check
+from vdb.cache.lookups import Asked, new_lookup_id
+from vdb.cache.memory import Resident
+from vdb.cache.score import score
+from vdb.cache.text import normalise
+from vdb.engine.cache_entries import entry_answer
+from vdb.engine.cache_questions import Asking, asking_of
+from vdb.engine.cache_shard import CacheShard
+from vdb.engine.provenance import Moment, TooManyWrites
+from vdb.engine.services import Services
+from vdb.engine.shard import epoch_ms
+from vdb.errors import AnswerPending, CorruptData, InvalidArgument
+from vdb.protocol.cache_answers import Candidate, InContext, Lease, LookupAnswer
+from vdb.protocol.cache_requests import CacheLookup
+from vdb.storage.cache_codec import CacheEntry
+from vdb.storage.cache_entries import read_answer, read_entry
+from vdb.storage.catalog import CacheDocument
+from vdb.storage.env import Transaction
+from vdb.tenancy.access import check_tenant_exists
+from vdb.types import Caller
+
+NEAR = 16
+"""Entries that the decision looks at, the candidate among them."""
+MORE_NEAR = 256
+"""How many are gone through where none of the nearest is eligible."""
+MAX_WAIT_MS = 60_000
+
+
+def cache_lookup(
+    services: Services, caller: Caller, path: tuple[str, ...], request: CacheLookup
+) -> "LookupAnswer | Future[LookupAnswer]":
+    """Raises CacheNotFound, TenantNotFound, InvalidArgument and its kinds; AnswerPending: wait, and ask again."""
+    document = services.usable_cache(caller, path[0])
+    tenant = check_tenant_exists(caller)
+    if not 0.0 <= request.load <= 1.0:
+        raise InvalidArgument.at("/load", "load is 0 to 1")
+    if not 0 <= request.wait_ms <= MAX_WAIT_MS:
+        raise InvalidArgument.at("/wait_ms", f"wait_ms is 0 to {MAX_WAIT_MS}")
+    with services.caches.use(document) as shard:
+        asking = asking_of(services, caller, document, shard, request)
+    try:
+        return _answer(services, document, tenant, request, asking, is_hurried=True)
+    except TooManyWrites:
+        return services.cache_checks.submit(_answer, services, document, tenant, request, asking, is_hurried=False)
+
+
+def _answer(
+    services: Services, document: CacheDocument, tenant: int, request: CacheLookup, asking: Asking, is_hurried: bool
+) -> LookupAnswer:
+    with services.caches.use(document) as shard:
+        counts = shard.memory.counts_of(tenant, asking.identity.category)
+        with Moment(services, tenant, is_hurried) as moment:
+            return _Lookup(services, shard, moment, tenant, request, asking, counts).run()
+
+
+@dataclass(slots=True)
+class _Near:
+    """The candidate and what stands near it, nearest first, the candidate at the head."""
+
+    resident: Resident
+    entry: CacheEntry
+    similarity: float
+    similarities: list[float]
+    groups: list[int]
+
+
+class _Lookup:
+    """One lookup in one moment."""
+
+    def __init__(
+        self,
+        services: Services,
+        shard: CacheShard,
+        moment: Moment,
+        tenant: int,
+        request: CacheLookup,
+        asking: Asking,
+        counts: Counts,
+    ) -> None:
+        self.services, self.shard, self.moment, self.tenant = services, shard, moment, tenant
+        self.request, self.asking, self.policy, self.counts = request, asking, asking.policy, counts
+        self.now_ms = epoch_ms()
+        self.asked = Asked(
+            new_lookup_id(), tenant, asking.identity, asking.text, asking.vector, asking.exact,
+            asking.category_from == "request", load=request.load,
+        )  # fmt: skip
+        self.n_stale = 0
+
+    def run(self) -> LookupAnswer:
+        """The answer; what it decides is counted once, also where the question waits for somebody's answer first."""
+        if self.policy.mode == "off":
+            return self._miss("off")
+        if self.asking.identity.turns and self.policy.turns == "first":
+            return self._miss("later_turn")
+        with self.shard.env.read() as txn:
+            equal = self._exact(txn)
+            if equal is not None:
+                return self._serve(txn, equal, "exact", 1.0, None)
+            if self.request.wait_ms and self.shard.leases.is_held((self.tenant, self.asking.exact)):
+                raise AnswerPending("somebody is answering the same question", retry_after_s=1.0)
+            if self.asking.vector is None or not self.policy.compares:
+                return self._miss("no_vector" if self.policy.compares else "exact_only")
+            return self._semantic(txn)
+
+    # The exact tier
+
+    def _exact(self, txn: Transaction) -> CacheEntry | None:
+        resident = self.shard.memory.find_exact(self.tenant, self.asking.exact)
+        entry = None if resident is None else self._eligible(txn, resident)
+        if entry is None or normalise(entry.text) != normalise(self.asking.text):
+            return None
+        self.asked.candidate = entry.number
+        return entry
+
+    # The semantic tier
+
+    def _semantic(self, txn: Transaction) -> LookupAnswer:
+        near = self._near(txn)
+        calibration = self.shard.learned.calibration(self.tenant, self.asking.identity.category)
+        if near is None:
+            calibration.decide(None, 1.0, self.request.load)
+            return self._miss("stale" if self.n_stale else "empty")
+        reached = score(near.similarities, near.groups)
+        self.asked.candidate, self.asked.similarity, self.asked.score = near.entry.number, near.similarity, reached
+        refused = check(self.asking.text, near.entry.text) if self.policy.guard else None
+        if refused is not None:
+            calibration.decide(None, 1.0, self.request.load)
+            self.counts.reject(refused)
+            return self._miss(f"guard_{refused}", txn, near)
+        decision = calibration.decide(reached, random.random(), self.request.load)
+        self.asked.label_weight = decision.label_weight
+        if decision.verdict is Verdict.SERVE and self.policy.mode == "semantic":
+            return self._serve(txn, near.entry, "semantic", near.similarity, decision, near)
+        if decision.verdict is Verdict.EXPLORE:
+            self.counts.explored += 1
+        reason = "shadow" if self.policy.mode == "shadow" and decision.verdict is not Verdict.MISS else decision.reason
+        return self._miss(reason, txn, near, decision)
+
+    def _near(self, txn: Transaction) -> _Near | None:
+        """The nearest eligible entry and its neighbours; None where there is none."""
+        vector = self.asking.vector
+        assert vector is not None, "only questions with a vector are compared"
+        for k in (NEAR, MORE_NEAR):
+            found = self.shard.memory.nearest(self.tenant, self.asking.partition, vector, k)
+            for place, (resident, similarity) in enumerate(found):
+                entry = self._eligible(txn, resident)
+                if entry is not None:
+                    rest = [pair for pair in found[place : place + NEAR] if not pair[0].is_expired(self.now_ms)]
+                    groups = [neighbour.group for neighbour, _ in rest]
+                    return _Near(resident, entry, similarity, [value for _, value in rest], groups)
+            if len(found) < k:
+                return None
+        return None
+
+    def _eligible(self, txn: Transaction, resident: Resident) -> CacheEntry | None:
+        """The entry, if it may be served now: one identity, not expired, its sources unchanged."""
+        if resident.is_expired(self.now_ms):
+            return None
+        try:
+            entry = read_entry(txn, self.tenant, resident.number)
+        except CorruptData:
+            return None
+        if entry is None or not self._is_alike(entry):
+            return None
+        if (entry.sources or entry.retrieval is not None) and not self.moment.is_sound(entry, resident, self.now_ms):
+            self.n_stale += 1
+            self.counts.stale_prevented += 1
+            self.services.stale_entries.note(self.shard.id, (self.tenant, resident.number))
+            return None
+        return entry
+
+    def _is_alike(self, entry: CacheEntry) -> bool:
+        """Whether what the partition's hash stands for is equal itself."""
+        mine = self.asking.identity
+        theirs = (entry.category, entry.scope, entry.model, entry.fingerprint, entry.turns, entry.embedding_version)
+        wanted = (mine.category, mine.scope, mine.model, mine.fingerprint, mine.turns, mine.embedding_version)
+        return theirs == wanted and entry.partition == self.asking.partition
+
+    # Answers
+
+    def _serve(
+        self,
+        txn: Transaction,
+        entry: CacheEntry,
+        kind: Any,
+        similarity: float,
+        decision: Decision | None,
+        near: _Near | None = None,
+    ) -> LookupAnswer:
+        body = self._body(txn, entry)
+        if body is None:
+            return self._miss("damaged")
+        self.asked.served = entry.number
+        self.shard.memory.hit(entry.number)
+        self.counts.requests += 1
+        if kind == "exact":
+            self.counts.exact_hits += 1
+        else:
+            self.counts.semantic_hits += 1
+            self.counts.relaxed_hits += decision is not None and decision.is_relaxed
+        served = entry_answer(self.services, entry, self.now_ms, with_sources=True)
+        served.answer = Raw(body)
+        candidate = None if near is None else Candidate(entry_id=served.id, similarity=similarity)
+        return self._told("hit", LookupAnswer(
+            lookup_id=self.asked.id, hit=kind, reason="hit", category=entry.category,
+            category_from=self.asking.category_from, entry=served, similarity=similarity, candidate=candidate,
+        ), decision)  # fmt: skip
+
+    def _miss(
+        self, reason: str, txn: Transaction | None = None, near: _Near | None = None, decision: Decision | None = None
+    ) -> LookupAnswer:
+        self.counts.requests += 1
+        self.counts.misses += 1
+        answer = LookupAnswer(
+            lookup_id=self.asked.id, hit=None, reason=reason, category=self.asking.identity.category,
+            category_from=self.asking.category_from,
+        )  # fmt: skip
+        if near is not None and txn is not None:
+            answer.similarity = near.similarity
+            answer.candidate = self._candidate(txn, near)
+            answer.example = self._example(txn, near)
+        if self.policy.stores and self.request.lease and reason != "later_turn":
+            held = self.shard.leases.take((self.tenant, self.asking.exact), self.asked.id)
+            answer.lease = None if held is None else Lease(id=held.id, expires_in_s=round(held.remaining_s, 3))
+        return self._told("miss", answer, decision)
+
+    def _told(self, kind: str, answer: LookupAnswer, decision: Decision | None) -> LookupAnswer:
+        if self.asked.candidate is not None and decision is not None:
+            answer.score, answer.threshold, answer.is_relaxed = self.asked.score, decision.threshold, decision.is_relaxed
+        self.shard.lookups.put(self.asked)
+        return answer
+
+    def _candidate(self, txn: Transaction, near: _Near) -> Candidate:
+        candidate = Candidate(entry_id=f"{near.entry.number:016x}", similarity=near.similarity)
+        if self.request.with_candidate:
+            candidate.text = near.entry.text
+            body = self._body(txn, near.entry)
+            candidate.answer = UNSET if body is None else Raw(body)
+        return candidate
+
+    def _example(self, txn: Transaction, near: _Near) -> InContext | None:
+        least = self.policy.example_threshold
+        if least is None or near.similarity < least:
+            return None
+        body = self._body(txn, near.entry)
+        if body is None:
+            return None
+        return InContext(
+            entry_id=f"{near.entry.number:016x}", similarity=near.similarity, text=near.entry.text, answer=Raw(body)
+        )
+
+    def _body(self, txn: Transaction, entry: CacheEntry) -> bytes | None:
+        """The stored answer; None where it is damaged: half an answer is never served."""
+        try:
+            return read_answer(txn, entry.tenant, entry.number)
+        except CorruptData:
+            return None

@@ -1,0 +1,334 @@
+"""Stores: a fresh answer, what it was made from, and what it says about the candidate of the lookup that missed.
+
+One commit has the entry, the label, the group and whatever the entry displaces. The lease is given back once that is
+published, so that whoever waits finds the answer.
+"""
+
+import math
+import random
+import secrets
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+from vdb.cache.identity import NO_RETRIEVAL, Identity
+from vdb.cache.labels import Label
+from vdb.cache.leases import Key
+from vdb.cache.lookups import Asked
+from vdb.cache.memory import NewEntry, Resident
+from vdb.cache.policy import LONGEST_TTL_S, Policy
+from vdb.cache.text import normalise
+from vdb.engine.batch import check_ids
+from vdb.engine.cache_questions import asking_of, filter_bytes, key_of
+from vdb.engine.cache_shard import CacheGroup, CacheShard
+from vdb.engine.owners import check_live, named_owner
+from vdb.engine.provenance import Moment
+from vdb.engine.services import Services
+from vdb.engine.shard import epoch_ms
+from vdb.engine.tenants import ensure_tenant
+from vdb.engine.vectors import matrix_of
+from vdb.errors import AnswerTooLarge, CorruptData, InvalidArgument, LeaseExpired, LookupNotFound, TooLarge
+from vdb.protocol.cache_answers import Stored, Verdict
+from vdb.protocol.cache_requests import CacheStore, Source
+from vdb.storage.cache_codec import CacheEntry
+from vdb.storage.cache_codec import Retrieval as StoredRetrieval
+from vdb.storage.cache_codec import Source as StoredSource
+from vdb.storage.cache_entries import read_answer
+from vdb.storage.catalog import CacheDocument
+from vdb.storage.env import Transaction
+from vdb.storage.meta import read_sequence
+from vdb.types import Caller
+
+MAX_ANSWER_BYTES = 1 << 20
+MAX_SOURCES = 256
+ENTRY_COST_BYTES = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What is to be stored, checked as far as it can be before the commit."""
+
+    entry: CacheEntry
+    vector: NDArray[np.float32] | None
+    answer: bytes
+    asked: Asked | None
+    policy: Policy
+    verdict: Verdict | None
+    checked: Resident
+    lease: tuple[Key, str]
+
+
+def cache_store(
+    services: Services, caller: Caller, path: tuple[str, ...], request: CacheStore
+) -> "Stored | Future[Stored]":
+    """Raises CacheNotFound, LookupNotFound, LeaseExpired, AnswerTooLarge, InvalidArgument and its kinds, TooLarge.
+
+    An answer that may not be stored is no error: `entry_id` is null, for `reason`.
+    """
+    document = services.usable_cache(caller, path[0])
+    tenant = ensure_tenant(services, caller)
+    with services.caches.use(document) as shard:
+        prepared = _prepare(services, caller, document, shard, tenant, request)
+    if isinstance(prepared, Stored):
+        return prepared
+    shard = services.caches.acquire(document)
+    return services.caches.submit(
+        shard,
+        lambda group: _write(services, shard, group, prepared),
+        len(prepared.answer) + len(prepared.entry.text) + ENTRY_COST_BYTES,
+        tenant=tenant,
+        n_points=1,
+    )
+
+
+def _prepare(
+    services: Services, caller: Caller, document: CacheDocument, shard: CacheShard, tenant: int, request: CacheStore
+) -> Draft | Stored:
+    """What is to be written, or why nothing is."""
+    asked = _asked(shard, tenant, request)
+    question = _question(services, caller, document, shard, request, asked)
+    lease = (tenant, question.exact), _lease_id(asked, request)
+    if isinstance(request.lease, str) and not shard.leases.is_mine(lease[0], request.lease):
+        raise LeaseExpired.at("/lease", "the lease has expired: somebody else may be answering by now")
+    reason = _refusal(question.policy, question.identity, request)
+    if reason:
+        return _given_up(shard, lease, reason)
+    answer, now_ms = _answer_bytes(request), epoch_ms()
+    identity, load = question.identity, 0.0 if asked is None else asked.load
+    entry = CacheEntry(
+        tenant=tenant,
+        number=_new_number(shard),
+        partition=identity.partition,
+        exact=question.exact,
+        category=identity.category,
+        text=question.text,
+        created_at_ms=now_ms,
+        expires_at_ms=now_ms + question.policy.life_ms(random.random(), load, _ttl_s(request)),
+        sequence=0,
+        embedding_version=identity.embedding_version,
+        scope=identity.scope,
+        model=identity.model,
+        fingerprint=identity.fingerprint,
+        turns=identity.turns,
+        vector_bytes=0 if question.vector is None else question.vector.nbytes,
+        answer_bytes=len(answer),
+        sources=_sources(services, caller, request.sources),
+        retrieval=_retrieval(services, caller, identity, request),
+        is_category_given=question.is_category_given,
+    )
+    checked = Resident(tenant, entry.number, b"", b"", "", 0, 0, 0, False, 0)
+    if entry.sources or entry.retrieval is not None:
+        with Moment(services, tenant, is_hurried=False) as moment:
+            if not moment.is_sound(entry, checked, now_ms):
+                return _given_up(shard, lease, "sources_changed")
+    verdict = None if isinstance(request.verdict, UnsetType) else request.verdict
+    if verdict is not None and question.policy.compare != "verdict":
+        raise InvalidArgument.at("/verdict", f"answers of this category are compared by {question.policy.compare!r}")
+    return Draft(entry, question.vector, answer, asked, question.policy, verdict, checked, lease)
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What a store is the answer to: from the lookup that missed, or told with the answer."""
+
+    identity: Identity
+    policy: Policy
+    text: str
+    vector: NDArray[np.float32] | None
+    exact: bytes
+    is_category_given: bool
+
+
+def _asked(shard: CacheShard, tenant: int, request: CacheStore) -> Asked | None:
+    """The lookup that missed; raises LookupNotFound for one that is forgotten, or another tenant's."""
+    if isinstance(request.lookup_id, UnsetType):
+        return None
+    asked = shard.lookups.get(tenant, request.lookup_id)
+    if asked is None:
+        raise LookupNotFound("no such lookup")
+    for name, nothing in _KNOWN_BY_LOOKUP.items():
+        if getattr(request, name) != nothing:
+            raise InvalidArgument.at(f"/{name}", "known from the lookup: leave it out")
+    return asked
+
+
+_KNOWN_BY_LOOKUP: dict[str, Any] = {
+    "text": UNSET, "vector": UNSET, "category": UNSET, "scope": "", "model": "", "fingerprint": "", "turns": "",
+    "embedding_version": UNSET,
+}  # fmt: skip
+
+
+def _question(
+    services: Services,
+    caller: Caller,
+    document: CacheDocument,
+    shard: CacheShard,
+    request: CacheStore,
+    asked: Asked | None,
+) -> _Question:
+    if asked is None:
+        told = asking_of(services, caller, document, shard, request)
+        is_given = told.category_from == "request"
+        return _Question(told.identity, told.policy, told.text, told.vector, told.exact, is_given)
+    policy = shard.policies.of(asked.identity.category)
+    if policy is None or asked.identity.embedding_version != document.embedding_version:
+        raise LookupNotFound("no such lookup")  # its category, or what its vector meant, is gone
+    return _Question(asked.identity, policy, asked.text, asked.vector, asked.exact, asked.is_category_given)
+
+
+def _lease_id(asked: Asked | None, request: CacheStore) -> str:
+    if isinstance(request.lease, str):
+        return request.lease
+    return "" if asked is None else asked.id
+
+
+def _given_up(shard: CacheShard, lease: tuple[Key, str], reason: str) -> Stored:
+    """Nothing is stored: whoever waits may answer."""
+    shard.leases.give_back(*lease)
+    with shard.env.read() as txn:
+        return Stored(entry_id=None, reason=reason, label=None, sequence=read_sequence(txn))
+
+
+def _refusal(policy: Policy, identity: Identity, request: CacheStore) -> str:
+    """Why an answer may not be stored; empty where it may."""
+    if request.outcome != "answer":
+        return request.outcome
+    if not policy.stores:
+        return "off"
+    return "later_turn" if identity.turns and policy.turns == "first" else ""
+
+
+def _answer_bytes(request: CacheStore) -> bytes:
+    if request.answer is UNSET or request.answer is None:
+        raise InvalidArgument.at("/answer", "an answer is any JSON value but null")
+    answer = msgspec.json.encode(request.answer)
+    if len(answer) > MAX_ANSWER_BYTES:
+        raise AnswerTooLarge.at("/answer", f"an answer has up to {MAX_ANSWER_BYTES} bytes, not {len(answer)}")
+    return answer
+
+
+def _ttl_s(request: CacheStore) -> float | None:
+    if isinstance(request.ttl_s, UnsetType):
+        return None
+    if not 0.001 <= request.ttl_s <= LONGEST_TTL_S:
+        raise InvalidArgument.at("/ttl_s", f"ttl_s is 0.001 to {LONGEST_TTL_S:g}")
+    return request.ttl_s
+
+
+def _new_number(shard: CacheShard) -> int:
+    while True:
+        number = secrets.randbits(64)
+        if number and number not in shard.memory.residents:
+            return number
+
+
+def _sources(services: Services, caller: Caller, given: list[Source]) -> tuple[StoredSource, ...]:
+    """The sources by numbers. One that does not exist, or may not be seen, is found out by looking at its version."""
+    if len(given) > MAX_SOURCES:
+        raise TooLarge.at("/sources", f"an answer has up to {MAX_SOURCES} sources")
+    found: dict[tuple[int, int, bytes], StoredSource] = {}
+    for i, source in enumerate(given):
+        collection = services.usable(caller, source.collection)
+        owner = named_owner(services, caller, source.owner)
+        point_id = check_ids([source.id], lambda _, i=i: f"/sources/{i}/id")[0]  # type: ignore[misc]
+        if source.version < 0:
+            raise InvalidArgument.at(f"/sources/{i}/version", "a version is not negative")
+        found[collection.id, owner or 0, point_id] = StoredSource(collection.id, owner or 0, point_id, source.version)
+    return tuple(found.values())
+
+
+def _retrieval(services: Services, caller: Caller, identity: Identity, request: CacheStore) -> StoredRetrieval | None:
+    """The search that the answer was made from; None where it is not told, or only what has to be equal of it."""
+    given = request.retrieval
+    if isinstance(given, UnsetType):
+        return None
+    collection, key = key_of(services, caller, given)
+    if identity.retrieval not in (NO_RETRIEVAL, key):
+        raise InvalidArgument.at("/retrieval", "the lookup named another collection, filter or limit")
+    if isinstance(given.vector, UnsetType):
+        raise InvalidArgument.at("/retrieval/vector", "a stored answer's retrieval has its vector")
+    if isinstance(given.sequence, UnsetType) or given.sequence < 0:
+        raise InvalidArgument.at("/retrieval/sequence", "a stored answer's retrieval has the sequence of its search")
+    vector = matrix_of([given.vector], collection.dimension, lambda _: "/retrieval/vector")[0]
+    distance = math.inf if isinstance(given.distance, UnsetType) else given.distance
+    return StoredRetrieval(
+        collection=collection.id,
+        vector=np.ascontiguousarray(vector, "<f4").tobytes(),
+        filter=filter_bytes(given),
+        limit=given.limit,
+        distance=distance,
+        sequence=given.sequence,
+    )
+
+
+# In the commit
+
+
+def _write(services: Services, shard: CacheShard, group: CacheGroup, draft: Draft) -> Stored:
+    entry = draft.entry
+    check_live(services, entry.tenant, ())
+    verdict = _verdict(group.txn, shard, draft)
+    sequence = group.next_sequence()
+    candidate = None if draft.asked is None else shard.memory.residents.get(draft.asked.candidate or 0)
+    is_joined = verdict == "right" and candidate is not None and candidate.tenant == entry.tenant
+    new = NewEntry(
+        entry=replace(entry, sequence=sequence),
+        vector=draft.vector,
+        group=candidate.group if is_joined and candidate is not None else entry.number,
+        checked_at=draft.checked.checked_at,
+        sources_expire_ms=draft.checked.sources_expire_ms,
+    )
+    vector = None if draft.vector is None else np.ascontiguousarray(draft.vector, "<f4").tobytes()
+    group.add(new, vector, draft.answer)
+    if verdict is not None and draft.asked is not None:
+        _label(group, entry, draft.asked, verdict, draft.policy)
+    group.after_commit(lambda: shard.leases.give_back(*draft.lease))
+    return Stored(entry_id=f"{entry.number:016x}", reason="stored", label=verdict, sequence=sequence)
+
+
+def _verdict(txn: Transaction, shard: CacheShard, draft: Draft) -> Verdict | None:
+    """Whether the candidate would have been right, by the category's rule; None where nobody can tell, or did before."""
+    asked = draft.asked
+    if asked is None or asked.candidate is None or asked.served is not None:
+        return None
+    if draft.policy.compare == "verdict":
+        verdict = draft.verdict
+    elif draft.policy.compare == "equal":
+        verdict = _compared(txn, draft.entry.tenant, asked.candidate, draft.answer)
+    else:
+        verdict = None
+    return verdict if verdict is not None and shard.lookups.claim_label(asked) else None
+
+
+def _compared(txn: Transaction, tenant: int, candidate: int, fresh: bytes) -> Verdict | None:
+    """Whether two answers are equal: as JSON, texts in them as `normalise` has them; None where one cannot be read."""
+    try:
+        cached = read_answer(txn, tenant, candidate)
+    except CorruptData:
+        return None
+    if cached is None:
+        return None
+    return "right" if _plain(msgspec.json.decode(cached)) == _plain(msgspec.json.decode(fresh)) else "wrong"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return normalise(value)
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    return {key: _plain(part) for key, part in value.items()} if isinstance(value, dict) else value
+
+
+def _label(group: CacheGroup, entry: CacheEntry, asked: Asked, verdict: Verdict, policy: Policy) -> None:
+    """Note the label, where a label of such a lookup says something."""
+    if asked.label_weight > 0.0:
+        label = Label(
+            asked.id, asked.score, asked.similarity, verdict == "right", asked.label_weight, policy.compare, epoch_ms()
+        )
+        group.note_label(entry.tenant, entry.category, label)

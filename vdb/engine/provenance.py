@@ -1,0 +1,256 @@
+"""Whether a cached answer may still be served: its sources unchanged, and its search without a newer, nearer point.
+
+Everything is judged in one snapshot per collection, opened once for the lookup that serves from it. What an entry was
+found to be in an earlier snapshot holds on while nothing that its tenant may see was written (`vdb.engine.touched`);
+else its sources are read, and the points written since are compared with the distance of its search's last hit. Where
+these are no longer remembered, the search is made again, exactly.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from vdb.cache.memory import Resident
+from vdb.engine.matching import filter_of, matches_of
+from vdb.engine.names import PinnedName
+from vdb.engine.owners import is_visible
+from vdb.engine.search import search
+from vdb.engine.services import Services
+from vdb.engine.shard import Shard, Snapshot
+from vdb.engine.touched import concerns
+from vdb.errors import CollectionNotFound
+from vdb.protocol.requests import Search, SearchParams
+from vdb.storage.cache_codec import CacheEntry, Retrieval, Source
+from vdb.storage.catalog import CollectionDocument
+from vdb.storage.codec import Record
+from vdb.storage.index_changes import Touch
+from vdb.storage.points import find_pids, read_record, read_vector
+from vdb.tenancy.access import may_use
+from vdb.types import Caller, Metric, Role
+
+INLINE_POINTS = 256
+"""So many points written since are looked at by the thread that answers; more are for a thread beside."""
+
+SLACK = 1e-5
+"""By so much, relatively, a distance may exceed that of the last hit and still count as nearer: float32 rounds."""
+
+
+class TooManyWrites(Exception):
+    """What was written since takes long to look at: ask again where that does not matter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A collection in the moment that is judged: what the catalog has of it, its shard, a snapshot."""
+
+    document: CollectionDocument
+    shard: Shard
+    snapshot: Snapshot
+
+
+class Moment:
+    """The snapshots of one lookup of a tenant. Use it as a context: they end with it."""
+
+    def __init__(self, services: Services, tenant_id: int, is_hurried: bool) -> None:
+        self._services = services
+        self._tenant_id = tenant_id
+        self._is_hurried = is_hurried
+        self._places: dict[int, Place | None] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "Moment":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def place(self, collection_id: int) -> Place | None:
+        """The collection; None where it was dropped, or is not for this tenant."""
+        if collection_id not in self._places:
+            self._places[collection_id] = self._open(collection_id)
+        return self._places[collection_id]
+
+    def _open(self, collection_id: int) -> Place | None:
+        document = self._services.catalog.collection_by_id(collection_id)
+        if document is None or not may_use(document, self._tenant_id):
+            return None
+        try:
+            shard = self._stack.enter_context(self._services.shards.use(document))
+        except CollectionNotFound:  # dropped in this very moment
+            return None
+        return Place(document, shard, self._stack.enter_context(shard.snapshot()))
+
+    def renew(self) -> None:
+        """Forget the snapshots: later ones are wanted."""
+        self._stack.close()
+        self._places.clear()
+
+    def is_sound(self, entry: CacheEntry, resident: Resident, now_ms: int) -> bool:
+        """Whether the entry may be served in this moment; what was found is noted in `resident`.
+
+        Raises TooManyWrites to a caller in a hurry.
+        """
+        places = self._places_of(entry)
+        if places is None:
+            return False
+        if self._is_known(places, resident, now_ms):
+            return True
+        if entry.retrieval is not None:
+            checked_at = resident.checked_at.get(entry.retrieval.collection, 0)
+            if not self._is_nearest(entry, entry.retrieval, max(entry.retrieval.sequence, checked_at)):
+                return False
+        places = self._places_of(entry)  # later ones, where the search was made again
+        if places is None:
+            return False
+        expiry_ms = self._first_expiry(entry.sources)
+        if expiry_ms is None:
+            return False
+        resident.sources_expire_ms = expiry_ms
+        resident.checked_at = {place.document.id: place.snapshot.sequence for place in places}
+        return True
+
+    def _places_of(self, entry: CacheEntry) -> list[Place] | None:
+        ids = {source.collection for source in entry.sources}
+        if entry.retrieval is not None:
+            ids.add(entry.retrieval.collection)
+        found = [self.place(collection_id) for collection_id in ids]
+        return None if None in found else [place for place in found if place is not None]
+
+    def _is_known(self, places: list[Place], resident: Resident, now_ms: int) -> bool:
+        """Whether all was found sound before, and nothing that this tenant may see was written since."""
+        if 0 < resident.sources_expire_ms <= now_ms:
+            return False
+        known = resident.checked_at
+        return all(
+            place.document.id in known
+            and (
+                known[place.document.id] >= place.snapshot.sequence
+                or place.shard.touched.is_untouched(self._tenant_id, known[place.document.id])
+            )
+            for place in places
+        )
+
+    def _first_expiry(self, sources: Iterable[Source]) -> int | None:
+        """The first expiry among the sources, 0 for none; None where one has changed, or may not be seen."""
+        first_ms = 0
+        for source in sources:
+            place = self.place(source.collection)
+            record = None if place is None else _record_of(place.snapshot, source.owner, source.id)
+            if place is None or record is None or record.version != source.version:
+                return None
+            if not is_visible(record, source.owner, self._tenant_id, place.snapshot.now_ms):
+                return None
+            if record.expires_at_ms and (not first_ms or record.expires_at_ms < first_ms):
+                first_ms = record.expires_at_ms
+        return first_ms
+
+    # The search that the answer was made from
+
+    def _is_nearest(self, entry: CacheEntry, retrieval: Retrieval, since: int) -> bool:
+        """Whether no point written after `since` would be among the hits."""
+        place = self.place(retrieval.collection)
+        if place is None:
+            return False
+        if since >= place.snapshot.sequence or place.shard.touched.is_untouched(self._tenant_id, since):
+            return True
+        touches = place.shard.touched.since(since)
+        if touches is None:
+            return self._is_found_again(entry, retrieval, place, since)
+        own = [touch for touch in touches if concerns(touch, self._tenant_id)]
+        if self._is_hurried and sum(touch.n for touch in own) > INLINE_POINTS:
+            raise TooManyWrites
+        return not any(self._would_rank(entry, retrieval, place, touch, since) for touch in own)
+
+    def _would_rank(self, entry: CacheEntry, retrieval: Retrieval, place: Place, touch: Touch, since: int) -> bool:
+        """Whether one of the points of a touch is, in this moment, a hit that the search did not have."""
+        matches = matches_of(filter_of(_filter_json(retrieval), place.document))
+        known, hits = _known(entry, retrieval), _hits(retrieval)
+        for _, record, vector in _written(place.snapshot, touch):
+            if not is_visible(record, touch.owner, self._tenant_id, place.snapshot.now_ms):
+                continue
+            if record.version <= known.get((touch.owner, record.id), -1):
+                continue
+            if record.version <= since and (touch.owner == self._tenant_id or (touch.owner, record.id) in hits):
+                continue  # only who else may see it has changed
+            if matches is not None and not matches(record.payload):
+                continue
+            distance = _distance(place.document.metric, np.frombuffer(retrieval.vector, "<f4"), vector)
+            if distance <= retrieval.distance + SLACK * max(1.0, abs(retrieval.distance)):
+                return True
+        return False
+
+    def _is_found_again(self, entry: CacheEntry, retrieval: Retrieval, place: Place, since: int) -> bool:
+        """Make the search again, exactly: whether each of its hits was one then, or was there and not written since.
+
+        What is written after that search is looked at in snapshots that are later still. Of another tenant's point it is not known when it was granted: one that was no hit then is taken for new.
+        """
+        if self._is_hurried:
+            raise TooManyWrites
+        document = place.document
+        known, hits = _known(entry, retrieval), _hits(retrieval)
+        self.renew()
+        caller = Caller("", Role.READ, self._services.tenant_name(self._tenant_id), self._tenant_id)
+        request = Search(
+            vector=np.frombuffer(retrieval.vector, "<f4"),  # type: ignore[arg-type]
+            limit=retrieval.limit,
+            filter=_filter_json(retrieval),
+            params=SearchParams(exact=True),
+            with_payload=False,
+        )
+        answer = search(self._services, caller, (PinnedName(document.name, document.id),), request, None)
+        bound = retrieval.distance + SLACK * max(1.0, abs(retrieval.distance))
+        for hit in answer.hits if isinstance(answer.hits, list) else ():
+            owner = self._services.tenant_id(hit.owner)
+            name = (owner or 0, hit.id.encode())
+            is_old = hit.version <= since and (owner == self._tenant_id or name in hits or name in known)
+            if not is_old and hit.distance <= bound:
+                return False
+        return self._is_nearest(entry, retrieval, answer.sequence)
+
+
+def _record_of(snapshot: Snapshot, owner: int, point_id: bytes) -> Record | None:
+    pid = find_pids(snapshot.txn, owner, [point_id]).get(point_id)
+    return None if pid is None else read_record(snapshot.txn, owner, pid)
+
+
+def _written(snapshot: Snapshot, touch: Touch) -> Iterator[tuple[int, Record, NDArray[np.float32]]]:
+    """(pid, record, vector) of the points of a touch that are still there and have a vector."""
+    for pid in range(touch.first_pid, touch.first_pid + touch.n):
+        record = read_record(snapshot.txn, touch.owner, pid)
+        vector = read_vector(snapshot.txn, touch.owner, pid) if record is not None and record.has_vector else None
+        if record is not None and vector is not None:
+            yield pid, record, np.frombuffer(vector, "<f4")
+
+
+def _known(entry: CacheEntry, retrieval: Retrieval) -> dict[tuple[int, bytes], int]:
+    """(owner, id) → version of the sources in the collection of the retrieval."""
+    return {
+        (source.owner, source.id): source.version
+        for source in entry.sources
+        if source.collection == retrieval.collection
+    }
+
+
+def _hits(retrieval: Retrieval) -> frozenset[tuple[int, bytes]]:
+    return frozenset((owner, point_id) for owner, point_id in retrieval.hits)
+
+
+def _filter_json(retrieval: Retrieval) -> object:
+    return msgspec.json.decode(retrieval.filter) if retrieval.filter else None
+
+
+def _distance(metric: Metric, query: NDArray[np.float32], vector: NDArray[np.float32]) -> float:
+    """As answers state it; of a zero vector, which has no cosine, 1."""
+    first, second = query.astype(np.float64), vector.astype(np.float64)
+    if metric is Metric.L2:
+        return float(np.linalg.norm(first - second))
+    product = float(first @ second)
+    if metric is Metric.IP:
+        return -product
+    norms = math.sqrt(float(first @ first) * float(second @ second))
+    return 1.0 - product / norms if norms else 1.0
