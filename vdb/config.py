@@ -52,6 +52,12 @@ class Limits:
     max_metadata_entries: int = 64
     max_metadata_value_bytes: int = 1 * KIB
     max_collections: int = 1_000
+    max_caches: int = 100
+    max_categories_per_cache: int = 256
+    max_examples_per_category: int = 256
+    max_question_bytes: int = 64 * KIB
+    max_cached_answer_bytes: int = 1 * MIB
+    max_cached_sources: int = 256
     max_aliases: int = 1_000
     max_answer_bytes: int = 128 * MIB
     max_timeout_s: int = 60

@@ -86,6 +86,10 @@ class Lookups:
             asked.is_labelled = True
             return is_first
 
+    def give_label_back(self, asked: Asked) -> None:
+        """The commit with the label failed: there may be another."""
+        asked.is_labelled = False
+
     def forget_tenant(self, tenant: int) -> None:
         with self._lock:
             self._n -= len(self._of_tenant.pop(tenant, ()))

@@ -41,7 +41,7 @@ def entry_answer(services: Services, entry: CacheEntry, now_ms: int, with_source
         id=f"{entry.number:016x}",
         category=entry.category,
         age_s=round(max(0, now_ms - entry.created_at_ms) / 1e3, 3),
-        expires_at=None if not entry.expires_at_ms else moment_of(entry.expires_at_ms).isoformat(),
+        expires_at=None if not entry.expires_at_ms else moment_of(entry.expires_at_ms),
         text=entry.text,
     )
     if with_sources:

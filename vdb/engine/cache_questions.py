@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vdb.cache.identity import NO_RETRIEVAL, Identity, exact_key, retrieval_key
 from vdb.cache.policy import UNKNOWN, Policy
+from vdb.config import Limits
 from vdb.engine.cache_shard import CacheShard
 from vdb.engine.matching import filter_of
 from vdb.engine.services import Services
@@ -21,7 +22,6 @@ from vdb.protocol.cache_requests import Question, Retrieval
 from vdb.storage.catalog import CacheDocument, CollectionDocument
 from vdb.types import Caller
 
-MAX_TEXT_BYTES = 65_536
 MAX_HASH_CHARS = 256
 LEAST_NORM = 1e-12
 
@@ -43,7 +43,7 @@ def asking_of(
     services: Services, caller: Caller, document: CacheDocument, shard: CacheShard, request: Question
 ) -> Asking:
     """Raises InvalidArgument and its kinds, TooLarge, UnknownCategory, CollectionNotFound (of the retrieval)."""
-    text, tenant = checked_text(request.text), caller.tenant_id or 0
+    text, tenant = checked_text(request.text, services.settings.limits), caller.tenant_id or 0
     vector = None if isinstance(request.vector, UnsetType) else unit_vector(request.vector, document.dimension)
     for name in ("scope", "model", "fingerprint", "turns"):
         if len(getattr(request, name)) > MAX_HASH_CHARS:
@@ -64,12 +64,12 @@ def asking_of(
     return Asking(identity, policy, category_from, text, vector, partition, exact_key(partition, text))
 
 
-def checked_text(text: str | UnsetType, pointer: str = "/text") -> str:
+def checked_text(text: str | UnsetType, limits: Limits, pointer: str = "/text") -> str:
     """The text of a question; raises InvalidArgument, TooLarge."""
     if isinstance(text, UnsetType) or not text.strip():
         raise InvalidArgument.at(pointer, "a question has a text")
-    if len(text.encode(errors="surrogatepass")) > MAX_TEXT_BYTES:
-        raise TooLarge.at(pointer, f"a text has up to {MAX_TEXT_BYTES} bytes")
+    if len(text.encode(errors="surrogatepass")) > limits.max_question_bytes:
+        raise TooLarge.at(pointer, f"a text has up to {limits.max_question_bytes} bytes")
     return text
 
 

@@ -24,6 +24,7 @@ from vdb.cache.lookups import Asked
 from vdb.cache.memory import NewEntry, Resident
 from vdb.cache.policy import LONGEST_TTL_S, Policy
 from vdb.cache.text import normalise
+from vdb.config import Limits
 from vdb.engine.batch import check_ids
 from vdb.engine.cache_questions import asking_of, filter_bytes, key_of
 from vdb.engine.cache_shard import CacheGroup, CacheShard
@@ -45,8 +46,6 @@ from vdb.storage.env import Transaction
 from vdb.storage.meta import read_sequence
 from vdb.types import Caller
 
-MAX_ANSWER_BYTES = 1 << 20
-MAX_SOURCES = 256
 ENTRY_COST_BYTES = 4_096
 
 
@@ -99,7 +98,8 @@ def _prepare(
     reason = _refusal(question.policy, question.identity, request)
     if reason:
         return _given_up(shard, lease, reason)
-    answer, now_ms = _answer_bytes(request), epoch_ms()
+    limits = services.settings.limits
+    answer, now_ms = _answer_bytes(request, limits), epoch_ms()
     identity, load = question.identity, 0.0 if asked is None else asked.load
     entry = CacheEntry(
         tenant=tenant,
@@ -204,12 +204,12 @@ def _refusal(policy: Policy, identity: Identity, request: CacheStore) -> str:
     return "later_turn" if identity.turns and policy.turns == "first" else ""
 
 
-def _answer_bytes(request: CacheStore) -> bytes:
+def _answer_bytes(request: CacheStore, limits: Limits) -> bytes:
     if request.answer is UNSET or request.answer is None:
         raise InvalidArgument.at("/answer", "an answer is any JSON value but null")
     answer = msgspec.json.encode(request.answer)
-    if len(answer) > MAX_ANSWER_BYTES:
-        raise AnswerTooLarge.at("/answer", f"an answer has up to {MAX_ANSWER_BYTES} bytes, not {len(answer)}")
+    if len(answer) > limits.max_cached_answer_bytes:
+        raise AnswerTooLarge.at("/answer", f"an answer has up to {limits.max_cached_answer_bytes} bytes, not {len(answer)}")
     return answer
 
 
@@ -230,8 +230,9 @@ def _new_number(shard: CacheShard) -> int:
 
 def _sources(services: Services, caller: Caller, given: list[Source]) -> tuple[StoredSource, ...]:
     """The sources by numbers. One that does not exist, or may not be seen, is found out by looking at its version."""
-    if len(given) > MAX_SOURCES:
-        raise TooLarge.at("/sources", f"an answer has up to {MAX_SOURCES} sources")
+    limits = services.settings.limits
+    if len(given) > limits.max_cached_sources:
+        raise TooLarge.at("/sources", f"an answer has up to {limits.max_cached_sources} sources")
     found: dict[tuple[int, int, bytes], StoredSource] = {}
     for i, source in enumerate(given):
         collection = services.usable(caller, source.collection)
@@ -273,7 +274,7 @@ def _retrieval(services: Services, caller: Caller, identity: Identity, request: 
 def _write(services: Services, shard: CacheShard, group: CacheGroup, draft: Draft) -> Stored:
     entry = draft.entry
     check_live(services, entry.tenant, ())
-    verdict = _verdict(group.txn, shard, draft)
+    verdict = _verdict(group, shard, draft)
     sequence = group.next_sequence()
     candidate = None if draft.asked is None else shard.memory.residents.get(draft.asked.candidate or 0)
     is_joined = verdict == "right" and candidate is not None and candidate.tenant == entry.tenant
@@ -292,7 +293,7 @@ def _write(services: Services, shard: CacheShard, group: CacheGroup, draft: Draf
     return Stored(entry_id=f"{entry.number:016x}", reason="stored", label=verdict, sequence=sequence)
 
 
-def _verdict(txn: Transaction, shard: CacheShard, draft: Draft) -> Verdict | None:
+def _verdict(group: CacheGroup, shard: CacheShard, draft: Draft) -> Verdict | None:
     """Whether the candidate would have been right, by the category's rule; None where nobody can tell, or did before."""
     asked = draft.asked
     if asked is None or asked.candidate is None or asked.served is not None:
@@ -300,10 +301,13 @@ def _verdict(txn: Transaction, shard: CacheShard, draft: Draft) -> Verdict | Non
     if draft.policy.compare == "verdict":
         verdict = draft.verdict
     elif draft.policy.compare == "equal":
-        verdict = _compared(txn, draft.entry.tenant, asked.candidate, draft.answer)
+        verdict = _compared(group.txn, draft.entry.tenant, asked.candidate, draft.answer)
     else:
         verdict = None
-    return verdict if verdict is not None and shard.lookups.claim_label(asked) else None
+    if verdict is None or not shard.lookups.claim_label(asked):
+        return None
+    group.on_undo(lambda: shard.lookups.give_label_back(asked))
+    return verdict
 
 
 def _compared(txn: Transaction, tenant: int, candidate: int, fresh: bytes) -> Verdict | None:

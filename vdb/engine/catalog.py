@@ -7,7 +7,7 @@ from typing import TypeVar
 from vdb.engine.commit import CommitQueue, Group, QueueCaps
 from vdb.engine.names import Names
 from vdb.storage import catalog as store
-from vdb.storage.catalog import CollectionDocument, KeyDocument, TenantDocument
+from vdb.storage.catalog import CacheDocument, CollectionDocument, KeyDocument, TenantDocument
 from vdb.storage.env import Environment
 from vdb.storage.keyspace import Space, name_key
 from vdb.tenancy.readthrough import ReadThrough
@@ -27,12 +27,17 @@ class Catalog:
         stored, _ = self._stored()
         self.unfinished = [document for document in stored if document.state != store.ACTIVE]
         self._names = self._load_names()
+        caches = self._stored_caches()
+        self.unfinished_caches = [document for document in caches if document.state != store.ACTIVE]
+        self._caches = {document.name: document for document in caches if document.state == store.ACTIVE}
 
     def _resync(self) -> None:
         """After a commit that failed: whether it reached the disk is seen in the store only."""
         for cache in (self._keys_by_hash, self._tenants_by_name, self._tenants_by_id):
             cache.clear()
         self._names = self._load_names()
+        stored = self._stored_caches()
+        self._caches = {document.name: document for document in stored if document.state == store.ACTIVE}
 
     def _stored(self) -> tuple[list[CollectionDocument], dict[str, int]]:
         with self.env.read() as txn:
@@ -90,6 +95,40 @@ class Catalog:
 
     def _swap(self, names: Names) -> None:
         self._names = names
+
+    # Caches: at most a hundred, all in RAM; the dictionary is never changed, but swapped.
+
+    def _stored_caches(self) -> list[CacheDocument]:
+        with self.env.read() as txn:
+            return list(store.iterate_readable(txn, Space.CACHE, CacheDocument))
+
+    def cache(self, name: str) -> CacheDocument | None:
+        """The active cache of that name."""
+        return self._caches.get(name)
+
+    def cache_by_id(self, cache_id: int) -> CacheDocument | None:
+        return next((document for document in self._caches.values() if document.id == cache_id), None)
+
+    def caches(self) -> list[CacheDocument]:
+        """All active caches, by name."""
+        return sorted(self._caches.values(), key=lambda document: document.name)
+
+    def put_cache(self, group: Group, document: CacheDocument) -> None:
+        """Store a cache in the running commit; others see it once that has returned."""
+        store.put_cache(group.txn, document)
+        if document.state == store.ACTIVE:
+            group.after_commit(lambda: self._swap_caches({**self._caches, document.name: document}))
+
+    def hide_cache(self, group: Group, document: CacheDocument) -> None:
+        """In the running commit, store that the cache goes, and free its name: nobody finds it any more."""
+        store.put_cache(group.txn, document)
+        store.hide_cache(group.txn, document)
+        group.after_commit(lambda: self._swap_caches(
+            {name: found for name, found in self._caches.items() if found.id != document.id}
+        ))  # fmt: skip
+
+    def _swap_caches(self, caches: dict[str, CacheDocument]) -> None:
+        self._caches = caches
 
     # Tenants and keys: loaded when asked for, nothing kept per idle tenant beyond a bounded cache.
 

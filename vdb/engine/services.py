@@ -8,16 +8,19 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from vdb.config import Settings
+from vdb.engine.cache_shard import CacheShard
 from vdb.engine.catalog import Catalog
 from vdb.engine.memory import MemoryCap
+from vdb.engine.opened import Pool
 from vdb.engine.row_sets import RowSetCache
 from vdb.engine.shard import Shard
 from vdb.engine.shards import Shards
+from vdb.engine.stale_entries import StaleEntries
 from vdb.errors import CollectionNotFound, InvalidArgument, SequenceTimeout
-from vdb.storage.catalog import ACTIVE, CollectionDocument
+from vdb.storage.catalog import ACTIVE, CacheDocument, CollectionDocument
 from vdb.storage.directory import DataDirectory
 from vdb.storage.keyspace import EVERYONE_ID
-from vdb.tenancy.access import check_usable
+from vdb.tenancy.access import check_cache_usable, check_usable
 from vdb.tenancy.quota import Ledger
 from vdb.tenancy.usage import UsageCounts
 from vdb.types import EVERYONE, Caller
@@ -48,6 +51,8 @@ class Services:
     ledger: Ledger
     memory: MemoryCap
     background: Executor
+    caches: Pool[CacheDocument, CacheShard]
+    cache_checks: Executor
     secret: bytes
     last_used_ms: dict[str, int] = field(default_factory=dict)
     last_finished_job: int = 0
@@ -56,12 +61,17 @@ class Services:
     is_stopping: threading.Event = field(default_factory=threading.Event)
     usage: UsageCounts = field(default_factory=UsageCounts)
     row_sets: RowSetCache = field(default_factory=RowSetCache)
+    stale_entries: StaleEntries = field(default_factory=StaleEntries)
     damaged_indexes: set[int] = field(default_factory=set)
     """Ids of collections whose payload indexes could not be read: they are to be built anew."""
 
     def usable(self, caller: Caller, name: str) -> CollectionDocument:
         """The collection, or CollectionNotFound if it is absent or not for this caller's tenant."""
         return check_usable(self.catalog.collection(name), caller)
+
+    def usable_cache(self, caller: Caller, name: str) -> CacheDocument:
+        """The cache, or CacheNotFound if it is absent or not for this caller's tenant."""
+        return check_cache_usable(self.catalog.cache(name), caller)
 
     def each_shard(self) -> Iterator[Shard]:
         """The shards of all collections in turn, each open while it is looked at; without those deleted meanwhile."""

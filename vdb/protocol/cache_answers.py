@@ -1,5 +1,6 @@
 """Answer shapes of semantic caches. Conventions: `vdb.protocol.answers`."""
 
+from datetime import datetime
 from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
@@ -17,10 +18,10 @@ class Cache(Struct, kw_only=True):
     id: int
     dimension: int
     embedding_version: str
-    max_entries: int
-    max_bytes: int
-    reject_margin: float
-    created_at: str
+    max_entries: int | None
+    max_bytes: int | None
+    reject_margin: float | None
+    created_at: datetime
     metadata: dict[str, str]
     tenants: list[str] | None | UnsetType = UNSET
 
@@ -79,7 +80,7 @@ class CachedEntry(Struct, kw_only=True):
     id: str
     category: str
     age_s: float
-    expires_at: str | None
+    expires_at: datetime | None
     text: str
     answer: Any = UNSET
     sources: list[CachedSource] | UnsetType = UNSET

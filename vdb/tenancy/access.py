@@ -2,11 +2,19 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable
+from typing import Protocol
 
-from vdb.errors import CollectionNotFound, Forbidden, SharingForbidden, TenantNotFound, TenantRequired
-from vdb.storage.catalog import CollectionDocument
+from vdb.errors import CacheNotFound, CollectionNotFound, Forbidden, SharingForbidden, TenantNotFound, TenantRequired
+from vdb.storage.catalog import CacheDocument, CollectionDocument
 from vdb.storage.keyspace import EVERYONE_ID
 from vdb.types import Caller, Role, Sharing
+
+
+class HasMembers(Protocol):
+    """A collection or a cache: `tenants`, ascending, are those that may use it, None for all."""
+
+    @property
+    def tenants(self) -> list[int] | None: ...
 
 
 def check_access(caller: Caller, access: str) -> None:
@@ -17,9 +25,9 @@ def check_access(caller: Caller, access: str) -> None:
         if caller.role is not Role.ADMIN:
             raise Forbidden("this needs an admin key")
         return
-    if access == "write" and caller.role is Role.READ:
+    if access in ("write", "remove") and caller.role is Role.READ:
         raise Forbidden("this key may only read")
-    if caller.tenant is None:
+    if caller.tenant is None and not (access == "remove" and caller.role is Role.ADMIN):
         raise TenantRequired("name the tenant in the Vdb-Tenant header")
 
 
@@ -30,8 +38,8 @@ def check_tenant_exists(caller: Caller) -> int:
     return caller.tenant_id
 
 
-def may_use(collection: CollectionDocument, tenant_id: int | None) -> bool:
-    """Whether a tenant may use a collection; a tenant that does not exist may use the open ones."""
+def may_use(collection: HasMembers, tenant_id: int | None) -> bool:
+    """Whether a tenant may use a collection or cache; a tenant that does not exist may use the open ones."""
     members = collection.tenants
     if members is None:
         return True
@@ -48,7 +56,14 @@ def check_usable(collection: CollectionDocument | None, caller: Caller) -> Colle
     return collection
 
 
-def sees(collection: CollectionDocument, caller: Caller) -> bool:
+def check_cache_usable(cache: CacheDocument | None, caller: Caller) -> CacheDocument:
+    """The cache, if the caller may use it; otherwise it does not exist for them."""
+    if cache is None or not sees(cache, caller):
+        raise CacheNotFound("no such cache")
+    return cache
+
+
+def sees(collection: HasMembers, caller: Caller) -> bool:
     """Whether a collection exists for the caller: its tenant may use it, or it acts for none and its key for any."""
     return (caller.tenant is None and not caller.is_bound) or may_use(collection, caller.tenant_id)
 

@@ -1,0 +1,186 @@
+"""What caches do on their own: purge what is stale, expired, or of no category any more, text and all, within seconds.
+
+Nothing that is stale is served meanwhile: look-ups judge for themselves. Each round takes what look-ups found stale,
+what has expired, and the entries that were made from points written since the round before; where it is not known what
+was written (at the start, or after very many writes), all entries made from that collection are looked at.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+import msgspec
+
+from vdb.cache.memory import Resident
+from vdb.engine.cache_entries import STEP_ENTRIES, remove_entries
+from vdb.engine.cache_shard import CacheGroup, CacheShard, Place
+from vdb.engine.owners import live_tenant_name
+from vdb.engine.provenance import Moment
+from vdb.engine.services import Services
+from vdb.engine.shard import epoch_ms
+from vdb.errors import CacheNotFound, CollectionNotFound, CorruptData, VdbError
+from vdb.storage.cache_entries import entries_of_source, iterate_expired, read_entry
+from vdb.storage.cache_labels import put_statistics
+from vdb.storage.catalog import CacheDocument
+
+logger = logging.getLogger(__name__)
+
+LONGEST_ROUND_S = 10.0
+SAVE_COUNTS_EVERY = 6
+PAUSE_AFTER = 256
+"""Entries judged between pauses, so that a sweep does not hold up look-ups."""
+
+
+class CacheUpkeep:
+    """One thread, a round every `purge_interval_s` but at least every ten seconds. `stop` waits for the step in hand."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._is_stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="vdb-caches", daemon=True)
+        self._seen: dict[tuple[int, int], int] = {}
+        """(cache, collection) → the sequence up to which the entries made from it were judged."""
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._is_stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        n_rounds = 0
+        pause_s = 0.0  # the first round loads the caches: they are warm before they are asked
+        while not self._is_stopping.wait(pause_s):
+            pause_s = min(self._services.settings.purge_interval_s, LONGEST_ROUND_S)
+            n_rounds += 1
+            for document in self._services.catalog.caches():
+                if self._is_stopping.is_set():
+                    return
+                try:
+                    self.round(document, saves_counts=n_rounds % SAVE_COUNTS_EVERY == 0)
+                except CacheNotFound:  # deleted meanwhile
+                    continue
+                except Exception as exc:  # upkeep must not end because one round failed
+                    level = logging.WARNING if isinstance(exc, VdbError) else logging.ERROR
+                    logger.log(level, "upkeep of a cache failed", exc_info=exc, extra={"cache": document.id})
+
+    def round(self, document: CacheDocument, saves_counts: bool = False) -> int:
+        """One round over one cache; how many entries it removed."""
+        with self._services.caches.use(document, counts_as_use=False) as shard:
+            n_removed = self._remove(shard, self._expired(shard), "expired")
+            n_removed += self._remove(shard, self._services.stale_entries.take(document.id), "stale")
+            n_removed += self._remove(shard, self._meaningless(document, shard), "meaningless")
+            n_removed += self._remove(shard, self._changed(shard), "stale")
+            if saves_counts:
+                save_counts(shard)
+            return n_removed
+
+    def _remove(self, shard: CacheShard, places: Iterable[Place], why: str) -> int:
+        """Remove entries, a thousand in a commit."""
+        n_removed = 0
+        rest = iter(places)
+        while chunk := list(islice(rest, STEP_ENTRIES)):
+            if self._is_stopping.is_set():
+                break
+            if why == "expired":
+                for tenant, number in chunk:
+                    resident = shard.memory.residents.get(number)
+                    if resident is not None:
+                        shard.memory.counts_of(tenant, resident.category).expired += 1
+            n_removed += remove_entries(shard, chunk)
+        return n_removed
+
+    def _expired(self, shard: CacheShard) -> Iterator[Place]:
+        while True:
+            with shard.env.read() as txn:
+                found = list(iterate_expired(txn, epoch_ms(), STEP_ENTRIES))
+            yield from found
+            if len(found) < STEP_ENTRIES:
+                return
+
+    def _meaningless(self, document: CacheDocument, shard: CacheShard) -> list[Place]:
+        """Entries of a category that is gone, of another embedding version, or of a tenant that is gone."""
+        current = self._services.catalog.cache_by_id(document.id) or document
+        tenants: dict[int, bool] = {}
+        found = []
+        for resident in list(shard.memory.residents.values()):
+            is_live = tenants.get(resident.tenant)
+            if is_live is None:
+                is_live = tenants[resident.tenant] = live_tenant_name(self._services, resident.tenant) is not None
+            is_known = shard.policies.is_known(resident.category)
+            if not (is_live and is_known and resident.embedding_version == current.embedding_version):
+                found.append((resident.tenant, resident.number))
+        return found
+
+    # Entries whose sources have changed
+
+    def _changed(self, shard: CacheShard) -> Iterator[Place]:
+        for collection_id in shard.memory.collections():
+            key = shard.id, collection_id
+            document = self._services.catalog.collection_by_id(collection_id)
+            if document is None:  # dropped: all that was made from it goes
+                yield from self._judged(shard, shard.memory.of_collection(collection_id))
+                self._seen.pop(key, None)
+                continue
+            try:
+                with self._services.shards.use(document, counts_as_use=False) as source, source.snapshot() as snapshot:
+                    sequence, touched = snapshot.sequence, source.touched
+            except CollectionNotFound:  # dropped in this moment: the next round sees it
+                continue
+            since = self._seen.get(key)
+            touches = None if since is None else touched.since(since)
+            if touches is None:
+                yield from self._judged(shard, shard.memory.of_collection(collection_id))
+            elif touches:
+                points = {(touch.owner, touch.id) for touch in touches if touch.id is not None}
+                yield from self._judged(shard, self._made_from(shard, collection_id, points))
+            self._seen[key] = sequence
+
+    def _made_from(
+        self, shard: CacheShard, collection_id: int, points: Iterable[tuple[int, bytes]]
+    ) -> list[Resident]:
+        with shard.env.read() as txn:
+            numbers = {
+                number
+                for owner, point_id in points
+                for _, number in entries_of_source(txn, collection_id, owner, point_id)
+            }
+        found = (shard.memory.residents.get(number) for number in numbers)
+        return [resident for resident in found if resident is not None]
+
+    def _judged(self, shard: CacheShard, residents: Iterable[Resident]) -> Iterator[Place]:
+        """Those of the entries that are stale, each judged in a moment of its own."""
+        for n_judged, resident in enumerate(residents, 1):
+            if self._is_stopping.is_set():
+                return
+            if n_judged % PAUSE_AFTER == 0:
+                time.sleep(0.001)
+            if not self._is_sound(shard, resident):
+                yield resident.tenant, resident.number
+
+    def _is_sound(self, shard: CacheShard, resident: Resident) -> bool:
+        with shard.env.read() as txn:
+            try:
+                entry = read_entry(txn, resident.tenant, resident.number)
+            except CorruptData:
+                return False
+        if entry is None:
+            return True  # gone already
+        with Moment(self._services, resident.tenant, is_hurried=False) as moment:
+            return moment.is_sound(entry, resident, epoch_ms())
+
+
+def save_counts(shard: CacheShard) -> None:
+    """Store the counters, so that they go on after a restart."""
+    counted = [(place, msgspec.json.encode(counts)) for place, counts in list(shard.memory.counts.items())]
+
+    def apply(group: CacheGroup) -> None:
+        for (tenant, category), counts in counted:
+            put_statistics(group.txn, tenant, category, counts)
+
+    if counted:
+        shard.queue.submit(apply, sum(len(counts) for _, counts in counted), True).result()
