@@ -87,7 +87,7 @@ ENTRIES: dict[str, tuple[bytes, bytes]] = {
     "ENTRY": (entry_key(Space.ENTRY, *PLACE), HEAD),
     "ENTRY_VECTOR": (entry_key(Space.ENTRY_VECTOR, *PLACE), seal(ENTRY_VECTOR)),
     "ENTRY_ANSWER": (entry_key(Space.ENTRY_ANSWER, *PLACE), seal(ANSWER)),
-    "ENTRY_GROUP": (entry_key(Space.ENTRY_GROUP, *PLACE), encode_group(9)),
+    "ENTRY_GROUP": (entry_key(Space.ENTRY_GROUP, *PLACE), encode_group(9, 8)),
     "ENTRY_EXACT": (exact_key(ENTRY.tenant, ENTRY.exact), encode_u64(ENTRY.number)),
     "ENTRY_EXPIRY": (entry_expiry_key(ENTRY.expires_at_ms, *PLACE), b""),
     "ENTRY_SOURCE": (source_key(1, OWNER, RECORD.id, *PLACE), b""),

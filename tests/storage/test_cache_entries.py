@@ -65,6 +65,7 @@ ENTRIES = st.builds(
     answer_bytes=st.integers(0, 2**20),
     sources=st.lists(SOURCES, max_size=3).map(tuple),
     retrieval=st.none() | RETRIEVALS,
+    is_category_given=st.booleans(),
 )
 
 
@@ -102,10 +103,10 @@ def test_bytes_that_are_no_entry_are_corrupt_even_with_a_right_checksum(body: by
 
 
 def test_small_values_read_back_and_damage_is_seen() -> None:
-    assert decode_group(encode_group(2**64 - 1)) == 2**64 - 1
+    assert decode_group(encode_group(2**64 - 1, 7)) == (2**64 - 1, 7)
     usage = CacheUsage(3, 2**40)
     assert (decode_cache_usage(encode_cache_usage(usage)), decode_cache_usage(None)) == (usage, CacheUsage())
-    for decode, value in ((decode_group, encode_group(5)), (decode_cache_usage, encode_cache_usage(usage))):
+    for decode, value in ((decode_group, encode_group(5, 0)), (decode_cache_usage, encode_cache_usage(usage))):
         for wrong in (value[:-1], value + b"\0", b"", bytes(4) + value[4:]):
             with pytest.raises(CorruptData):
                 decode(wrong)
@@ -137,7 +138,7 @@ def test_what_was_put_is_found_by_number_exact_key_source_and_expiry(env: Enviro
         assert store.count_of_source(txn, 1) == 1
         assert store.iterate_expired(txn, ENTRY.expires_at_ms - 1, 10) == []
         assert store.iterate_expired(txn, ENTRY.expires_at_ms, 10) == [place]
-        assert list(store.iterate_loaded(txn)) == [(ENTRY, VECTOR, 9)]
+        assert list(store.iterate_loaded(txn)) == [(ENTRY, VECTOR, 9, 0)]
         expected = CacheUsage(1, size_of(ENTRY))
         for usage in ((), (2,), (2, "faq")):
             assert store.read_cache_usage(txn, *usage) == expected
@@ -173,7 +174,7 @@ def test_a_damaged_entry_is_left_out_and_does_not_keep_its_question_from_being_s
         for space, number in damaged:
             txn.put(entry_key(space, 2, number), b"\0" * 12)
     with env.write() as txn:
-        assert [one.number for one, _, _ in store.iterate_loaded(txn)] == [4]
+        assert [one.number for one, *_ in store.iterate_loaded(txn)] == [4]
         with pytest.raises(CorruptData):
             store.read_answer(txn, 2, 4)
         assert store.put_entry(txn, entry(9, text="q"), VECTOR, ANSWER) == ()
@@ -188,7 +189,7 @@ def test_an_entry_without_a_vector_is_found_by_its_exact_key(env: Environment) -
     with env.write() as txn:
         store.put_entry(txn, bare, None, ANSWER)
     with env.read() as txn:
-        assert list(store.iterate_loaded(txn)) == [(bare, None, 1)]
+        assert list(store.iterate_loaded(txn)) == [(bare, None, 1, 0)]
         assert store.find_exact(txn, 2, bare.exact) == 1
 
 
@@ -206,12 +207,13 @@ def test_a_group_changes_without_the_entry_and_its_own_number_needs_no_key(env: 
     put(env, entry(1))
     before = contents(env)
     with env.write() as txn:
-        store.put_group(txn, 2, 1, 77)
-        assert store.read_group(txn, 2, 1) == 77
+        store.put_group(txn, 2, 1, 77, 5)
+        assert store.read_group(txn, 2, 1) == (77, 5)
+        assert list(store.iterate_loaded(txn)) == [(entry(1), VECTOR, 77, 5)]
     assert len(contents(env)) == len(before) + 1
     with env.write() as txn:
         store.put_group(txn, 2, 1, 1)
-        assert store.read_group(txn, 2, 1) == 1
+        assert store.read_group(txn, 2, 1) == (1, 0)
     assert contents(env) == before
 
 

@@ -5,7 +5,7 @@ Integers are little-endian; checksums are CRC-32 (zlib's) of all bytes that foll
 entry       u32 checksum, u8 layout 1, then the fields of `CacheEntry` in their order as a MessagePack array
 vector      u32 checksum, float32 × dimension
 answer      u32 checksum, the answer as it was sent: JSON in UTF-8
-group       u32 checksum, u64
+group       u32 checksum, u64 answer group, u64 group that was rejected, 0 for none
 usage       u32 checksum, u64 entries, u64 bytes
 label, policy, statistics   u32 checksum, JSON whose shape `vdb.cache` owns
 """
@@ -23,7 +23,7 @@ KEY_BYTES = 16
 """Bytes of the hash that names a partition, and of an exact key."""
 
 _CHECKSUM = struct.Struct("<I")
-_GROUP = struct.Struct("<IQ")
+_GROUP = struct.Struct("<IQQ")
 _USAGE = struct.Struct("<IQQ")
 _LAYOUT = bytes((ENTRY_LAYOUT,))
 
@@ -60,7 +60,8 @@ class CacheEntry(Struct, frozen=True, array_like=True, gc=False):
     `number` is random, unique in the cache; `partition` and `exact` are hashes of 16 bytes; times are epoch
     milliseconds, `expires_at_ms` 0 never. `sequence` is that of the cache's commit that stored it. `scope`, `model`,
     `fingerprint` and `turns` are what the partition was made of, as the caller gave them. `vector_bytes` is 0 for an
-    entry without a vector: it is found by its exact key only.
+    entry without a vector: it is found by its exact key only. `is_category_given`: by the caller, not by the
+    classifier.
     """
 
     tenant: int
@@ -81,6 +82,7 @@ class CacheEntry(Struct, frozen=True, array_like=True, gc=False):
     answer_bytes: int
     sources: tuple[Source, ...] = ()
     retrieval: Retrieval | None = None
+    is_category_given: bool = True
 
     def is_expired(self, now_ms: int) -> bool:
         return 0 < self.expires_at_ms <= now_ms
@@ -150,17 +152,18 @@ def unseal(value: bytes, what: str) -> bytes:
     return body
 
 
-def encode_group(group: int) -> bytes:
-    return seal(group.to_bytes(8, "little"))
+def encode_group(group: int, rejected: int) -> bytes:
+    return seal(group.to_bytes(8, "little") + rejected.to_bytes(8, "little"))
 
 
-def decode_group(value: bytes) -> int:
-    """The group's number; raises CorruptData."""
+def decode_group(value: bytes) -> tuple[int, int]:
+    """(group, rejected group); raises CorruptData."""
     unseal(value, "a group")
     try:
-        return int(_GROUP.unpack(value)[1])
+        _, group, rejected = _GROUP.unpack(value)
     except struct.error as exc:
-        raise CorruptData("a stored group is not 12 bytes long") from exc
+        raise CorruptData("a stored group is not 20 bytes long") from exc
+    return group, rejected
 
 
 def encode_cache_usage(usage: CacheUsage) -> bytes:

@@ -49,12 +49,17 @@ LAST_ENTRY = 0xFFFF_FFFF_FFFF_FFFF
 
 
 def put_entry(
-    txn: Transaction, entry: CacheEntry, vector: bytes | None, answer: bytes, group: int | None = None
+    txn: Transaction,
+    entry: CacheEntry,
+    vector: bytes | None,
+    answer: bytes,
+    group: int | None = None,
+    rejected: int = 0,
 ) -> tuple[CacheEntry, ...]:
     """Store an entry; the one that had its exact key (or, unlikely, its number) goes and is returned.
 
     `vector` is float32 little-endian, None for an entry that is found by its exact key only; `group` None is one of its
-    own. What the entry says of their lengths has to be right.
+    own, `rejected` 0 no group. What the entry says of their lengths has to be right.
     """
     tenant, number = entry.tenant, entry.number
     assert (entry.vector_bytes, entry.answer_bytes) == (len(vector or b""), len(answer)), "lengths"
@@ -64,7 +69,7 @@ def put_entry(
     if vector is not None:
         txn.put(entry_key(Space.ENTRY_VECTOR, tenant, number), seal(vector))
     txn.put(entry_key(Space.ENTRY_ANSWER, tenant, number), seal(answer))
-    put_group(txn, tenant, number, number if group is None else group)
+    put_group(txn, tenant, number, number if group is None else group, rejected)
     for key, value in index_entries_of(entry):
         txn.put(key, value)
     _add_usage(txn, entry, usage_of(entry, len(head)))
@@ -133,19 +138,19 @@ def find_exact(txn: Transaction, tenant: int, exact: bytes) -> int | None:
     return None if value is None else decode_u64(value)
 
 
-def put_group(txn: Transaction, tenant: int, number: int, group: int) -> None:
-    """Move an entry into an answer group; that of its own number is its own, and leaves no key."""
+def put_group(txn: Transaction, tenant: int, number: int, group: int, rejected: int = 0) -> None:
+    """Move an entry into an answer group; one of its own number, that rejects none (0), leaves no key."""
     key = entry_key(Space.ENTRY_GROUP, tenant, number)
-    if group == number:
+    if group == number and not rejected:
         txn.delete(key)
     else:
-        txn.put(key, encode_group(group))
+        txn.put(key, encode_group(group, rejected))
 
 
-def read_group(txn: Transaction, tenant: int, number: int) -> int:
-    """Raises CorruptData."""
+def read_group(txn: Transaction, tenant: int, number: int) -> tuple[int, int]:
+    """(group, rejected group or 0); raises CorruptData."""
     value = txn.get(entry_key(Space.ENTRY_GROUP, tenant, number))
-    return number if value is None else decode_group(value)
+    return (number, 0) if value is None else decode_group(value)
 
 
 def iterate_entries(txn: Transaction, tenant: int | None = None, after: Place | None = None) -> Iterator[CacheEntry]:
@@ -164,14 +169,17 @@ def iterate_entries(txn: Transaction, tenant: int | None = None, after: Place | 
 
 def iterate_loaded(
     txn: Transaction, tenant: int | None = None, after: Place | None = None
-) -> Iterator[tuple[CacheEntry, bytes | None, int]]:
-    """(entry, vector or None, group) as `iterate_entries`; an entry whose vector or group is damaged is left out."""
+) -> Iterator[tuple[CacheEntry, bytes | None, int, int]]:
+    """(entry, vector or None, group, rejected group or 0) as `iterate_entries`.
+
+    An entry whose vector or group is damaged is left out too.
+    """
     for entry in iterate_entries(txn, tenant, after):
         try:
             vector = read_entry_vector(txn, entry.tenant, entry.number)
             if len(vector or b"") != entry.vector_bytes:
                 raise CorruptData("its vector is missing or cut short")
-            yield entry, vector, read_group(txn, entry.tenant, entry.number)
+            yield entry, vector, *read_group(txn, entry.tenant, entry.number)
         except CorruptData as exc:
             logger.error("entry %016x of tenant %s cannot be read", entry.number, entry.tenant, exc_info=exc)
 
