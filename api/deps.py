@@ -12,11 +12,22 @@ from functools import partial
 from time import monotonic, perf_counter
 from typing import Any, TypeVar
 
+from msgspec import structs
+
 from vdb.config import Settings
 from vdb.engine.audit import AuditLog
 from vdb.engine.engine import Engine
 from vdb.engine.fair import NO_TENANT, Room
-from vdb.errors import Forbidden, InternalError, QueueFull, RateLimited, SequenceTimeout, ShuttingDown, VdbError
+from vdb.errors import (
+    AnswerPending,
+    Forbidden,
+    InternalError,
+    QueueFull,
+    RateLimited,
+    SequenceTimeout,
+    ShuttingDown,
+    VdbError,
+)
 from vdb.protocol.operations import Operation
 from vdb.protocol.requests import Request
 from vdb.types import Caller, Role
@@ -207,6 +218,9 @@ class Service:
             pause_s = min(2 * pause_s, self._longest_poll_s(tenant))
             try:
                 return await self._run(operation, self.authenticate(exchange), path, request, vectors, True)
+            except AnswerPending:
+                if remaining_s <= 0.0:  # whoever waits for an answer in vain gets a miss, not an error
+                    request = structs.replace(request, wait_ms=0)
             except SequenceTimeout:
                 if remaining_s <= 0.0:
                     raise

@@ -4,6 +4,8 @@ from collections import Counter
 
 from msgspec import Struct, field
 
+from vdb.cache.calibration import CalibrationState
+
 COUNTED = (
     "requests", "exact_hits", "semantic_hits", "relaxed_hits", "misses", "explored", "stale_prevented", "labels_right",
     "labels_wrong", "feedback_wrong", "evictions", "expired",
@@ -36,3 +38,10 @@ class Counts(Struct, kw_only=True):
         for name in COUNTED:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.guard_rejects = dict(Counter(self.guard_rejects) + Counter(other.guard_rejects))
+
+
+class Kept(Struct, kw_only=True):
+    """What is stored of a tenant's category now and then."""
+
+    counts: Counts
+    calibration: CalibrationState | None = None

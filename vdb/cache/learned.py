@@ -4,17 +4,25 @@ Nothing of one tenant moves another's bar, or another's centroids.
 """
 
 import base64
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from vdb.cache.calibration import Budgets, Calibration
+from vdb.cache.calibration import Budgets, Calibration, CalibrationState
 from vdb.cache.categories import REJECT_MARGIN, Centroids
-from vdb.cache.labels import Label, LabelSource
+from vdb.cache.labels import Label
 from vdb.cache.policy import Policies, Policy
 from vdb.storage.cache_labels import iterate_labels, label_categories
 from vdb.storage.env import Transaction
+
+logger = logging.getLogger(__name__)
+
+OFF: Final = Policy(mode="off")
+"""Of a category that is gone."""
 
 Vector = NDArray[np.float32]
 
@@ -31,18 +39,19 @@ class Learned:
         self._only_examples = self._new_centroids()
         self._calibrations: dict[tuple[int, str], Calibration] = {}
 
-    def load(self, txn: Transaction) -> None:
-        """All labels that are stored."""
-        for tenant, category in label_categories(txn):
-            calibration = self.calibration(tenant, category)
-            for stored in iterate_labels(txn, tenant, category):
-                take(calibration, msgspec.json.decode(stored, type=Label))
+    def load(self, txn: Transaction, states: Mapping[tuple[int, str], CalibrationState]) -> None:
+        """All labels that are stored, on top of what calibrations had come to when their state was."""
+        for tenant, category in {*label_categories(txn), *states}:
+            labels = _labels(txn, tenant, category)
+            budgets = budgets_of(self._policies.of(category) or OFF)
+            state = states.get((tenant, category))
+            self._calibrations[tenant, category] = Calibration.restored(budgets, state, labels)
 
     def calibration(self, tenant: int, category: str) -> Calibration:
         """What was learned of a tenant's category, made where nothing was."""
         found = self._calibrations.get((tenant, category))
         if found is None:
-            policy = self._policies.of(category) or Policy(mode="off")
+            policy = self._policies.of(category) or OFF
             found = self._calibrations.setdefault((tenant, category), Calibration(budgets_of(policy)))
         return found
 
@@ -69,14 +78,15 @@ class Learned:
         if centroids is not None:
             centroids.remove(category, vector)
 
-    def learn(self, tenant: int, category: str, label: Label) -> None:
-        take(self.calibration(tenant, category), label)
+    def states(self) -> dict[tuple[int, str], CalibrationState]:
+        """What calibrations have come to, to be stored now and then."""
+        return {place: calibration.state() for place, calibration in list(self._calibrations.items())}
 
     def set_policies(self, policies: Policies) -> None:
         """Other budgets, other examples; labels stay."""
         self._policies = policies
         for (_, category), calibration in list(self._calibrations.items()):
-            calibration.set_budgets(budgets_of(policies.of(category) or Policy(mode="off")))
+            calibration.set_budgets(budgets_of(policies.of(category) or OFF))
         old, self._examples = self._examples, _examples_of(policies)
         self._only_examples = self._new_centroids()
         for centroids in list(self._centroids.values()):
@@ -97,12 +107,12 @@ class Learned:
         return centroids
 
 
-def take(calibration: Calibration, label: Label) -> None:
-    """A label as it was stored: what users report may only tighten."""
-    if label.source is LabelSource.FEEDBACK:
-        calibration.report_wrong(label.score)
-    else:
-        calibration.learn(label)
+def _labels(txn: Transaction, tenant: int, category: str) -> Iterator[Label]:
+    for stored in iterate_labels(txn, tenant, category):
+        try:
+            yield msgspec.json.decode(stored, type=Label)
+        except msgspec.MsgspecError as exc:  # of a release that knew other labels
+            logger.warning("a label is left out", exc_info=exc, extra={"tenant": tenant})
 
 
 def budgets_of(policy: Policy) -> Budgets:

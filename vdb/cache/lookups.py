@@ -45,8 +45,8 @@ class Asked:
 
 
 def new_lookup_id() -> str:
-    """128 random bits, as hex digits."""
-    return secrets.token_hex(16)
+    """64 random bits, as hex digits."""
+    return secrets.token_hex(8)
 
 
 class Lookups:
@@ -76,7 +76,8 @@ class Lookups:
     def get(self, tenant: int, lookup_id: str) -> Asked | None:
         """The tenant's lookup of that id, None where there is none (any more)."""
         with self._lock:
-            asked = self._of_tenant.get(tenant, {}).get(lookup_id)
+            own = self._of_tenant.get(tenant)
+            asked = None if own is None else own.get(lookup_id)
         return asked if asked is not None and time.monotonic() - asked.at_s <= self._kept_s else None
 
     def claim_label(self, asked: Asked) -> bool:

@@ -27,7 +27,7 @@ RESIDENT_BYTES = 700
 
 @dataclass(slots=True, eq=False)
 class Resident:
-    """An entry as lookups know it. `checked_at`: collection id → a sequence at which its sources and its retrieval were
+    """An entry as lookups know it. `collections`: ids of those that it was made from. `checked_at`: collection id → a sequence at which its sources and its retrieval were
     found sound; `sources_expire_ms`: the first expiry among its sources then, 0 for none."""
 
     tenant: int
@@ -40,6 +40,10 @@ class Resident:
     n_bytes: int
     has_vector: bool
     group: int
+    rejected: int = 0
+    embedding_version: str = ""
+    is_category_given: bool = True
+    collections: tuple[int, ...] = ()
     checked_at: dict[int, int] = field(default_factory=dict)
     sources_expire_ms: int = 0
 
@@ -54,6 +58,7 @@ class NewEntry:
     entry: CacheEntry
     vector: NDArray[np.float32] | None
     group: int
+    rejected: int = 0
     checked_at: dict[int, int] = field(default_factory=dict)
     sources_expire_ms: int = 0
 
@@ -66,13 +71,14 @@ class CacheMemory:
         self.residents: dict[int, Resident] = {}
         self._exact: dict[tuple[int, bytes], int] = {}
         self._partitions: dict[tuple[int, bytes], Partition] = {}
+        self._made_from: dict[int, set[int]] = {}
         self.counts: dict[tuple[int, str], Counts] = {}
         self.n_bytes = 0
 
     def load(self, txn: Transaction) -> None:
         """Everything that is stored; whoever calls it has an empty memory."""
-        for entry, vector, group in iterate_loaded(txn):
-            self.add(NewEntry(entry, None if vector is None else np.frombuffer(vector, "<f4"), group))
+        for entry, vector, group, rejected in iterate_loaded(txn):
+            self.add(NewEntry(entry, None if vector is None else np.frombuffer(vector, "<f4"), group, rejected))
 
     def add(self, new: NewEntry) -> None:
         """An entry was stored."""
@@ -88,11 +94,17 @@ class CacheMemory:
             n_bytes=size_of(entry),
             has_vector=new.vector is not None,
             group=new.group,
+            rejected=new.rejected,
+            embedding_version=entry.embedding_version,
+            is_category_given=entry.is_category_given,
+            collections=tuple({collection for collection, _, _ in entry.dependencies}),
             checked_at=new.checked_at,
             sources_expire_ms=new.sources_expire_ms,
         )
         self.residents[entry.number] = resident
         self._exact[entry.tenant, entry.exact] = entry.number
+        for collection in resident.collections:
+            self._made_from.setdefault(collection, set()).add(entry.number)
         self.n_bytes += resident.n_bytes
         if new.vector is not None:
             place = entry.tenant, entry.partition
@@ -109,6 +121,11 @@ class CacheMemory:
         self.n_bytes -= resident.n_bytes
         if self._exact.get((resident.tenant, resident.exact)) == number:
             del self._exact[resident.tenant, resident.exact]
+        for collection in resident.collections:
+            numbers = self._made_from[collection]
+            numbers.discard(number)
+            if not numbers:
+                del self._made_from[collection]
         place = resident.tenant, resident.partition
         partition = self._partitions.get(place)
         if partition is not None and resident.has_vector:
@@ -133,10 +150,27 @@ class CacheMemory:
         near = zip(map(self.residents.get, numbers.tolist()), similarities.tolist(), strict=True)
         return [(resident, similarity) for resident, similarity in near if resident is not None]
 
+    def vector_of(self, resident: Resident) -> NDArray[np.float32] | None:
+        """The vector of an entry, float32 (d,) of unit length; None where it has none."""
+        partition = self._partitions.get((resident.tenant, resident.partition))
+        return None if partition is None else partition.vector_of(resident.number)
+
+    def hit(self, number: int) -> None:
+        """An entry was served."""
+
     def counts_of(self, tenant: int, category: str) -> Counts:
         """The counters of a tenant's category, made where there are none."""
         found = self.counts.get((tenant, category))
         return found if found is not None else self.counts.setdefault((tenant, category), Counts())
+
+    def collections(self) -> list[int]:
+        """Ids of the collections that entries were made from."""
+        return list(self._made_from)
+
+    def of_collection(self, collection: int) -> list[Resident]:
+        """The entries made from a collection, at this moment."""
+        numbers = self._made_from.get(collection, set()).copy()
+        return [resident for resident in map(self.residents.get, numbers) if resident is not None]
 
     def of_tenant(self, tenant: int) -> Iterable[Resident]:
         """The tenant's entries at this moment."""

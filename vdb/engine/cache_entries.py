@@ -6,7 +6,6 @@ from itertools import islice
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from vdb.cache.labels import Label
 from vdb.engine.cache_shard import CacheGroup, CacheShard, Place
 from vdb.engine.cursor import decode_cursor, encode_cursor
 from vdb.engine.owners import named_owner
@@ -107,9 +106,7 @@ def scroll_entries(services: Services, caller: Caller, path: tuple[str, ...], re
         return Entries(entries=found, next_cursor=cursor)
 
 
-def cache_feedback(
-    services: Services, caller: Caller, path: tuple[str, ...], request: CacheFeedback
-) -> FeedbackAnswer:
+def cache_feedback(services: Services, caller: Caller, path: tuple[str, ...], request: CacheFeedback) -> FeedbackAnswer:
     """A wrong answer goes, and the bar may rise; a right one is not even counted: reports are biased.
 
     Raises LookupNotFound, InvalidArgument. The same report again changes nothing.
@@ -119,7 +116,6 @@ def cache_feedback(
     if is_lookup == is_entry:
         raise InvalidArgument.at("/lookup_id", "give either lookup_id or entry_id")
     with services.caches.use(document) as shard:
-        label: Label | None = None
         if is_lookup:
             asked = shard.lookups.get(tenant, str(request.lookup_id))
             if asked is None:
@@ -127,8 +123,6 @@ def cache_feedback(
             if asked.served is None:
                 raise InvalidArgument.at("/lookup_id", "nothing was served to that lookup")
             number = asked.served
-            if asked.served is not None and asked.label_weight > 0:
-                label = Label(asked.id, asked.score, asked.similarity, False, 0.0, "feedback", epoch_ms())
         else:
             number = number_of(str(request.entry_id), "/entry_id")
         if request.verdict == "right" or number not in shard.memory.residents:
@@ -140,9 +134,7 @@ def cache_feedback(
                 return FeedbackAnswer(n_removed=0, sequence=group.sequence)
             sequence = group.next_sequence()
             group.remove((tenant, number))
-            if label is not None:
-                group.note_label(tenant, entry.category, label)
-            group.after_commit(lambda: shard.count_wrong(tenant, entry.category))
+            group.after_commit(lambda: shard.report_wrong(tenant, entry.category))
             return FeedbackAnswer(n_removed=1, sequence=sequence)
 
         answer: FeedbackAnswer = shard.queue.submit(apply, 1024, True, tenant).result()

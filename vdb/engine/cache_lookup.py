@@ -7,20 +7,19 @@ with a reason, and remembered under its id, so that the fresh answer can say whe
 """
 
 import random
-import time
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from msgspec import UNSET, Raw
-from msgspec.structs import replace
 
-from vdb.cache.calibration import Decision, Verdict
+from vdb.cache.calibration import Calibration, Decision, Verdict
 from vdb.cache.counts import Counts
 from vdb.cache.guard import check
 from vdb.cache.lookups import Asked, new_lookup_id
 from vdb.cache.memory import Resident
-from vdb.cache.score import score
+from vdb.cache.score import NEIGHBOURS, decision_score
 from vdb.cache.text import normalise
 from vdb.engine.cache_entries import entry_answer
 from vdb.engine.cache_questions import Asking, asking_of
@@ -38,8 +37,6 @@ from vdb.storage.env import Transaction
 from vdb.tenancy.access import check_tenant_exists
 from vdb.types import Caller
 
-NEAR = 16
-"""Entries that the decision looks at, the candidate among them."""
 MORE_NEAR = 256
 """How many are gone through where none of the nearest is eligible."""
 MAX_WAIT_MS = 60_000
@@ -74,13 +71,20 @@ def _answer(
 
 @dataclass(slots=True)
 class _Near:
-    """The candidate and what stands near it, nearest first, the candidate at the head."""
+    """The candidate; `score` says how much of what is near speaks for it."""
 
-    resident: Resident
     entry: CacheEntry
     similarity: float
-    similarities: list[float]
-    groups: list[int]
+    score: float
+
+
+def _score(near: list[tuple[Resident, float]]) -> float:
+    """Of a neighbourhood, nearest first, the candidate at its head."""
+    return decision_score(
+        np.array([similarity for _, similarity in near], np.float32),
+        np.array([resident.group for resident, _ in near], np.uint64),
+        np.array([resident.rejected for resident, _ in near], np.uint64),
+    )
 
 
 class _Lookup:
@@ -103,7 +107,7 @@ class _Lookup:
             new_lookup_id(), tenant, asking.identity, asking.text, asking.vector, asking.exact,
             asking.category_from == "request", load=request.load,
         )  # fmt: skip
-        self.n_stale = 0
+        self.stale: set[int] = set()
 
     def run(self) -> LookupAnswer:
         """The answer; what it decides is counted once, also where the question waits for somebody's answer first."""
@@ -114,12 +118,17 @@ class _Lookup:
         with self.shard.env.read() as txn:
             equal = self._exact(txn)
             if equal is not None:
+                self._calibration.count_request()
                 return self._serve(txn, equal, "exact", 1.0, None)
             if self.request.wait_ms and self.shard.leases.is_held((self.tenant, self.asking.exact)):
                 raise AnswerPending("somebody is answering the same question", retry_after_s=1.0)
             if self.asking.vector is None or not self.policy.compares:
                 return self._miss("no_vector" if self.policy.compares else "exact_only")
             return self._semantic(txn)
+
+    @property
+    def _calibration(self) -> Calibration:
+        return self.shard.learned.calibration(self.tenant, self.asking.identity.category)
 
     # The exact tier
 
@@ -135,38 +144,36 @@ class _Lookup:
 
     def _semantic(self, txn: Transaction) -> LookupAnswer:
         near = self._near(txn)
-        calibration = self.shard.learned.calibration(self.tenant, self.asking.identity.category)
+        calibration = self._calibration
         if near is None:
-            calibration.decide(None, 1.0, self.request.load)
-            return self._miss("stale" if self.n_stale else "empty")
-        reached = score(near.similarities, near.groups)
+            calibration.count_request()
+            return self._miss("stale" if self.stale else "empty")
+        reached = near.score
         self.asked.candidate, self.asked.similarity, self.asked.score = near.entry.number, near.similarity, reached
         refused = check(self.asking.text, near.entry.text) if self.policy.guard else None
         if refused is not None:
-            calibration.decide(None, 1.0, self.request.load)
+            calibration.count_request()
             self.counts.reject(refused)
             return self._miss(f"guard_{refused}", txn, near)
-        decision = calibration.decide(reached, random.random(), self.request.load)
+        is_shadow = self.policy.mode == "shadow"
+        decision = calibration.decide(reached, near.similarity, random.random(), self.request.load, is_shadow=is_shadow)
         self.asked.label_weight = decision.label_weight
-        if decision.verdict is Verdict.SERVE and self.policy.mode == "semantic":
-            return self._serve(txn, near.entry, "semantic", near.similarity, decision, near)
-        if decision.verdict is Verdict.EXPLORE:
-            self.counts.explored += 1
-        reason = "shadow" if self.policy.mode == "shadow" and decision.verdict is not Verdict.MISS else decision.reason
-        return self._miss(reason, txn, near, decision)
+        if decision.verdict is Verdict.SERVE:
+            return self._serve(txn, near.entry, "semantic", near.similarity, decision)
+        self.counts.explored += decision.verdict is Verdict.EXPLORE
+        return self._miss(str(decision.reason), txn, near, decision)
 
     def _near(self, txn: Transaction) -> _Near | None:
         """The nearest eligible entry and its neighbours; None where there is none."""
         vector = self.asking.vector
         assert vector is not None, "only questions with a vector are compared"
-        for k in (NEAR, MORE_NEAR):
+        for k in (NEIGHBOURS, MORE_NEAR):
             found = self.shard.memory.nearest(self.tenant, self.asking.partition, vector, k)
             for place, (resident, similarity) in enumerate(found):
                 entry = self._eligible(txn, resident)
                 if entry is not None:
-                    rest = [pair for pair in found[place : place + NEAR] if not pair[0].is_expired(self.now_ms)]
-                    groups = [neighbour.group for neighbour, _ in rest]
-                    return _Near(resident, entry, similarity, [value for _, value in rest], groups)
+                    rest = [pair for pair in found[place : place + NEIGHBOURS] if not pair[0].is_expired(self.now_ms)]
+                    return _Near(entry, similarity, _score(rest))
             if len(found) < k:
                 return None
         return None
@@ -182,8 +189,8 @@ class _Lookup:
         if entry is None or not self._is_alike(entry):
             return None
         if (entry.sources or entry.retrieval is not None) and not self.moment.is_sound(entry, resident, self.now_ms):
-            self.n_stale += 1
-            self.counts.stale_prevented += 1
+            self.counts.stale_prevented += resident.number not in self.stale
+            self.stale.add(resident.number)
             self.services.stale_entries.note(self.shard.id, (self.tenant, resident.number))
             return None
         return entry
@@ -204,7 +211,6 @@ class _Lookup:
         kind: Any,
         similarity: float,
         decision: Decision | None,
-        near: _Near | None = None,
     ) -> LookupAnswer:
         body = self._body(txn, entry)
         if body is None:
@@ -219,8 +225,8 @@ class _Lookup:
             self.counts.relaxed_hits += decision is not None and decision.is_relaxed
         served = entry_answer(self.services, entry, self.now_ms, with_sources=True)
         served.answer = Raw(body)
-        candidate = None if near is None else Candidate(entry_id=served.id, similarity=similarity)
-        return self._told("hit", LookupAnswer(
+        candidate = Candidate(entry_id=served.id, similarity=similarity)
+        return self._told(LookupAnswer(
             lookup_id=self.asked.id, hit=kind, reason="hit", category=entry.category,
             category_from=self.asking.category_from, entry=served, similarity=similarity, candidate=candidate,
         ), decision)  # fmt: skip
@@ -241,11 +247,15 @@ class _Lookup:
         if self.policy.stores and self.request.lease and reason != "later_turn":
             held = self.shard.leases.take((self.tenant, self.asking.exact), self.asked.id)
             answer.lease = None if held is None else Lease(id=held.id, expires_in_s=round(held.remaining_s, 3))
-        return self._told("miss", answer, decision)
+        return self._told(answer, decision)
 
-    def _told(self, kind: str, answer: LookupAnswer, decision: Decision | None) -> LookupAnswer:
+    def _told(self, answer: LookupAnswer, decision: Decision | None) -> LookupAnswer:
         if self.asked.candidate is not None and decision is not None:
-            answer.score, answer.threshold, answer.is_relaxed = self.asked.score, decision.threshold, decision.is_relaxed
+            answer.score, answer.threshold, answer.is_relaxed = (
+                self.asked.score,
+                decision.threshold,
+                decision.is_relaxed,
+            )
         self.shard.lookups.put(self.asked)
         return answer
 

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 import msgspec
 import numpy as np
 
-from vdb.cache.policy import LONGEST_TTL_S, UNKNOWN, ExampleVector, Policies, Policy
+from vdb.cache.policy import LONGEST_TTL_S, UNKNOWN, ExampleVector, Policy
 from vdb.config import Limits
 from vdb.engine.cache_questions import checked_text, unit_vector
-from vdb.engine.cache_shard import CacheGroup, CacheShard
+from vdb.engine.cache_shard import CacheGroup
 from vdb.engine.services import Services
 from vdb.engine.tenants import check_name
 from vdb.errors import InvalidArgument, LimitReached, PolicyNotFound, TooLarge
@@ -27,9 +27,7 @@ _SHARES = ("max_false_per_request", "max_false_per_hit", "explore", "ttl_jitter"
 _COUNTS = ("reserve_entries", "reserve_bytes", "max_entries", "max_bytes")
 
 
-def put_policy(
-    services: Services, caller: Caller, path: tuple[str, ...], request: PutPolicy
-) -> cache_answers.Policy:
+def put_policy(services: Services, caller: Caller, path: tuple[str, ...], request: PutPolicy) -> cache_answers.Policy:
     """Put a category's policy whole; raises CacheNotFound, InvalidArgument, TooLarge, LimitReached."""
     document, category = services.usable_cache(caller, path[0]), check_name(path[1], "")
     limits = services.settings.limits
@@ -59,9 +57,7 @@ def get_policy(services: Services, caller: Caller, path: tuple[str, ...], reques
     return _answer(path[1], policy)
 
 
-def list_policies(
-    services: Services, caller: Caller, path: tuple[str, ...], request: Empty
-) -> cache_answers.Policies:
+def list_policies(services: Services, caller: Caller, path: tuple[str, ...], request: Empty) -> cache_answers.Policies:
     """All policies, by category."""
     document = services.usable_cache(caller, path[0])
     with services.caches.use(document) as shard:
@@ -141,12 +137,3 @@ def _check_judge(request: PutPolicy) -> None:
 def _answer(category: str, policy: Policy) -> cache_answers.Policy:
     fields = {name: getattr(policy, name) for name in Policy.__struct_fields__ if name != "examples"}
     return cache_answers.Policy(category=category, **fields, n_examples=len(policy.examples))
-
-
-def check_reserves_fit(shard: CacheShard, policies: Policies) -> None:
-    """Raise InvalidArgument where a tenant's reserves come to more than the cache holds."""
-    document = shard.document
-    for what, most in (("entries", document.max_entries), ("bytes", document.max_bytes)):
-        reserved = sum(getattr(policy, f"reserve_{what}") for policy in policies.by_category.values())
-        if most is not None and reserved > most:
-            raise InvalidArgument.at(f"/reserve_{what}", f"the reserves come to {reserved}, the cache holds {most}")

@@ -1,30 +1,31 @@
 """An open cache: its environment, its write queue, and what of it is in memory."""
 
+import logging
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from vdb.cache.eviction import Eviction, Incoming
-from vdb.cache.labels import Label
+from vdb.cache.counts import Kept
+from vdb.cache.labels import WINDOW, Label
 from vdb.cache.learned import Learned
 from vdb.cache.leases import Leases
 from vdb.cache.lookups import Lookups
-from vdb.cache.memory import CacheMemory, NewEntry, NewPartition
+from vdb.cache.memory import CacheMemory, NewEntry
+from vdb.cache.partition import Partition
 from vdb.cache.policy import Policies, Policy
 from vdb.engine.commit import CommitQueue, Group, QueueCaps
-from vdb.errors import CorruptData
+from vdb.errors import CorruptData, InvalidArgument
 from vdb.storage.cache_codec import CacheEntry
 from vdb.storage.cache_entries import put_entry, remove_damaged, remove_entry
-from vdb.storage.cache_labels import put_label, read_policies, trim_labels
+from vdb.storage.cache_labels import iterate_statistics, put_label, read_policies, trim_labels
 from vdb.storage.catalog import CacheDocument
 from vdb.storage.env import Environment, Transaction
 from vdb.storage.keyspace import META_SEQUENCE
 from vdb.storage.meta import read_sequence, write_number
 
-KEPT_LABELS = 4_096
-"""Labels kept of a tenant's category: the last ones."""
+logger = logging.getLogger(__name__)
 
 Place = tuple[int, int]
 
@@ -36,6 +37,17 @@ class NewLabel:
     tenant: int
     category: str
     label: Label
+
+
+def _kept(txn: Transaction) -> dict[tuple[int, str], Kept]:
+    """(tenant, category) → what was stored of it last; what cannot be read begins anew."""
+    found = {}
+    for tenant, category, stored in iterate_statistics(txn):
+        try:
+            found[tenant, category] = msgspec.json.decode(stored, type=Kept)
+        except msgspec.MsgspecError as exc:
+            logger.warning("figures of a category begin anew", exc_info=exc, extra={"tenant": tenant})
+    return found
 
 
 class CacheGroup(Group):
@@ -55,7 +67,7 @@ class CacheGroup(Group):
     def add(self, new: NewEntry, vector: bytes | None, answer: bytes) -> None:
         """Store an entry, in the place of one with its exact key."""
         entry = new.entry
-        for gone in put_entry(self.txn, entry, vector, answer, new.group):
+        for gone in put_entry(self.txn, entry, vector, answer, new.group, new.rejected):
             self.changes.append((gone.tenant, gone.number))
         self.changes.append(new)
 
@@ -73,7 +85,7 @@ class CacheGroup(Group):
         """Store a label; the oldest beyond those kept go."""
         number = put_label(self.txn, tenant, category, msgspec.json.encode(label))
         if number % 64 == 0:
-            trim_labels(self.txn, tenant, category, KEPT_LABELS)
+            trim_labels(self.txn, tenant, category, WINDOW)
         self.changes.append(NewLabel(tenant, category, label))
 
     def mark(self) -> Any:
@@ -95,20 +107,21 @@ class CacheGroup(Group):
 class CacheShard:
     """Thread-safe; `vdb.engine.caches` opens and closes it. Of `document` only what never changes may be used."""
 
-    def __init__(
-        self, document: CacheDocument, env: Environment, writers: Executor, caps: QueueCaps, new_partition: NewPartition
-    ) -> None:
+    def __init__(self, document: CacheDocument, env: Environment, writers: Executor, caps: QueueCaps) -> None:
         self.document = document
         self.env = env
         self.leases = Leases()
         self.lookups = Lookups()
-        self._new_partition = new_partition
+        self._reject_margin = document.reject_margin
         self._load()
         self.queue: CommitQueue[CacheGroup] = CommitQueue(env, self._open_group, writers, caps, self._load)
 
     @property
     def id(self) -> int:
         return self.document.id
+
+    def _new_partition(self) -> Partition:
+        return Partition(self.document.dimension)
 
     def _open_group(self, txn: Transaction) -> CacheGroup:
         return CacheGroup(txn, self)
@@ -117,11 +130,25 @@ class CacheShard:
         """All of memory from the store: at the start, and after a commit that failed, which may have reached it."""
         memory = CacheMemory(self._new_partition)
         with self.env.read() as txn:
-            policies = Policies({name: msgspec.json.decode(value, type=Policy) for name, value in read_policies(txn).items()})
+            policies = Policies(
+                {name: msgspec.json.decode(value, type=Policy) for name, value in read_policies(txn).items()}
+            )
             memory.load(txn)
-            learned = Learned(policies)
-            learned.load(txn)
+            kept = _kept(txn)
+            memory.counts = {place: found.counts for place, found in kept.items()}
+            learned = Learned(policies, self.document.dimension, self._reject_margin)
+            states = {place: found.calibration for place, found in kept.items() if found.calibration is not None}
+            learned.load(txn, states)
+        for resident in memory.residents.values():
+            vector = memory.vector_of(resident)
+            if resident.is_category_given and vector is not None:
+                learned.entry_added(resident.tenant, resident.category, vector)
         self.policies, self.memory, self.learned = policies, memory, learned
+
+    @property
+    def n_decided(self) -> int:
+        """Requests counted so far, and reports."""
+        return sum(counts.requests + counts.feedback_wrong for counts in list(self.memory.counts.values()))
 
     def set_policies(self, policies: Policies) -> None:
         """Policies have changed: what was learned goes on under the new budgets."""
@@ -132,14 +159,52 @@ class CacheShard:
         """Bring memory up to a commit."""
         for change in changes:
             if isinstance(change, NewEntry):
-                self.memory.add(change)
-                self.learned.entry_added(change.entry, change.vector)
+                self._add(change)
             elif isinstance(change, NewLabel):
-                self.learned.learn(change.tenant, change.category, change.label)
+                self._learn(change)
             else:
-                gone = self.memory.remove(change[1])
-                if gone is not None:
-                    self.learned.entry_removed(gone)
+                self._remove(change[1])
+
+    def _learn(self, new: NewLabel) -> None:
+        counts = self.memory.counts_of(new.tenant, new.category)
+        if new.label.is_right:
+            counts.labels_right += 1
+        else:
+            counts.labels_wrong += 1
+        self.learned.calibration(new.tenant, new.category).learn(new.label)
+
+    def report_wrong(self, tenant: int, category: str) -> None:
+        """A served answer was wrong, somebody says, and is gone."""
+        self.memory.counts_of(tenant, category).feedback_wrong += 1
+        self.learned.calibration(tenant, category).report_wrong()
+
+    def _add(self, new: NewEntry) -> None:
+        self.memory.add(new)
+        if new.entry.is_category_given and new.vector is not None:
+            self.learned.entry_added(new.entry.tenant, new.entry.category, new.vector)
+
+    def _remove(self, number: int) -> None:
+        resident = self.memory.residents.get(number)
+        if resident is None:
+            return
+        vector = self.memory.vector_of(resident) if resident.is_category_given else None
+        self.memory.remove(number)
+        if vector is not None:
+            self.learned.entry_removed(resident.tenant, resident.category, vector)
+
+    def resize(self, document: CacheDocument) -> None:
+        """Bounds or the margin of the classifier have changed."""
+        self._reject_margin = document.reject_margin
+        if document.reject_margin is not None:
+            self.learned.reject_margin = document.reject_margin
+
+    def check_reserves(self, policies: Policies) -> None:
+        """Raise InvalidArgument where a tenant's reserves come to more than the cache holds."""
+        document = self.document
+        for what, most in (("entries", document.max_entries), ("bytes", document.max_bytes)):
+            reserved = sum(getattr(policy, f"reserve_{what}") for policy in policies.by_category.values())
+            if most is not None and reserved > most:
+                raise InvalidArgument.at(f"/reserve_{what}", f"the reserves come to {reserved}, the cache holds {most}")
 
     def close(self) -> None:
         """Commit what is queued, then close the environment."""

@@ -58,9 +58,7 @@ def counts_by_category(shard: CacheShard, tenant: int | None) -> dict[str, Count
     return found
 
 
-def _category(
-    shard: CacheShard, tenant: int | None, category: str, usage: CacheUsage, counts: Counts
-) -> CategoryStats:
+def _category(shard: CacheShard, tenant: int | None, category: str, usage: CacheUsage, counts: Counts) -> CategoryStats:
     policy = shard.policies.of(category)
     calibration = None if tenant is None else shard.learned.known(tenant, category)
     estimate = None if calibration is None else calibration.estimate()

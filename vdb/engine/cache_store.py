@@ -17,8 +17,9 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from vdb.cache.groups import Membership, place
 from vdb.cache.identity import NO_RETRIEVAL, Identity
-from vdb.cache.labels import Label
+from vdb.cache.labels import Label, LabelSource
 from vdb.cache.leases import Key
 from vdb.cache.lookups import Asked
 from vdb.cache.memory import NewEntry, Resident
@@ -35,8 +36,8 @@ from vdb.engine.shard import epoch_ms
 from vdb.engine.tenants import ensure_tenant
 from vdb.engine.vectors import matrix_of
 from vdb.errors import AnswerTooLarge, CorruptData, InvalidArgument, LeaseExpired, LookupNotFound, TooLarge
-from vdb.protocol.cache_answers import Stored, Verdict
-from vdb.protocol.cache_requests import CacheStore, Source
+from vdb.protocol.cache_answers import Stored
+from vdb.protocol.cache_requests import CacheStore, Source, Verdict
 from vdb.storage.cache_codec import CacheEntry
 from vdb.storage.cache_codec import Retrieval as StoredRetrieval
 from vdb.storage.cache_codec import Source as StoredSource
@@ -209,7 +210,9 @@ def _answer_bytes(request: CacheStore, limits: Limits) -> bytes:
         raise InvalidArgument.at("/answer", "an answer is any JSON value but null")
     answer = msgspec.json.encode(request.answer)
     if len(answer) > limits.max_cached_answer_bytes:
-        raise AnswerTooLarge.at("/answer", f"an answer has up to {limits.max_cached_answer_bytes} bytes, not {len(answer)}")
+        raise AnswerTooLarge.at(
+            "/answer", f"an answer has up to {limits.max_cached_answer_bytes} bytes, not {len(answer)}"
+        )
     return answer
 
 
@@ -277,11 +280,17 @@ def _write(services: Services, shard: CacheShard, group: CacheGroup, draft: Draf
     verdict = _verdict(group, shard, draft)
     sequence = group.next_sequence()
     candidate = None if draft.asked is None else shard.memory.residents.get(draft.asked.candidate or 0)
-    is_joined = verdict == "right" and candidate is not None and candidate.tenant == entry.tenant
+    known = None if candidate is None or candidate.tenant != entry.tenant else candidate
+    membership = place(
+        entry.number,
+        None if known is None else Membership(known.group, known.rejected),
+        None if verdict is None else verdict == "right",
+    )
     new = NewEntry(
         entry=replace(entry, sequence=sequence),
         vector=draft.vector,
-        group=candidate.group if is_joined and candidate is not None else entry.number,
+        group=membership.group,
+        rejected=membership.rejected,
         checked_at=draft.checked.checked_at,
         sources_expire_ms=draft.checked.sources_expire_ms,
     )
@@ -333,6 +342,12 @@ def _label(group: CacheGroup, entry: CacheEntry, asked: Asked, verdict: Verdict,
     """Note the label, where a label of such a lookup says something."""
     if asked.label_weight > 0.0:
         label = Label(
-            asked.id, asked.score, asked.similarity, verdict == "right", asked.label_weight, policy.compare, epoch_ms()
+            lookup_id=int(asked.id, 16),
+            score=asked.score,
+            similarity=asked.similarity,
+            is_right=verdict == "right",
+            weight=asked.label_weight,
+            source=LabelSource(policy.compare),
+            at_ms=epoch_ms(),
         )
         group.note_label(entry.tenant, entry.category, label)

@@ -13,10 +13,11 @@ from itertools import islice
 
 import msgspec
 
+from vdb.cache.counts import Kept
 from vdb.cache.memory import Resident
+from vdb.cache.policy import Policies
 from vdb.engine.cache_entries import STEP_ENTRIES, remove_entries
 from vdb.engine.cache_shard import CacheGroup, CacheShard, Place
-from vdb.engine.owners import live_tenant_name
 from vdb.engine.provenance import Moment
 from vdb.engine.services import Services
 from vdb.engine.shard import epoch_ms
@@ -28,7 +29,6 @@ from vdb.storage.catalog import CacheDocument
 logger = logging.getLogger(__name__)
 
 LONGEST_ROUND_S = 10.0
-SAVE_COUNTS_EVERY = 6
 PAUSE_AFTER = 256
 """Entries judged between pauses, so that a sweep does not hold up look-ups."""
 
@@ -42,6 +42,8 @@ class CacheUpkeep:
         self._thread = threading.Thread(target=self._run, name="vdb-caches", daemon=True)
         self._seen: dict[tuple[int, int], int] = {}
         """(cache, collection) → the sequence up to which the entries made from it were judged."""
+        self._saved: dict[int, int] = {}
+        self._swept_for: dict[int, tuple[Policies, str]] = {}
 
     def start(self) -> None:
         self._thread.start()
@@ -52,30 +54,29 @@ class CacheUpkeep:
             self._thread.join()
 
     def _run(self) -> None:
-        n_rounds = 0
         pause_s = 0.0  # the first round loads the caches: they are warm before they are asked
         while not self._is_stopping.wait(pause_s):
             pause_s = min(self._services.settings.purge_interval_s, LONGEST_ROUND_S)
-            n_rounds += 1
             for document in self._services.catalog.caches():
                 if self._is_stopping.is_set():
                     return
                 try:
-                    self.round(document, saves_counts=n_rounds % SAVE_COUNTS_EVERY == 0)
+                    self.round(document)
                 except CacheNotFound:  # deleted meanwhile
                     continue
                 except Exception as exc:  # upkeep must not end because one round failed
                     level = logging.WARNING if isinstance(exc, VdbError) else logging.ERROR
                     logger.log(level, "upkeep of a cache failed", exc_info=exc, extra={"cache": document.id})
 
-    def round(self, document: CacheDocument, saves_counts: bool = False) -> int:
+    def round(self, document: CacheDocument) -> int:
         """One round over one cache; how many entries it removed."""
         with self._services.caches.use(document, counts_as_use=False) as shard:
             n_removed = self._remove(shard, self._expired(shard), "expired")
             n_removed += self._remove(shard, self._services.stale_entries.take(document.id), "stale")
             n_removed += self._remove(shard, self._meaningless(document, shard), "meaningless")
             n_removed += self._remove(shard, self._changed(shard), "stale")
-            if saves_counts:
+            if shard.n_decided != self._saved.get(shard.id, 0):
+                self._saved[shard.id] = shard.n_decided
                 save_counts(shard)
             return n_removed
 
@@ -103,18 +104,17 @@ class CacheUpkeep:
                 return
 
     def _meaningless(self, document: CacheDocument, shard: CacheShard) -> list[Place]:
-        """Entries of a category that is gone, of another embedding version, or of a tenant that is gone."""
-        current = self._services.catalog.cache_by_id(document.id) or document
-        tenants: dict[int, bool] = {}
-        found = []
-        for resident in list(shard.memory.residents.values()):
-            is_live = tenants.get(resident.tenant)
-            if is_live is None:
-                is_live = tenants[resident.tenant] = live_tenant_name(self._services, resident.tenant) is not None
-            is_known = shard.policies.is_known(resident.category)
-            if not (is_live and is_known and resident.embedding_version == current.embedding_version):
-                found.append((resident.tenant, resident.number))
-        return found
+        """Entries of a category that is gone, or of another embedding version; looked for where either has changed."""
+        version = (self._services.catalog.cache_by_id(document.id) or document).embedding_version
+        swept_for = shard.policies, version
+        if self._swept_for.get(shard.id) == swept_for:
+            return []
+        self._swept_for[shard.id] = swept_for
+        return [
+            (resident.tenant, resident.number)
+            for resident in list(shard.memory.residents.values())
+            if not shard.policies.is_known(resident.category) or resident.embedding_version != version
+        ]
 
     # Entries whose sources have changed
 
@@ -140,9 +140,7 @@ class CacheUpkeep:
                 yield from self._judged(shard, self._made_from(shard, collection_id, points))
             self._seen[key] = sequence
 
-    def _made_from(
-        self, shard: CacheShard, collection_id: int, points: Iterable[tuple[int, bytes]]
-    ) -> list[Resident]:
+    def _made_from(self, shard: CacheShard, collection_id: int, points: Iterable[tuple[int, bytes]]) -> list[Resident]:
         with shard.env.read() as txn:
             numbers = {
                 number
@@ -175,12 +173,16 @@ class CacheUpkeep:
 
 
 def save_counts(shard: CacheShard) -> None:
-    """Store the counters, so that they go on after a restart."""
-    counted = [(place, msgspec.json.encode(counts)) for place, counts in list(shard.memory.counts.items())]
+    """Store counters and what calibrations have come to, so that they go on after a restart."""
+    states = shard.learned.states()
+    kept = [
+        (place, msgspec.json.encode(Kept(counts=counts, calibration=states.get(place))))
+        for place, counts in list(shard.memory.counts.items())
+    ]
 
     def apply(group: CacheGroup) -> None:
-        for (tenant, category), counts in counted:
-            put_statistics(group.txn, tenant, category, counts)
+        for (tenant, category), stored in kept:
+            put_statistics(group.txn, tenant, category, stored)
 
-    if counted:
-        shard.queue.submit(apply, sum(len(counts) for _, counts in counted), True).result()
+    if kept:
+        shard.queue.submit(apply, sum(len(stored) for _, stored in kept), True).result()

@@ -108,9 +108,7 @@ def get_cache(services: Services, caller: Caller, path: tuple[str, ...], request
     return answer_of(services, caller, services.usable_cache(caller, path[0]))
 
 
-def list_caches(
-    services: Services, caller: Caller, path: tuple[str, ...], request: ListPage
-) -> cache_answers.Caches:
+def list_caches(services: Services, caller: Caller, path: tuple[str, ...], request: ListPage) -> cache_answers.Caches:
     """The caches the caller may use, by name."""
     after = name_after(request)
     page, cursor = page_of(

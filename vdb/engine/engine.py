@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 
 import vdb.kernels as kernels
 from vdb.config import Settings
-from vdb.engine import aliases, backup, collections, edit, jobs, keys, members, read, tenants, tune, usage
+from vdb.engine import aliases, backup, caches, collections, edit, jobs, keys, members, read, tenants, tune, usage
 from vdb.engine.backup_schedule import BackupSchedule
+from vdb.engine.cache_handlers import CACHE_HANDLERS
+from vdb.engine.cache_shard import CacheShard
+from vdb.engine.cache_upkeep import CacheUpkeep, save_counts
 from vdb.engine.catalog import Catalog
 from vdb.engine.commit import QueueCaps
 from vdb.engine.delete import delete_points
@@ -28,6 +31,7 @@ from vdb.engine.maintenance import Maintenance
 from vdb.engine.memory import MemoryCap, Place
 from vdb.engine.meter import Meter
 from vdb.engine.names import PinnedName
+from vdb.engine.opened import Pool
 from vdb.engine.recall_checks import RecallChecker
 from vdb.engine.search import cost_s, search
 from vdb.engine.services import Services
@@ -37,11 +41,11 @@ from vdb.engine.shards import Shards
 from vdb.engine.statistics import collection_stats
 from vdb.engine.tiers import wanted_tier
 from vdb.engine.upsert import upsert
-from vdb.errors import CorruptData, VdbError
+from vdb.errors import CacheNotFound, CorruptData, VdbError
 from vdb.protocol.columns import SearchHead, UpsertHead
 from vdb.protocol.operations import BY_NAME
 from vdb.protocol.requests import Request, Search, Upsert
-from vdb.storage.catalog import CollectionDocument
+from vdb.storage.catalog import CacheDocument, CollectionDocument
 from vdb.storage.codec import Usage
 from vdb.storage.create import create_environment
 from vdb.storage.directory import DataDirectory
@@ -100,6 +104,7 @@ HANDLERS: dict[str, Handler] = {
     "get_backup": backup.get_backup,
     "delete_backup": backup.delete_backup,
     "limits": limits_answer,
+    **CACHE_HANDLERS,
 }
 
 
@@ -124,6 +129,10 @@ class Engine:
         self._indexing = Indexing(
             settings.index_from_points, self._gives_up, settings.record_queries, checker, tier_of=self._tier_of
         )
+        self._caches: Pool[CacheDocument, CacheShard] = Pool(
+            self._open_cache, settings.limits.max_caches, lambda: CacheNotFound("no such cache")
+        )
+        self._cache_checks = ThreadPoolExecutor(1, "vdb-cache-checks")
         secret = directory.secret()  # before the catalog: where there are keys, there is what verifies them
         upgrade(directory, map_bytes=settings.map_bytes, max_map_bytes=settings.max_map_bytes)
         self.services = Services(
@@ -134,15 +143,19 @@ class Engine:
             self._ledger,
             self._memory,
             self._background,
+            self._caches,
+            self._cache_checks,
             secret,
         )
         self.meter = Meter(self.services)
         collections.finish_interrupted(self.services)
+        caches.finish_interrupted(self.services)
         self.first_admin_key: str | None = None
         self._jobs = jobs.JobRunner(self.services, {tune.KIND: tune.step})
         self._maintenance = Maintenance(self.services, self._jobs.wake)
         self._backups = BackupSchedule(self.services)
         self._indexer = Indexer(self.services)
+        self._cache_upkeep = CacheUpkeep(self.services)
 
     @classmethod
     def open(cls, settings: Settings, *, is_serving: bool = True) -> "Engine":
@@ -170,6 +183,7 @@ class Engine:
         self._jobs.start()
         self._maintenance.start()
         self._indexer.start()
+        self._cache_upkeep.start()
         self._backups.start()
         if self.settings.compile_kernels:
             kernels.warm()
@@ -184,12 +198,17 @@ class Engine:
         self._maintenance.stop()
         self._indexer.stop()
         self._jobs.stop()
+        self._cache_upkeep.stop()
+        self._cache_checks.shutdown()
         self._background.shutdown()
         for save, what in ((keys.save_last_used, "last uses of keys"), (usage.save_usage, "tenants' usage")):
             try:
                 save(self.services)
             except VdbError as exc:
                 logger.warning("%s were not stored", what, exc_info=exc)
+        for cache in self._caches.open_shards():
+            save_counts(cache)
+        self._caches.close()
         self._shards.close()
         self.services.catalog.close()
         self._writers.shutdown()
@@ -198,16 +217,16 @@ class Engine:
     def _open_catalog(self) -> Environment:
         return self._open_environment(self._directory.catalog_path, None)
 
-    def _open_environment(self, path: Path, collection_id: int | None) -> Environment:
+    def _open_environment(self, path: Path, collection_id: int | None, cache_id: int | None = None) -> Environment:
         sizes: dict[str, Any] = {"map_bytes": self.settings.map_bytes, "max_map_bytes": self.settings.max_map_bytes}
-        if collection_id is None and not path.exists():
+        if collection_id is None and cache_id is None and not path.exists():
             create_environment(path, **sizes)
         env = Environment(path, **sizes)
         try:
             if is_cut_short(env):
                 raise CorruptData(f"{path} is cut short: restore it from a backup")
             if collection_id is None:
-                check_format(env)
+                check_format(env, cache_id=cache_id)
             else:
                 migrate_collection(env, collection_id, f"collection {collection_id}")
         except BaseException:
@@ -218,6 +237,10 @@ class Engine:
     def _open_shard(self, collection: CollectionDocument) -> Shard:
         env = self._open_environment(self._directory.collection_path(collection.id), collection.id)
         return Shard(collection, env, self._writers, self._caps, self._memory, self._ledger, self._indexing)
+
+    def _open_cache(self, document: CacheDocument) -> CacheShard:
+        env = self._open_environment(self._directory.cache_path(document.id), None, document.id)
+        return CacheShard(document, env, self._writers, self._caps)
 
     def _gives_up(self, collection_id: int) -> bool:
         """Whether work on a collection's index is in vain: the server stops, or the collection is being closed."""
@@ -286,6 +309,9 @@ class Engine:
             if request.filter is not None:
                 return False
             return cost_s(self.services, caller, path[0], request, _n_queries(request)) < INLINE_S
+        if name == "cache_lookup":
+            cache = self.services.catalog.cache(path[0])
+            return cache is None or self._caches.peek(cache.id) is not None
         if name != "upsert" or caller.tenant_id is None or not self._is_open(path[0]):
             return False
         return _n_points(request) <= INLINE_POINTS and not _names_tenants(request)

@@ -17,6 +17,7 @@ from vdb.protocol.requests import Request, Search
 from vdb.tenancy.rate import BYTES, READS, WRITES, RateLimiter
 from vdb.types import Caller
 
+_WRITES = ("write", "remove")
 _MANAGEMENT = "admin"
 """Access of the operations that are not metered: what an admin does is not the tenant's doing."""
 
@@ -49,7 +50,7 @@ class Meter:
 
     def settle(self, caller: Caller, operation: Operation, request: Request) -> int:
         """Charge what the request holds beyond the one unit it was admitted for; how many queries or points it is."""
-        n = _n_points(request) if operation.access == "write" else _n_queries(request)
+        n = _n_points(request) if operation.access in _WRITES else _n_queries(request)
         if n > 1 and caller.tenant_id is not None:
             self._limiter.charge(caller.tenant_id, _kind_of(operation), n - 1)
         return n
@@ -62,7 +63,7 @@ class Meter:
         if tenant_id is None or operation.access == _MANAGEMENT:
             return
         self._limiter.charge(tenant_id, BYTES, n_uncharged)
-        is_write = operation.access == "write"
+        is_write = operation.access in _WRITES
         self._usage.add(tenant_id, 0 if is_write else n_units, n_units if is_write else 0, n_bytes_in, n_bytes_out, 0)
 
     def refuse(self, caller: Caller, operation: Operation) -> None:
@@ -72,7 +73,7 @@ class Meter:
 
 
 def _kind_of(operation: Operation) -> str:
-    return WRITES if operation.access == "write" else READS
+    return WRITES if operation.access in _WRITES else READS
 
 
 def _n_queries(request: Request) -> int:

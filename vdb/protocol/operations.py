@@ -1,28 +1,13 @@
 """The table of operations: one line per route, read by the server, the SDK, in-process use and the documents.
 
 `access`: `admin` (admin keys), `read` (any key, acting for a tenant), `write` (any key but a read key, acting for a
-tenant), `any` (any key, tenant or not). What a key may not reach answers 403; what a tenant may not see answers 404.
+tenant), `remove` (the same, or an admin key for all tenants), `any` (any key, tenant or not). What a key may not reach
+answers 403; what a tenant may not see answers 404.
 """
 
-from dataclasses import dataclass
-from typing import Any
-
 from vdb.protocol import answers, requests, statistics
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """`name` is the engine's and the SDK's method; `path` has `{collection}`, `{key}` and the like."""
-
-    name: str
-    method: str
-    path: str
-    request: type[requests.Request]
-    answer: Any
-    access: str
-    summary: str
-    created: bool = False
-
+from vdb.protocol.cache_operations import CACHE_OPERATIONS
+from vdb.protocol.operation import Operation as Operation
 
 _C = "/v1/collections/{collection}"
 _T = "/v1/tenants/{tenant}"
@@ -153,6 +138,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("get_backup", "GET", _B, requests.Empty, answers.Backup, "admin", "Describe a backup"),
     Operation("delete_backup", "DELETE", _B, requests.Empty, answers.Done, "admin", "Delete a backup"),
     Operation("limits", "GET", "/v1/limits", requests.Empty, answers.LimitsAnswer, "any", "Every cap of the server"),
+    *CACHE_OPERATIONS,
 )
 
 BY_NAME: dict[str, Operation] = {operation.name: operation for operation in OPERATIONS}

@@ -48,7 +48,8 @@ Moves = dict[bytes, dict[int, bool]]
 class Touch(NamedTuple):
     """Points that a write inserted, changed or removed: pids `first_pid` to `first_pid` + `n` - 1 of one owner.
 
-    `id` is that of a single point, None for a run of new ones. `grantees` are those who may see it now, or might before.
+    `id` is that of a single point, None for a run of new ones. `grantees` are those who may see it now, or might
+    before.
     """
 
     owner: int
