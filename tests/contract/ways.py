@@ -73,7 +73,7 @@ class RawClient:
             headers["Vdb-Tenant"] = self._tenant
         connection = HTTPConnection("127.0.0.1", self._port, timeout=60)
         try:
-            body = json.dumps(given, default=_jsonable) if operation.method in ("POST", "PATCH") else None
+            body = json.dumps(given, default=_jsonable) if operation.method in ("POST", "PATCH", "PUT") else None
             connection.request(operation.method, target + query, body, headers)
             answer = connection.getresponse()
             found = json.loads(answer.read())
