@@ -178,6 +178,12 @@ class CacheShard:
         self.memory.counts_of(tenant, category).feedback_wrong += 1
         self.learned.calibration(tenant, category).report_wrong()
 
+    def forget_tenant(self, tenant: int) -> None:
+        """A tenant that is gone: its entries went one by one."""
+        self.lookups.forget_tenant(tenant)
+        self.learned.forget_tenant(tenant)
+        self.memory.forget_tenant(tenant)
+
     def _add(self, new: NewEntry) -> None:
         self.memory.add(new)
         if new.entry.is_category_given and new.vector is not None:
