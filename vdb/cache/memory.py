@@ -155,9 +155,6 @@ class CacheMemory:
         partition = self._partitions.get((resident.tenant, resident.partition))
         return None if partition is None else partition.vector_of(resident.number)
 
-    def hit(self, number: int) -> None:
-        """An entry was served."""
-
     def counts_of(self, tenant: int, category: str) -> Counts:
         """The counters of a tenant's category, made where there are none."""
         found = self.counts.get((tenant, category))

@@ -48,6 +48,8 @@ from vdb.storage.meta import read_sequence
 from vdb.types import Caller
 
 ENTRY_COST_BYTES = 4_096
+LIKELY_SCORE = 0.5
+"""An answer to a question whose neighbours were about as near as this will probably be asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +297,8 @@ def _write(services: Services, shard: CacheShard, group: CacheGroup, draft: Draf
         sources_expire_ms=draft.checked.sources_expire_ms,
     )
     vector = None if draft.vector is None else np.ascontiguousarray(draft.vector, "<f4").tobytes()
-    group.add(new, vector, draft.answer)
+    is_likely = draft.asked is not None and draft.asked.score >= LIKELY_SCORE
+    group.add(new, vector, draft.answer, is_likely)
     if verdict is not None and draft.asked is not None:
         _label(group, entry, draft.asked, verdict, draft.policy)
     group.after_commit(lambda: shard.leases.give_back(*draft.lease))
