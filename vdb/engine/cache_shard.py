@@ -67,6 +67,7 @@ class CacheGroup(Group):
         self._shard = shard
         self.sequence = read_sequence(txn)
         self.changes: list[NewEntry | NewLabel | Place] = []
+        self.policies = shard.policies
         self._tenants: dict[int, int] = {}
         """Of entries that this commit stores."""
 
@@ -124,7 +125,7 @@ class CacheGroup(Group):
 
     def put_policies(self, policies: Policies, category: str) -> None:
         """One category's policy is another; raises InvalidArgument where so much cannot be reserved."""
-        shard, before = self._shard, self._shard.policies
+        shard, before, self.policies = self._shard, self.policies, policies
         for name in {category, UNKNOWN}:
             self.on_undo(partial(shard.eviction.set_quota, name, quota_of(before.of(name))))
             shard.eviction.set_quota(name, quota_of(policies.of(name)))
@@ -138,10 +139,10 @@ class CacheGroup(Group):
         self.changes.append(NewLabel(tenant, category, label))
 
     def mark(self) -> Any:
-        return super().mark(), self.sequence, len(self.changes)
+        return super().mark(), self.sequence, len(self.changes), self.policies
 
     def restore(self, mark: Any) -> None:
-        inner, self.sequence, n_changes = mark
+        inner, self.sequence, n_changes, self.policies = mark
         del self.changes[n_changes:]
         super().restore(inner)
 
