@@ -199,7 +199,9 @@ class Asker(threading.Thread):
             return
         world.outcome.counts[f"{found.hit} hit"] += 1
         answer = msgspec.json.decode(bytes(found.entry.answer))
-        stable = {name: known for name, known in before.items() if not known.turn % 2 and after[name].turn == known.turn}
+        stable = {
+            name: known for name, known in before.items() if not known.turn % 2 and after[name].turn == known.turn
+        }
         for problem in self._problems(answer, stable, scope):
             world.outcome.problems.append(f"{problem}: {self.tenant} {found.hit} {answer} {found.entry.id}")
         if found.entry.id in removed:

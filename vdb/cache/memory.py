@@ -27,8 +27,11 @@ RESIDENT_BYTES = 700
 
 @dataclass(slots=True, eq=False)
 class Resident:
-    """An entry as lookups know it. `collections`: ids of those that it was made from. `checked_at`: collection id → a sequence at which its sources and its retrieval were
-    found sound; `sources_expire_ms`: the first expiry among its sources then, 0 for none."""
+    """An entry as lookups know it.
+
+    `collections`: ids of those that it was made from. `checked_at`: collection id → a sequence at which its sources and
+    its retrieval were found sound. `sources_expire_ms`: the first expiry among its sources then, 0 for none.
+    """
 
     tenant: int
     number: int
@@ -133,6 +136,12 @@ class CacheMemory:
             if not partition.n_rows:
                 del self._partitions[place]
         return resident
+
+    def regroup(self, number: int, group: int, rejected: int) -> None:
+        """An entry is in another answer group."""
+        resident = self.residents.get(number)
+        if resident is not None:
+            resident.group, resident.rejected = group, rejected
 
     def find_exact(self, tenant: int, exact: bytes) -> Resident | None:
         """The tenant's entry with that exact key."""

@@ -10,6 +10,7 @@ import msgspec
 
 from vdb.cache.counts import Kept
 from vdb.cache.eviction import Admission, Bounds, Eviction, Incoming, Quota
+from vdb.cache.groups import Membership
 from vdb.cache.labels import WINDOW, Label
 from vdb.cache.learned import Learned
 from vdb.cache.leases import Leases
@@ -20,7 +21,7 @@ from vdb.cache.policy import UNKNOWN, Policies, Policy
 from vdb.engine.commit import CommitQueue, Group, QueueCaps
 from vdb.errors import CorruptData, InvalidArgument
 from vdb.storage.cache_codec import CacheEntry, size_of
-from vdb.storage.cache_entries import find_exact, put_entry, remove_damaged, remove_entry
+from vdb.storage.cache_entries import find_exact, put_entry, put_group, remove_damaged, remove_entry
 from vdb.storage.cache_labels import iterate_statistics, put_label, read_policies, trim_labels
 from vdb.storage.catalog import CacheDocument
 from vdb.storage.env import Environment, Transaction
@@ -59,6 +60,17 @@ def quota_of(policy: Policy | None) -> Quota:
     return Quota(policy.reserve_entries, policy.reserve_bytes, policy.max_entries, policy.max_bytes)
 
 
+@dataclass(frozen=True, slots=True)
+class Regrouped:
+    """An entry whose answer was compared after it was stored."""
+
+    number: int
+    membership: Membership
+
+
+Changed = NewEntry | NewLabel | Regrouped | Place
+
+
 class CacheGroup(Group):
     """Writes of one commit to a cache: numbers them and collects what memory must learn, in order."""
 
@@ -66,7 +78,7 @@ class CacheGroup(Group):
         super().__init__(txn)
         self._shard = shard
         self.sequence = read_sequence(txn)
-        self.changes: list[NewEntry | NewLabel | Place] = []
+        self.changes: list[Changed] = []
         self.policies = shard.policies
         self._tenants: dict[int, int] = {}
         """Of entries that this commit stores."""
@@ -137,6 +149,11 @@ class CacheGroup(Group):
         if number % 64 == 0:
             trim_labels(self.txn, tenant, category, WINDOW)
         self.changes.append(NewLabel(tenant, category, label))
+
+    def regroup(self, place: Place, membership: Membership) -> None:
+        """Put an entry that is there into another answer group."""
+        put_group(self.txn, *place, membership.group, membership.rejected)
+        self.changes.append(Regrouped(place[1], membership))
 
     def mark(self) -> Any:
         return super().mark(), self.sequence, len(self.changes), self.policies
@@ -215,13 +232,15 @@ class CacheShard:
         self.wants_trim = True
         self.learned.set_policies(policies)
 
-    def publish(self, changes: list[NewEntry | NewLabel | Place]) -> None:
+    def publish(self, changes: list[Changed]) -> None:
         """Bring memory up to a commit."""
         for change in changes:
             if isinstance(change, NewEntry):
                 self._add(change)
             elif isinstance(change, NewLabel):
                 self._learn(change)
+            elif isinstance(change, Regrouped):
+                self.memory.regroup(change.number, change.membership.group, change.membership.rejected)
             else:
                 self._remove(change[1])
 
