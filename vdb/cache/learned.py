@@ -59,6 +59,10 @@ class Learned:
         """The same, None where nothing was learned."""
         return self._calibrations.get((tenant, category))
 
+    def calibrations(self) -> list[tuple[str, Calibration]]:
+        """(category, what a tenant's was) of all tenants, at this moment."""
+        return [(category, calibration) for (_, category), calibration in list(self._calibrations.items())]
+
     def classify(self, tenant: int, vector: Vector) -> str | None:
         """The category nearest to `vector` float32 (d,) of unit length; None where none is, or two are."""
         centroids = self._centroids.get(tenant, self._only_examples)

@@ -1,7 +1,7 @@
 """Lookups that were answered, for a while: what a store, or a report, that names one has to know of it.
 
-In memory only, bounded in number and age; a tenant's oldest go first where it has more than its share. The id is random:
-one of another tenant is found as little as one that never was.
+In memory only, bounded in number and age; a tenant's oldest go first where it has more than its share. The id is
+random: one of another tenant is found as little as one that never was.
 """
 
 import secrets

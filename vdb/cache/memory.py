@@ -27,8 +27,11 @@ RESIDENT_BYTES = 700
 
 @dataclass(slots=True, eq=False)
 class Resident:
-    """An entry as lookups know it. `collections`: ids of those that it was made from. `checked_at`: collection id → a sequence at which its sources and its retrieval were
-    found sound; `sources_expire_ms`: the first expiry among its sources then, 0 for none."""
+    """An entry as lookups know it.
+
+    `collections`: ids of those that it was made from. `checked_at`: collection id → a sequence at which its sources and
+    its retrieval were found sound. `sources_expire_ms`: the first expiry among its sources then, 0 for none.
+    """
 
     tenant: int
     number: int
@@ -134,6 +137,12 @@ class CacheMemory:
                 del self._partitions[place]
         return resident
 
+    def regroup(self, number: int, group: int, rejected: int) -> None:
+        """An entry is in another answer group."""
+        resident = self.residents.get(number)
+        if resident is not None:
+            resident.group, resident.rejected = group, rejected
+
     def find_exact(self, tenant: int, exact: bytes) -> Resident | None:
         """The tenant's entry with that exact key."""
         number = self._exact.get((tenant, exact))
@@ -154,9 +163,6 @@ class CacheMemory:
         """The vector of an entry, float32 (d,) of unit length; None where it has none."""
         partition = self._partitions.get((resident.tenant, resident.partition))
         return None if partition is None else partition.vector_of(resident.number)
-
-    def hit(self, number: int) -> None:
-        """An entry was served."""
 
     def counts_of(self, tenant: int, category: str) -> Counts:
         """The counters of a tenant's category, made where there are none."""

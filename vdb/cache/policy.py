@@ -24,7 +24,7 @@ class ExampleVector(Struct, frozen=True):
 
 
 class Policy(Struct, frozen=True, kw_only=True):
-    """As `vdb.protocol.cache_requests.PutPolicy` says; stored as JSON. Documents older than a field have its default."""
+    """As `vdb.protocol.cache_requests.PutPolicy` says. Stored documents older than a field have its default."""
 
     mode: Mode = "semantic"
     threshold: float | None = None

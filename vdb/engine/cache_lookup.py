@@ -216,7 +216,7 @@ class _Lookup:
         if body is None:
             return self._miss("damaged")
         self.asked.served = entry.number
-        self.shard.memory.hit(entry.number)
+        self.shard.eviction.hit(entry.number)
         self.counts.requests += 1
         if kind == "exact":
             self.counts.exact_hits += 1

@@ -35,13 +35,13 @@ def put_policy(services: Services, caller: Caller, path: tuple[str, ...], reques
     with services.caches.use(document) as shard:
 
         def apply(group: CacheGroup) -> None:
-            policies = shard.policies.put(category, policy)
+            policies = group.policies.put(category, policy)
             if len(policies.by_category) > limits.max_categories_per_cache:
                 raise LimitReached(f"a cache holds up to {limits.max_categories_per_cache} categories")
-            shard.check_reserves(policies)
+            shard.check_reserves(policies, services.catalog.cache_by_id(document.id) or document)
+            group.put_policies(policies, category)
             store_policy(group.txn, category, msgspec.json.encode(policy))
             group.next_sequence()
-            group.after_commit(lambda: shard.set_policies(policies))
 
         shard.queue.submit(apply, 1024 + len(msgspec.json.encode(policy))).result()
     return _answer(category, policy)
@@ -77,8 +77,7 @@ def delete_policy(services: Services, caller: Caller, path: tuple[str, ...], req
             if not remove_policy(group.txn, path[1]):
                 raise PolicyNotFound("the cache has no category of that name")
             group.next_sequence()
-            policies = shard.policies.without(path[1])
-            group.after_commit(lambda: shard.set_policies(policies))
+            group.put_policies(group.policies.without(path[1]), path[1])
 
         if path[1] not in shard.policies.by_category:
             raise PolicyNotFound("the cache has no category of that name")

@@ -3,22 +3,25 @@
 import logging
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from vdb.cache.counts import Kept
+from vdb.cache.eviction import Admission, Bounds, Eviction, Incoming, Quota
+from vdb.cache.groups import Membership
 from vdb.cache.labels import WINDOW, Label
 from vdb.cache.learned import Learned
 from vdb.cache.leases import Leases
 from vdb.cache.lookups import Lookups
 from vdb.cache.memory import CacheMemory, NewEntry
 from vdb.cache.partition import Partition
-from vdb.cache.policy import Policies, Policy
+from vdb.cache.policy import UNKNOWN, Policies, Policy
 from vdb.engine.commit import CommitQueue, Group, QueueCaps
 from vdb.errors import CorruptData, InvalidArgument
-from vdb.storage.cache_codec import CacheEntry
-from vdb.storage.cache_entries import put_entry, remove_damaged, remove_entry
+from vdb.storage.cache_codec import CacheEntry, size_of
+from vdb.storage.cache_entries import find_exact, put_entry, put_group, remove_damaged, remove_entry
 from vdb.storage.cache_labels import iterate_statistics, put_label, read_policies, trim_labels
 from vdb.storage.catalog import CacheDocument
 from vdb.storage.env import Environment, Transaction
@@ -50,6 +53,24 @@ def _kept(txn: Transaction) -> dict[tuple[int, str], Kept]:
     return found
 
 
+def quota_of(policy: Policy | None) -> Quota:
+    """What of a policy eviction needs; nothing for a category that is gone."""
+    if policy is None:
+        return Quota()
+    return Quota(policy.reserve_entries, policy.reserve_bytes, policy.max_entries, policy.max_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Regrouped:
+    """An entry whose answer was compared after it was stored."""
+
+    number: int
+    membership: Membership
+
+
+Changed = NewEntry | NewLabel | Regrouped | Place
+
+
 class CacheGroup(Group):
     """Writes of one commit to a cache: numbers them and collects what memory must learn, in order."""
 
@@ -57,22 +78,55 @@ class CacheGroup(Group):
         super().__init__(txn)
         self._shard = shard
         self.sequence = read_sequence(txn)
-        self.changes: list[NewEntry | NewLabel | Place] = []
+        self.changes: list[Changed] = []
+        self.policies = shard.policies
+        self._tenants: dict[int, int] = {}
+        """Of entries that this commit stores."""
 
     def next_sequence(self) -> int:
         """The sequence of the request that is about to write."""
         self.sequence += 1
         return self.sequence
 
-    def add(self, new: NewEntry, vector: bytes | None, answer: bytes) -> None:
-        """Store an entry, in the place of one with its exact key."""
-        entry = new.entry
+    def add(self, new: NewEntry, vector: bytes | None, answer: bytes, is_likely: bool = False) -> None:
+        """Store an entry, in the place of one with its exact key; others go where there is no room for it.
+
+        `is_likely`: it will probably be asked for again. Raises TooLarge, LimitReached (all else is reserved).
+        """
+        entry, eviction = new.entry, self._shard.eviction
+        former = find_exact(self.txn, entry.tenant, entry.exact)
+        incoming = Incoming(entry.tenant, entry.category, entry.number, size_of(entry), entry.exact, is_likely)
+        admission = eviction.admit(incoming, former)
+        self.on_undo(lambda: eviction.undo(admission))
+        self._tenants[entry.number] = entry.tenant
+        self._evict(admission)
         for gone in put_entry(self.txn, entry, vector, answer, new.group, new.rejected):
             self.changes.append((gone.tenant, gone.number))
         self.changes.append(new)
 
+    def trim(self, n_max: int) -> int:
+        """Evict up to `n_max` entries that are beyond a cap or a bound; how many there were."""
+        admission = self._shard.eviction.trim(n_max)
+        self.on_undo(lambda: self._shard.eviction.undo(admission))
+        n_victims = len(admission.victims)
+        self._evict(admission)
+        return n_victims
+
     def remove(self, place: Place) -> CacheEntry | None:
         """Remove an entry; None where there is none. A damaged one goes as well as it can."""
+        admission = self._shard.eviction.remove(place[1])
+        self.on_undo(lambda: self._shard.eviction.undo(admission))
+        return self._remove(place)
+
+    def _evict(self, admission: Admission) -> None:
+        for number in admission.victims:
+            resident = self._shard.memory.residents.get(number)
+            tenant = self._tenants[number] if resident is None else resident.tenant
+            gone = self._remove((tenant, number))
+            if gone is not None:
+                self.after_commit(partial(self._shard.count_eviction, tenant, gone.category))
+
+    def _remove(self, place: Place) -> CacheEntry | None:
         try:
             gone = remove_entry(self.txn, *place)
         except CorruptData:
@@ -81,6 +135,14 @@ class CacheGroup(Group):
         self.changes.append(place)
         return gone
 
+    def put_policies(self, policies: Policies, category: str) -> None:
+        """One category's policy is another; raises InvalidArgument where so much cannot be reserved."""
+        shard, before, self.policies = self._shard, self.policies, policies
+        for name in {category, UNKNOWN}:
+            self.on_undo(partial(shard.eviction.set_quota, name, quota_of(before.of(name))))
+            shard.eviction.set_quota(name, quota_of(policies.of(name)))
+        self.after_commit(lambda: shard.set_policies(policies))
+
     def note_label(self, tenant: int, category: str, label: Label) -> None:
         """Store a label; the oldest beyond those kept go."""
         number = put_label(self.txn, tenant, category, msgspec.json.encode(label))
@@ -88,11 +150,16 @@ class CacheGroup(Group):
             trim_labels(self.txn, tenant, category, WINDOW)
         self.changes.append(NewLabel(tenant, category, label))
 
+    def regroup(self, place: Place, membership: Membership) -> None:
+        """Put an entry that is there into another answer group."""
+        put_group(self.txn, *place, membership.group, membership.rejected)
+        self.changes.append(Regrouped(place[1], membership))
+
     def mark(self) -> Any:
-        return super().mark(), self.sequence, len(self.changes)
+        return super().mark(), self.sequence, len(self.changes), self.policies
 
     def restore(self, mark: Any) -> None:
-        inner, self.sequence, n_changes = mark
+        inner, self.sequence, n_changes, self.policies = mark
         del self.changes[n_changes:]
         super().restore(inner)
 
@@ -113,6 +180,7 @@ class CacheShard:
         self.leases = Leases()
         self.lookups = Lookups()
         self._reject_margin = document.reject_margin
+        self._max_entries, self._max_bytes = document.max_entries, document.max_bytes
         self._load()
         self.queue: CommitQueue[CacheGroup] = CommitQueue(env, self._open_group, writers, caps, self._load)
 
@@ -139,11 +207,19 @@ class CacheShard:
             learned = Learned(policies, self.document.dimension, self._reject_margin)
             states = {place: found.calibration for place, found in kept.items() if found.calibration is not None}
             learned.load(txn, states)
+        eviction = Eviction(Bounds(self._max_entries, self._max_bytes))
+        for category in (*policies.by_category, UNKNOWN):
+            eviction.set_quota(category, quota_of(policies.of(category)))
+        eviction.load(
+            Incoming(one.tenant, one.category, one.number, one.n_bytes, one.exact)
+            for one in sorted(memory.residents.values(), key=lambda one: one.created_at_ms)
+        )
         for resident in memory.residents.values():
             vector = memory.vector_of(resident)
             if resident.is_category_given and vector is not None:
                 learned.entry_added(resident.tenant, resident.category, vector)
-        self.policies, self.memory, self.learned = policies, memory, learned
+        self.wants_trim = True
+        self.policies, self.memory, self.learned, self.eviction = policies, memory, learned, eviction
 
     @property
     def n_decided(self) -> int:
@@ -153,15 +229,18 @@ class CacheShard:
     def set_policies(self, policies: Policies) -> None:
         """Policies have changed: what was learned goes on under the new budgets."""
         self.policies = policies
+        self.wants_trim = True
         self.learned.set_policies(policies)
 
-    def publish(self, changes: list[NewEntry | NewLabel | Place]) -> None:
+    def publish(self, changes: list[Changed]) -> None:
         """Bring memory up to a commit."""
         for change in changes:
             if isinstance(change, NewEntry):
                 self._add(change)
             elif isinstance(change, NewLabel):
                 self._learn(change)
+            elif isinstance(change, Regrouped):
+                self.memory.regroup(change.number, change.membership.group, change.membership.rejected)
             else:
                 self._remove(change[1])
 
@@ -177,6 +256,15 @@ class CacheShard:
         """A served answer was wrong, somebody says, and is gone."""
         self.memory.counts_of(tenant, category).feedback_wrong += 1
         self.learned.calibration(tenant, category).report_wrong()
+
+    def count_eviction(self, tenant: int, category: str) -> None:
+        self.memory.counts_of(tenant, category).evictions += 1
+
+    def forget_tenant(self, tenant: int) -> None:
+        """A tenant that is gone: its entries went one by one."""
+        self.lookups.forget_tenant(tenant)
+        self.learned.forget_tenant(tenant)
+        self.memory.forget_tenant(tenant)
 
     def _add(self, new: NewEntry) -> None:
         self.memory.add(new)
@@ -195,12 +283,14 @@ class CacheShard:
     def resize(self, document: CacheDocument) -> None:
         """Bounds or the margin of the classifier have changed."""
         self._reject_margin = document.reject_margin
+        self._max_entries, self._max_bytes = document.max_entries, document.max_bytes
+        self.eviction.bounds = Bounds(self._max_entries, self._max_bytes)
+        self.wants_trim = True
         if document.reject_margin is not None:
             self.learned.reject_margin = document.reject_margin
 
-    def check_reserves(self, policies: Policies) -> None:
-        """Raise InvalidArgument where a tenant's reserves come to more than the cache holds."""
-        document = self.document
+    def check_reserves(self, policies: Policies, document: CacheDocument) -> None:
+        """Raise InvalidArgument where a tenant's reserves come to more than a cache like `document` holds."""
         for what, most in (("entries", document.max_entries), ("bytes", document.max_bytes)):
             reserved = sum(getattr(policy, f"reserve_{what}") for policy in policies.by_category.values())
             if most is not None and reserved > most:

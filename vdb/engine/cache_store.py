@@ -19,49 +19,35 @@ from numpy.typing import NDArray
 
 from vdb.cache.groups import Membership, place
 from vdb.cache.identity import NO_RETRIEVAL, Identity
-from vdb.cache.labels import Label, LabelSource
 from vdb.cache.leases import Key
 from vdb.cache.lookups import Asked
 from vdb.cache.memory import NewEntry, Resident
 from vdb.cache.policy import LONGEST_TTL_S, Policy
-from vdb.cache.text import normalise
 from vdb.config import Limits
 from vdb.engine.batch import check_ids
+from vdb.engine.cache_draft import Draft
 from vdb.engine.cache_questions import asking_of, filter_bytes, key_of
 from vdb.engine.cache_shard import CacheGroup, CacheShard
+from vdb.engine.cache_verdicts import have_judged, note_label, verdict_of
 from vdb.engine.owners import check_live, named_owner
 from vdb.engine.provenance import Moment
 from vdb.engine.services import Services
 from vdb.engine.shard import epoch_ms
 from vdb.engine.tenants import ensure_tenant
 from vdb.engine.vectors import matrix_of
-from vdb.errors import AnswerTooLarge, CorruptData, InvalidArgument, LeaseExpired, LookupNotFound, TooLarge
+from vdb.errors import AnswerTooLarge, InvalidArgument, LeaseExpired, LookupNotFound, TooLarge
 from vdb.protocol.cache_answers import Stored
-from vdb.protocol.cache_requests import CacheStore, Source, Verdict
+from vdb.protocol.cache_requests import CacheStore, Source
 from vdb.storage.cache_codec import CacheEntry
 from vdb.storage.cache_codec import Retrieval as StoredRetrieval
 from vdb.storage.cache_codec import Source as StoredSource
-from vdb.storage.cache_entries import read_answer
 from vdb.storage.catalog import CacheDocument
-from vdb.storage.env import Transaction
 from vdb.storage.meta import read_sequence
 from vdb.types import Caller
 
 ENTRY_COST_BYTES = 4_096
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """What is to be stored, checked as far as it can be before the commit."""
-
-    entry: CacheEntry
-    vector: NDArray[np.float32] | None
-    answer: bytes
-    asked: Asked | None
-    policy: Policy
-    verdict: Verdict | None
-    checked: Resident
-    lease: tuple[Key, str]
+LIKELY_SCORE = 0.5
+"""An answer to a question whose neighbours were about as near as this will probably be asked for again."""
 
 
 def cache_store(
@@ -277,7 +263,7 @@ def _retrieval(services: Services, caller: Caller, identity: Identity, request: 
 def _write(services: Services, shard: CacheShard, group: CacheGroup, draft: Draft) -> Stored:
     entry = draft.entry
     check_live(services, entry.tenant, ())
-    verdict = _verdict(group, shard, draft)
+    verdict = verdict_of(group, shard, draft)
     sequence = group.next_sequence()
     candidate = None if draft.asked is None else shard.memory.residents.get(draft.asked.candidate or 0)
     known = None if candidate is None or candidate.tenant != entry.tenant else candidate
@@ -295,59 +281,11 @@ def _write(services: Services, shard: CacheShard, group: CacheGroup, draft: Draf
         sources_expire_ms=draft.checked.sources_expire_ms,
     )
     vector = None if draft.vector is None else np.ascontiguousarray(draft.vector, "<f4").tobytes()
-    group.add(new, vector, draft.answer)
+    is_likely = draft.asked is not None and draft.asked.score >= LIKELY_SCORE
+    group.add(new, vector, draft.answer, is_likely)
     if verdict is not None and draft.asked is not None:
-        _label(group, entry, draft.asked, verdict, draft.policy)
+        note_label(group, entry, draft.asked, verdict, draft.policy)
+    if verdict is None and draft.policy.compare == "judge":
+        group.after_commit(lambda: have_judged(services, shard.document, draft))
     group.after_commit(lambda: shard.leases.give_back(*draft.lease))
     return Stored(entry_id=f"{entry.number:016x}", reason="stored", label=verdict, sequence=sequence)
-
-
-def _verdict(group: CacheGroup, shard: CacheShard, draft: Draft) -> Verdict | None:
-    """Whether the candidate would have been right, by the category's rule; None where nobody can tell, or did before."""
-    asked = draft.asked
-    if asked is None or asked.candidate is None or asked.served is not None:
-        return None
-    if draft.policy.compare == "verdict":
-        verdict = draft.verdict
-    elif draft.policy.compare == "equal":
-        verdict = _compared(group.txn, draft.entry.tenant, asked.candidate, draft.answer)
-    else:
-        verdict = None
-    if verdict is None or not shard.lookups.claim_label(asked):
-        return None
-    group.on_undo(lambda: shard.lookups.give_label_back(asked))
-    return verdict
-
-
-def _compared(txn: Transaction, tenant: int, candidate: int, fresh: bytes) -> Verdict | None:
-    """Whether two answers are equal: as JSON, texts in them as `normalise` has them; None where one cannot be read."""
-    try:
-        cached = read_answer(txn, tenant, candidate)
-    except CorruptData:
-        return None
-    if cached is None:
-        return None
-    return "right" if _plain(msgspec.json.decode(cached)) == _plain(msgspec.json.decode(fresh)) else "wrong"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, str):
-        return normalise(value)
-    if isinstance(value, list):
-        return [_plain(part) for part in value]
-    return {key: _plain(part) for key, part in value.items()} if isinstance(value, dict) else value
-
-
-def _label(group: CacheGroup, entry: CacheEntry, asked: Asked, verdict: Verdict, policy: Policy) -> None:
-    """Note the label, where a label of such a lookup says something."""
-    if asked.label_weight > 0.0:
-        label = Label(
-            lookup_id=int(asked.id, 16),
-            score=asked.score,
-            similarity=asked.similarity,
-            is_right=verdict == "right",
-            weight=asked.label_weight,
-            source=LabelSource(policy.compare),
-            at_ms=epoch_ms(),
-        )
-        group.note_label(entry.tenant, entry.category, label)

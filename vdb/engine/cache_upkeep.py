@@ -75,6 +75,7 @@ class CacheUpkeep:
             n_removed += self._remove(shard, self._services.stale_entries.take(document.id), "stale")
             n_removed += self._remove(shard, self._meaningless(document, shard), "meaningless")
             n_removed += self._remove(shard, self._changed(shard), "stale")
+            n_removed += self._trim(shard)
             if shard.n_decided != self._saved.get(shard.id, 0):
                 self._saved[shard.id] = shard.n_decided
                 save_counts(shard)
@@ -94,6 +95,19 @@ class CacheUpkeep:
                         shard.memory.counts_of(tenant, resident.category).expired += 1
             n_removed += remove_entries(shard, chunk)
         return n_removed
+
+    def _trim(self, shard: CacheShard) -> int:
+        """Evict what is beyond a cap that was lowered, a thousand entries in a commit."""
+        if not shard.wants_trim:
+            return 0
+        shard.wants_trim = False
+        n_evicted = 0
+        while not self._is_stopping.is_set():
+            n_step: int = shard.queue.submit(lambda group: group.trim(STEP_ENTRIES), 1024, True).result()
+            n_evicted += n_step
+            if n_step < STEP_ENTRIES:
+                break
+        return n_evicted
 
     def _expired(self, shard: CacheShard) -> Iterator[Place]:
         while True:

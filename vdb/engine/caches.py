@@ -132,9 +132,12 @@ def update_cache(
         services.catalog.put_cache(group, document)
         return document
 
+    known = services.usable_cache(caller, path[0])
+    with services.caches.use(known) as shard:
+        shard.check_reserves(shard.policies, replace(known, **changed))
     document = services.catalog.write(apply)
     with services.caches.use(document) as shard:
-        shard.resize(document)
+        shard.queue.submit(lambda group: group.after_commit(lambda: shard.resize(document))).result()
     return answer_of(services, caller, document)
 
 

@@ -199,6 +199,7 @@ class Engine:
         self._indexer.stop()
         self._jobs.stop()
         self._cache_upkeep.stop()
+        self.services.judge.close()
         self._cache_checks.shutdown()
         self._background.shutdown()
         for save, what in ((keys.save_last_used, "last uses of keys"), (usage.save_usage, "tenants' usage")):

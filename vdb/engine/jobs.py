@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from msgspec import json
 from msgspec.structs import replace
 
+from vdb.engine.cache_tenants import forget_in_caches
 from vdb.engine.commit import Group
 from vdb.engine.edit import Removal, change_of
 from vdb.engine.indexes import advance_indexes
@@ -261,7 +262,7 @@ def _step_delete_by_filter(services: Services, job: JobDocument) -> JobDocument:
 
 
 def _step_delete_tenant(services: Services, job: JobDocument) -> JobDocument:
-    """Remove up to a step's worth of points and grants somewhere; done when no collection has any left.
+    """Remove up to a step's worth of points and grants somewhere, then of entries of caches; done when none are left.
 
     `position` is the collection in hand: those before it stay empty, since writes for a deleted tenant are refused.
     """
@@ -285,6 +286,9 @@ def _step_delete_tenant(services: Services, job: JobDocument) -> JobDocument:
             continue
         if n_removed or n_revoked:
             return replace(job, position=collection.id, n_done=job.n_done + n_removed)
+    n_removed = forget_in_caches(services, tenant_id)
+    if n_removed:
+        return replace(job, n_done=job.n_done + n_removed)
     services.ledger.forget(tenant_id)
     services.catalog.write(lambda group: _forget_tenant(services, group, tenant_id), frees_space=True)
     return finished(job)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from vdb.config import Settings
+from vdb.engine.cache_judge import Judge
 from vdb.engine.cache_shard import CacheShard
 from vdb.engine.catalog import Catalog
 from vdb.engine.memory import MemoryCap
@@ -61,6 +62,7 @@ class Services:
     is_stopping: threading.Event = field(default_factory=threading.Event)
     usage: UsageCounts = field(default_factory=UsageCounts)
     row_sets: RowSetCache = field(default_factory=RowSetCache)
+    judge: Judge = field(default_factory=Judge)
     stale_entries: StaleEntries = field(default_factory=StaleEntries)
     damaged_indexes: set[int] = field(default_factory=set)
     """Ids of collections whose payload indexes could not be read: they are to be built anew."""
