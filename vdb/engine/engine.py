@@ -155,7 +155,7 @@ class Engine:
         self._maintenance = Maintenance(self.services, self._jobs.wake)
         self._backups = BackupSchedule(self.services)
         self._indexer = Indexer(self.services)
-        self._cache_upkeep = CacheUpkeep(self.services)
+        self.cache_upkeep = CacheUpkeep(self.services)
 
     @classmethod
     def open(cls, settings: Settings, *, is_serving: bool = True) -> "Engine":
@@ -183,7 +183,7 @@ class Engine:
         self._jobs.start()
         self._maintenance.start()
         self._indexer.start()
-        self._cache_upkeep.start()
+        self.cache_upkeep.start()
         self._backups.start()
         if self.settings.compile_kernels:
             kernels.warm()
@@ -198,7 +198,7 @@ class Engine:
         self._maintenance.stop()
         self._indexer.stop()
         self._jobs.stop()
-        self._cache_upkeep.stop()
+        self.cache_upkeep.stop()
         self.services.judge.close()
         self._cache_checks.shutdown()
         self._background.shutdown()
@@ -312,7 +312,7 @@ class Engine:
             return cost_s(self.services, caller, path[0], request, _n_queries(request)) < INLINE_S
         if name == "cache_lookup":
             cache = self.services.catalog.cache(path[0])
-            return cache is None or self._caches.peek(cache.id) is not None
+            return cache is None or (caller.tenant_id is not None and self._caches.peek(cache.id) is not None)
         if name != "upsert" or caller.tenant_id is None or not self._is_open(path[0]):
             return False
         return _n_points(request) <= INLINE_POINTS and not _names_tenants(request)
