@@ -14,6 +14,7 @@ from msgspec import UNSET
 from numpy.typing import NDArray
 
 import vdb.kernels as kernels
+from vdb.cache.candidates import Indexes
 from vdb.config import Settings
 from vdb.engine import aliases, backup, caches, collections, edit, jobs, keys, members, read, tenants, tune, usage
 from vdb.engine.backup_schedule import BackupSchedule
@@ -42,6 +43,8 @@ from vdb.engine.statistics import collection_stats
 from vdb.engine.tiers import wanted_tier
 from vdb.engine.upsert import upsert
 from vdb.errors import CacheNotFound, CorruptData, VdbError
+from vdb.index.coded_rows import CodedRows
+from vdb.index.graph import RowGraph, is_available
 from vdb.protocol.columns import SearchHead, UpsertHead
 from vdb.protocol.operations import BY_NAME
 from vdb.protocol.requests import Request, Search, Upsert
@@ -132,6 +135,7 @@ class Engine:
         self._caches: Pool[CacheDocument, CacheShard] = Pool(
             self._open_cache, settings.limits.max_caches, lambda: CacheNotFound("no such cache")
         )
+        self._cache_indexes = Indexes(make_codes=CodedRows, make_graph=RowGraph if is_available() else None)
         self._cache_checks = ThreadPoolExecutor(1, "vdb-cache-checks")
         secret = directory.secret()  # before the catalog: where there are keys, there is what verifies them
         upgrade(directory, map_bytes=settings.map_bytes, max_map_bytes=settings.max_map_bytes)
@@ -241,7 +245,7 @@ class Engine:
 
     def _open_cache(self, document: CacheDocument) -> CacheShard:
         env = self._open_environment(self._directory.cache_path(document.id), None, document.id)
-        return CacheShard(document, env, self._writers, self._caps)
+        return CacheShard(document, env, self._writers, self._caps, self._cache_indexes)
 
     def _gives_up(self, collection_id: int) -> bool:
         """Whether work on a collection's index is in vain: the server stops, or the collection is being closed."""
