@@ -130,11 +130,11 @@ class Churn:
     N = 300
     DIMENSION = 384
 
-    def __init__(self, partition: Partition, rng: np.random.Generator, rounds: int) -> None:
+    def __init__(self, partition: Partition, rng: np.random.Generator, rounds: int, n_lasting: int = 50) -> None:
         self.partition = partition
         self.rounds = rounds
         self.vectors = unit(rng, self.N, self.DIMENSION)
-        self.lasting = {i: unit(rng, 1, self.DIMENSION)[0] for i in range(1_000_000, 1_000_050)}
+        self.lasting = {i: unit(rng, 1, self.DIMENSION)[0] for i in range(10**6, 10**6 + n_lasting)}
         self.removed: set[int] = set()
         self.is_over = threading.Event()
         self.failures: list[str] = []

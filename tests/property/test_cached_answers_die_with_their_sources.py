@@ -1,4 +1,4 @@
-"""Cached answers beside writers: no stale answer, none of another tenant or scope. `python -m bench cache` runs more."""
+"""Cached answers beside writers: none is stale, none of another tenant or scope. `python -m bench cache` runs more."""
 
 import pytest
 

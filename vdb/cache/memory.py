@@ -134,7 +134,7 @@ class CacheMemory:
         if partition is not None and resident.has_vector:
             partition.remove(number)
             if not partition.n_rows:
-                del self._partitions[place]
+                self._partitions.pop(place).close()
         return resident
 
     def regroup(self, number: int, group: int, rejected: int) -> None:
@@ -186,6 +186,11 @@ class CacheMemory:
         """Counters of a tenant that is gone; its entries went one by one."""
         for place in [place for place in list(self.counts) if place[0] == tenant]:
             del self.counts[place]
+
+    def close(self) -> None:
+        """End what partitions do beside."""
+        for partition in self._partitions.values():
+            partition.close()
 
     @property
     def n_partitions(self) -> int:

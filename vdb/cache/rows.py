@@ -9,10 +9,11 @@ lives of its row.
 Growth and compaction make other arrays; a reader that began in the old ones looks again (`vdb/cache/partition.py`).
 """
 
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 
+from vdb.cache.candidates import Codes, Indexes
 from vdb.kernels.reference import Float32s, UInt32s
 from vdb.kernels.reference_layout import UInt64s
 
@@ -20,14 +21,16 @@ SMALLEST_CAPACITY: Final = 4
 DOUBLED_BELOW_ROWS: Final = 4_096
 """Smaller arrays are doubled when they are full, larger ones get half of what they have."""
 COMPACT_FROM_ROWS: Final = 64
+CODED_FROM_BYTES: Final = 1 << 20
+"""Of vectors: as many as a core's own cache holds are compared as fast as codes would choose among them."""
 
 
 class Rows:
     """One writer at a time (the partition's lock); readers need none. Nothing to close."""
 
-    __slots__ = ("_free", "n_live", "numbers", "stamps", "stop", "vectors")
+    __slots__ = ("_free", "_indexes", "codes", "n_live", "numbers", "stamps", "stop", "vectors")
 
-    def __init__(self, vectors: Float32s, numbers: UInt64s, n_live: int) -> None:
+    def __init__(self, vectors: Float32s, numbers: UInt64s, n_live: int, indexes: Indexes) -> None:
         """Takes over both arrays; the first `n_live` rows are live."""
         self.vectors: Final = vectors
         self.numbers: Final = numbers
@@ -36,16 +39,21 @@ class Rows:
         self.stop = n_live
         """Rows from here on have never been used."""
         self.n_live = n_live
+        self.codes: Codes | None = None
         self._free: list[int] = []
+        self._indexes: Final = indexes
+        if n_live:
+            self._code()
 
     @classmethod
-    def empty(cls, dimension: int, capacity: int = 0) -> Self:
-        return cls(np.empty((capacity, dimension), np.float32), np.empty(capacity, np.uint64), 0)
+    def empty(cls, dimension: int, capacity: int, indexes: Indexes) -> "Rows":
+        return cls(np.empty((capacity, dimension), np.float32), np.empty(capacity, np.uint64), 0, indexes)
 
     @property
     def nbytes(self) -> int:
         """Of the arrays, room for more rows included."""
-        return self.vectors.nbytes + self.numbers.nbytes + self.stamps.nbytes
+        of_codes = 0 if self.codes is None else self.codes.nbytes
+        return self.vectors.nbytes + self.numbers.nbytes + self.stamps.nbytes + of_codes
 
     @property
     def is_full(self) -> bool:
@@ -67,6 +75,8 @@ class Rows:
         """The vacant row becomes `number`'s: seen from here on."""
         self.vectors[row] = vector
         self.numbers[row] = number
+        if self.codes is not None:
+            self.codes.put(row, self.vectors[row : row + 1])
         self.stamps[row] += 1
         if row == self.stop:
             self.stop = row + 1
@@ -84,24 +94,32 @@ class Rows:
         """Larger arrays in which every row has its place and its stamp."""
         capacity = len(self.numbers)
         added = capacity if capacity < DOUBLED_BELOW_ROWS else capacity // 2
-        larger = Rows.empty(self.vectors.shape[1], max(SMALLEST_CAPACITY, capacity + added))
-        for mine, theirs in (
-            (self.vectors, larger.vectors),
-            (self.numbers, larger.numbers),
-            (self.stamps, larger.stamps),
-        ):
-            theirs[: self.stop] = mine[: self.stop]
+        larger = Rows.empty(self.vectors.shape[1], max(SMALLEST_CAPACITY, capacity + added), self._indexes)
+        larger.vectors[: self.stop] = self.vectors[: self.stop]
+        larger.numbers[: self.stop] = self.numbers[: self.stop]
+        larger.stamps[: self.stop] = self.stamps[: self.stop]
         larger.stop, larger.n_live = self.stop, self.n_live
         larger._free = self._free
+        if self.codes is None:
+            larger._code()
+        else:
+            larger.codes = self.codes.grown(len(larger.numbers), self.stop)
         return larger
 
     def compacted(self) -> "Rows":
         """The live rows alone, in other places, with room for a few more."""
         live = self.live()
         capacity = max(SMALLEST_CAPACITY, len(live) + len(live) // 8)
-        smaller = Rows.empty(self.vectors.shape[1], capacity)
+        smaller = Rows.empty(self.vectors.shape[1], capacity, self._indexes)
         np.take(self.vectors, live, axis=0, out=smaller.vectors[: len(live)], mode="clip")
         smaller.numbers[: len(live)] = self.numbers[live]
         smaller.stamps[: len(live)] = 1
         smaller.stop = smaller.n_live = len(live)
+        smaller._code()
         return smaller
+
+    def _code(self) -> None:
+        """Codes of all rows, from so many on that they pay."""
+        if self._indexes.make_codes is not None and self.vectors.nbytes >= CODED_FROM_BYTES:
+            self.codes = self._indexes.make_codes(self.vectors.shape[1], len(self.numbers))
+            self.codes.put(0, self.vectors[: self.stop])

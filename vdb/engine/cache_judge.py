@@ -1,8 +1,8 @@
 """Judges: who is asked, over HTTP, whether two answers say the same, where a category's policy names one.
 
-A judge gets a POST of JSON: `question` and `answer` (fresh), `cached_question` and `cached_answer` (the candidate's). It
-answers 200 with `{"verdict": "right"}` or `{"verdict": "wrong"}`. It is asked after the store was answered; no verdict
-is no label. The address is an admin's; redirects are not followed, and an answer is read up to its cap.
+A judge gets a POST of JSON: `question` and `answer` (fresh), `cached_question` and `cached_answer` (the candidate's).
+It answers 200 with `{"verdict": "right"}` or `{"verdict": "wrong"}`. It is asked after the store was answered; no
+verdict is no label. The address is an admin's; redirects are not followed, and an answer is read up to its cap.
 """
 
 import http.client

@@ -24,9 +24,10 @@ from vdb.cache.text import normalise
 from vdb.engine.cache_entries import entry_answer
 from vdb.engine.cache_questions import Asking, asking_of
 from vdb.engine.cache_shard import CacheShard
-from vdb.engine.provenance import Moment, TooManyWrites
+from vdb.engine.provenance import Moment, TakesLong
 from vdb.engine.services import Services
 from vdb.engine.shard import epoch_ms
+from vdb.engine.tenants import ensure_tenant
 from vdb.errors import AnswerPending, CorruptData, InvalidArgument
 from vdb.protocol.cache_answers import Candidate, InContext, Lease, LookupAnswer
 from vdb.protocol.cache_requests import CacheLookup
@@ -34,7 +35,6 @@ from vdb.storage.cache_codec import CacheEntry
 from vdb.storage.cache_entries import read_answer, read_entry
 from vdb.storage.catalog import CacheDocument
 from vdb.storage.env import Transaction
-from vdb.tenancy.access import check_tenant_exists
 from vdb.types import Caller
 
 MORE_NEAR = 256
@@ -47,16 +47,16 @@ def cache_lookup(
 ) -> "LookupAnswer | Future[LookupAnswer]":
     """Raises CacheNotFound, TenantNotFound, InvalidArgument and its kinds; AnswerPending: wait, and ask again."""
     document = services.usable_cache(caller, path[0])
-    tenant = check_tenant_exists(caller)
+    tenant = ensure_tenant(services, caller)  # what is asked for may be stored next
     if not 0.0 <= request.load <= 1.0:
         raise InvalidArgument.at("/load", "load is 0 to 1")
     if not 0 <= request.wait_ms <= MAX_WAIT_MS:
         raise InvalidArgument.at("/wait_ms", f"wait_ms is 0 to {MAX_WAIT_MS}")
     with services.caches.use(document) as shard:
-        asking = asking_of(services, caller, document, shard, request)
+        asking = asking_of(services, caller, tenant, document, shard, request)
     try:
         return _answer(services, document, tenant, request, asking, is_hurried=True)
-    except TooManyWrites:
+    except TakesLong:
         return services.cache_checks.submit(_answer, services, document, tenant, request, asking, is_hurried=False)
 
 

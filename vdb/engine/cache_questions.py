@@ -40,10 +40,10 @@ class Asking:
 
 
 def asking_of(
-    services: Services, caller: Caller, document: CacheDocument, shard: CacheShard, request: Question
+    services: Services, caller: Caller, tenant: int, document: CacheDocument, shard: CacheShard, request: Question
 ) -> Asking:
     """Raises InvalidArgument and its kinds, TooLarge, UnknownCategory, CollectionNotFound (of the retrieval)."""
-    text, tenant = checked_text(request.text, services.settings.limits), caller.tenant_id or 0
+    text = checked_text(request.text, services.settings.limits)
     vector = None if isinstance(request.vector, UnsetType) else unit_vector(request.vector, document.dimension)
     for name in ("scope", "model", "fingerprint", "turns"):
         if len(getattr(request, name)) > MAX_HASH_CHARS:

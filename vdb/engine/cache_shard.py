@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from vdb.cache.candidates import Indexes
 from vdb.cache.counts import Kept
 from vdb.cache.eviction import Admission, Bounds, Eviction, Incoming, Quota
 from vdb.cache.groups import Membership
@@ -174,11 +175,14 @@ class CacheGroup(Group):
 class CacheShard:
     """Thread-safe; `vdb.engine.caches` opens and closes it. Of `document` only what never changes may be used."""
 
-    def __init__(self, document: CacheDocument, env: Environment, writers: Executor, caps: QueueCaps) -> None:
+    def __init__(
+        self, document: CacheDocument, env: Environment, writers: Executor, caps: QueueCaps, indexes: Indexes
+    ) -> None:
         self.document = document
         self.env = env
         self.leases = Leases()
         self.lookups = Lookups()
+        self._indexes = indexes
         self._reject_margin = document.reject_margin
         self._max_entries, self._max_bytes = document.max_entries, document.max_bytes
         self._load()
@@ -189,7 +193,7 @@ class CacheShard:
         return self.document.id
 
     def _new_partition(self) -> Partition:
-        return Partition(self.document.dimension)
+        return Partition(self.document.dimension, self._indexes)
 
     def _open_group(self, txn: Transaction) -> CacheGroup:
         return CacheGroup(txn, self)
@@ -299,5 +303,6 @@ class CacheShard:
     def close(self) -> None:
         """Commit what is queued, then close the environment."""
         self.queue.close()
+        self.memory.close()
         self.env.fill_out()
         self.env.close()

@@ -78,7 +78,7 @@ def _prepare(
 ) -> Draft | Stored:
     """What is to be written, or why nothing is."""
     asked = _asked(shard, tenant, request)
-    question = _question(services, caller, document, shard, request, asked)
+    question = _question(services, caller, tenant, document, shard, request, asked)
     lease = (tenant, question.exact), _lease_id(asked, request)
     if isinstance(request.lease, str) and not shard.leases.is_mine(lease[0], request.lease):
         raise LeaseExpired.at("/lease", "the lease has expired: somebody else may be answering by now")
@@ -154,13 +154,14 @@ _KNOWN_BY_LOOKUP: dict[str, Any] = {
 def _question(
     services: Services,
     caller: Caller,
+    tenant: int,
     document: CacheDocument,
     shard: CacheShard,
     request: CacheStore,
     asked: Asked | None,
 ) -> _Question:
     if asked is None:
-        told = asking_of(services, caller, document, shard, request)
+        told = asking_of(services, caller, tenant, document, shard, request)
         is_given = told.category_from == "request"
         return _Question(told.identity, told.policy, told.text, told.vector, told.exact, is_given)
     policy = shard.policies.of(asked.identity.category)

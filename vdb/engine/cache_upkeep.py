@@ -34,7 +34,7 @@ PAUSE_AFTER = 256
 
 
 class CacheUpkeep:
-    """One thread, a round every `purge_interval_s` but at least every ten seconds. `stop` waits for the step in hand."""
+    """One thread, a round every `purge_interval_s`, at least every ten seconds. `stop` waits for the step in hand."""
 
     def __init__(self, services: Services) -> None:
         self._services = services

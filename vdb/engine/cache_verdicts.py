@@ -29,7 +29,7 @@ LABEL_BYTES = 4_096
 
 
 def verdict_of(group: CacheGroup, shard: CacheShard, draft: Draft) -> Verdict | None:
-    """Whether the candidate would have been right, by the category's rule; None where nobody can tell, or did before."""
+    """Whether the candidate would have been right, by the category's rule; None where nobody can tell or one did."""
     asked = draft.asked
     if asked is None or asked.candidate is None or asked.served is not None:
         return None

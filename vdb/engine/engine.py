@@ -14,6 +14,7 @@ from msgspec import UNSET
 from numpy.typing import NDArray
 
 import vdb.kernels as kernels
+from vdb.cache.candidates import Indexes
 from vdb.config import Settings
 from vdb.engine import aliases, backup, caches, collections, edit, jobs, keys, members, read, tenants, tune, usage
 from vdb.engine.backup_schedule import BackupSchedule
@@ -42,6 +43,8 @@ from vdb.engine.statistics import collection_stats
 from vdb.engine.tiers import wanted_tier
 from vdb.engine.upsert import upsert
 from vdb.errors import CacheNotFound, CorruptData, VdbError
+from vdb.index.coded_rows import CodedRows
+from vdb.index.graph import RowGraph, is_available
 from vdb.protocol.columns import SearchHead, UpsertHead
 from vdb.protocol.operations import BY_NAME
 from vdb.protocol.requests import Request, Search, Upsert
@@ -132,6 +135,7 @@ class Engine:
         self._caches: Pool[CacheDocument, CacheShard] = Pool(
             self._open_cache, settings.limits.max_caches, lambda: CacheNotFound("no such cache")
         )
+        self._cache_indexes = Indexes(make_codes=CodedRows, make_graph=RowGraph if is_available() else None)
         self._cache_checks = ThreadPoolExecutor(1, "vdb-cache-checks")
         secret = directory.secret()  # before the catalog: where there are keys, there is what verifies them
         upgrade(directory, map_bytes=settings.map_bytes, max_map_bytes=settings.max_map_bytes)
@@ -155,7 +159,7 @@ class Engine:
         self._maintenance = Maintenance(self.services, self._jobs.wake)
         self._backups = BackupSchedule(self.services)
         self._indexer = Indexer(self.services)
-        self._cache_upkeep = CacheUpkeep(self.services)
+        self.cache_upkeep = CacheUpkeep(self.services)
 
     @classmethod
     def open(cls, settings: Settings, *, is_serving: bool = True) -> "Engine":
@@ -183,7 +187,7 @@ class Engine:
         self._jobs.start()
         self._maintenance.start()
         self._indexer.start()
-        self._cache_upkeep.start()
+        self.cache_upkeep.start()
         self._backups.start()
         if self.settings.compile_kernels:
             kernels.warm()
@@ -198,7 +202,7 @@ class Engine:
         self._maintenance.stop()
         self._indexer.stop()
         self._jobs.stop()
-        self._cache_upkeep.stop()
+        self.cache_upkeep.stop()
         self.services.judge.close()
         self._cache_checks.shutdown()
         self._background.shutdown()
@@ -241,7 +245,7 @@ class Engine:
 
     def _open_cache(self, document: CacheDocument) -> CacheShard:
         env = self._open_environment(self._directory.cache_path(document.id), None, document.id)
-        return CacheShard(document, env, self._writers, self._caps)
+        return CacheShard(document, env, self._writers, self._caps, self._cache_indexes)
 
     def _gives_up(self, collection_id: int) -> bool:
         """Whether work on a collection's index is in vain: the server stops, or the collection is being closed."""
@@ -312,7 +316,7 @@ class Engine:
             return cost_s(self.services, caller, path[0], request, _n_queries(request)) < INLINE_S
         if name == "cache_lookup":
             cache = self.services.catalog.cache(path[0])
-            return cache is None or self._caches.peek(cache.id) is not None
+            return cache is None or (caller.tenant_id is not None and self._caches.peek(cache.id) is not None)
         if name != "upsert" or caller.tenant_id is None or not self._is_open(path[0]):
             return False
         return _n_points(request) <= INLINE_POINTS and not _names_tenants(request)

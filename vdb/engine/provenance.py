@@ -40,8 +40,8 @@ SLACK = 1e-5
 """By so much, relatively, a distance may exceed that of the last hit and still count as nearer: float32 rounds."""
 
 
-class TooManyWrites(Exception):
-    """What was written since takes long to look at: ask again where that does not matter."""
+class TakesLong(Exception):
+    """Much was written since, or a collection has to be opened: ask again where that does not matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,8 @@ class Moment:
         document = self._services.catalog.collection_by_id(collection_id)
         if document is None or not may_use(document, self._tenant_id):
             return None
+        if self._is_hurried and self._services.shards.peek(collection_id) is None:
+            raise TakesLong
         try:
             shard = self._stack.enter_context(self._services.shards.use(document))
         except CollectionNotFound:  # dropped in this very moment
@@ -93,7 +95,7 @@ class Moment:
     def is_sound(self, entry: CacheEntry, resident: Resident, now_ms: int) -> bool:
         """Whether the entry may be served in this moment; what was found is noted in `resident`.
 
-        Raises TooManyWrites to a caller in a hurry.
+        Raises TakesLong to a caller in a hurry.
         """
         places = self._places_of(entry)
         if places is None:
@@ -163,7 +165,7 @@ class Moment:
             return self._is_found_again(entry, retrieval, place, since)
         own = [touch for touch in touches if concerns(touch, self._tenant_id)]
         if self._is_hurried and sum(touch.n for touch in own) > INLINE_POINTS:
-            raise TooManyWrites
+            raise TakesLong
         return not any(self._would_rank(entry, retrieval, place, touch, since) for touch in own)
 
     def _would_rank(self, entry: CacheEntry, retrieval: Retrieval, place: Place, touch: Touch, since: int) -> bool:
@@ -187,10 +189,11 @@ class Moment:
     def _is_found_again(self, entry: CacheEntry, retrieval: Retrieval, place: Place, since: int) -> bool:
         """Make the search again, exactly: whether each of its hits was one then, or was there and not written since.
 
-        What is written after that search is looked at in snapshots that are later still. Of another tenant's point it is not known when it was granted: one that was no hit then is taken for new.
+        What is written after that search is looked at in snapshots that are later still. Of another tenant's point it
+        is not known when it was granted: one that was no hit then is taken for new.
         """
         if self._is_hurried:
-            raise TooManyWrites
+            raise TakesLong
         document = place.document
         known, hits = _known(entry, retrieval), _hits(retrieval)
         self.renew()

@@ -12,10 +12,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from vdb.kernels import reference, reference_cells, reference_clustering, reference_layout, reference_lists
-from vdb.kernels.reference import COSINE, IP, L2, Float32s, Int64s, UInt8s, UInt32s
-from vdb.kernels.reference_clustering import Float64s
-from vdb.kernels.reference_layout import Bools, Int32s, UInt64s
+from vdb.kernels import (
+    reference,
+    reference_cells,
+    reference_clustering,
+    reference_coded,
+    reference_layout,
+    reference_lists,
+)
+from vdb.kernels.reference import COSINE, IP, L2, Float32s, Int64s, UInt32s
+from vdb.kernels.signatures import (
+    CompareRows,
+    CutEntries,
+    Fold,
+    ListRows,
+    NameRows,
+    NearestCells,
+    NearestCellsBelow,
+    ScanCodes,
+    ScanMany,
+    ScanRows,
+    SearchCells,
+    SearchLists,
+    SharingKeys,
+    SumRows,
+    TwoMeans,
+)
 from vdb.kernels.tables import ReadingTable, Table
 from vdb.types import Metric
 
@@ -23,175 +45,6 @@ log = logging.getLogger(__name__)
 
 METRIC_NUMBER: Final = {Metric.COSINE: COSINE, Metric.L2: L2, Metric.IP: IP}
 """The `metric` argument of kernels."""
-
-ScanRows = Callable[
-    [
-        Float32s,  # query (d,)
-        Float32s,  # vectors (capacity, d)
-        Float32s,  # scales (capacity,); (0,) unless cosine
-        UInt32s,  # pids
-        Int64s,  # added_at
-        Int64s,  # dead_at
-        Int64s,  # expires_at, ms; 0 = never
-        UInt8s,  # mask; (0,) = none
-        int,  # n_rows
-        int,  # sequence
-        int,  # now_ms
-        int,  # metric
-        Float32s,  # heap_distance (m,)
-        Int64s,  # heap_row (m,)
-    ],
-    int,
-]
-ScanMany = Callable[
-    [
-        Float32s,  # queries (q, d)
-        Float32s,
-        Float32s,
-        UInt32s,
-        Int64s,
-        Int64s,
-        Int64s,
-        UInt8s,
-        int,
-        int,
-        int,
-        int,
-        Float32s,  # heap_distance (q, m)
-        Int64s,  # heap_row (q, m)
-        Int64s,  # found (q,)
-    ],
-    None,
-]
-SearchCells = Callable[
-    [
-        Float32s,  # query (D,)
-        Table,  # of the model
-        Table,  # of the rows
-        Table,  # of the vectors
-        ReadingTable,  # of the tenant
-        ReadingTable,  # of everyone
-        int,  # sequence, from the layout's
-        int,  # now_s
-        int,  # budget
-        int,  # m
-        Float32s,  # distance (k,)
-        Int64s,  # row (k,)
-        Int64s,  # statistics (4,)
-    ],
-    None,
-]
-SearchLists = Callable[
-    [
-        Float32s,  # query (D,)
-        Table,  # of the model
-        Table,  # of the pages
-        Table,  # of the vectors
-        Table,  # of the tenant's reading
-        Table,  # of everyone's
-        int,  # sequence, from the layout's
-        int,  # now_s
-        int,  # budget
-        float,  # ratio
-        float,  # margin
-        int,  # m
-        Float32s,  # distance (k,)
-        Int64s,  # row (k,)
-        UInt32s,  # pid (k,)
-        Int64s,  # statistics (8,)
-    ],
-    None,
-]
-NearestCells = Callable[
-    [
-        Float32s,  # kept (n, d)
-        UInt8s,  # cell_codes (c, W)
-        Float32s,  # cell_constants
-        Float32s,  # cell_offset
-        UInt32s,  # cell (n,)
-    ],
-    None,
-]
-NearestCellsBelow = Callable[
-    [
-        Float32s,  # kept (n, d)
-        UInt8s,  # top_codes (g, W)
-        Float32s,  # top_constants
-        Float32s,  # top_offset
-        UInt32s,  # first (g + 1,)
-        UInt8s,  # cell_codes (c, W)
-        Float32s,  # cell_constants
-        Float32s,  # cell_offset
-        int,  # n_tops
-        UInt32s,  # cell (n,)
-    ],
-    None,
-]
-SharingKeys = Callable[
-    [
-        Int64s,  # starts (t + 1,)
-        UInt32s,  # rows (p,)
-        UInt64s,  # key (n,)
-    ],
-    None,
-]
-NameRows = Callable[
-    [
-        int,  # tenant
-        UInt32s,  # listed
-        int,  # first
-        int,  # stop
-        UInt32s,  # tail
-        Bools,  # is_kept (n,)
-        UInt32s,  # owners
-        UInt32s,  # place (n,)
-        Bools,  # is_late (n,)
-        UInt32s,  # named
-    ],
-    int,
-]
-ListRows = Callable[
-    [
-        Int64s,  # starts (t + 1,)
-        UInt32s,  # rows (p,)
-        UInt32s,  # place (n,)
-        UInt32s,  # cells (n,)
-        UInt32s,  # listed (p,)
-    ],
-    None,
-]
-CutEntries = Callable[
-    [
-        Int64s,  # spans (t, 9)
-        UInt32s,  # listed
-        UInt32s,  # cells
-        Int32s,  # children (v, 2)
-        UInt32s,  # low (v,)
-        UInt32s,  # high
-        int,  # limit
-        int,  # own_least
-        int,  # list_least
-        UInt32s,  # entries (2, e)
-    ],
-    int,
-]
-Fold = Callable[
-    [
-        UInt32s,  # listed
-        int,  # first
-        int,  # stop
-        UInt32s,  # tail
-        UInt32s,  # cells
-        UInt32s,  # dead_at
-        int,  # sequence
-        UInt32s,  # merged
-    ],
-    int,
-]
-SumRows = Callable[[Float32s, Int32s, Float64s], None]
-"""rows (n, d), labels (n,), sums (k, d)."""
-TwoMeans = Callable[[Float32s, int, Float32s], None]
-"""rows (n, d), n_iterations, pair (2, d)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +65,8 @@ class Kernels:
     fold: Fold
     sum_rows: SumRows
     two_means: TwoMeans
+    scan_codes: ScanCodes
+    compare_rows: CompareRows
 
 
 def _of_arrays(kernel: Callable[..., None]) -> SearchCells:
@@ -293,6 +148,8 @@ def reference_kernels() -> Kernels:
         reference_layout.fold,
         reference_clustering.sum_rows,
         reference_clustering.two_means,
+        reference_coded.scan_codes,
+        reference_coded.compare_rows,
     )
 
 
@@ -303,6 +160,7 @@ def cpu_kernels() -> Kernels:
     lists = importlib.import_module("vdb.kernels.cpu.lists")
     layout = importlib.import_module("vdb.kernels.cpu.layout")
     clustering = importlib.import_module("vdb.kernels.cpu.clustering")
+    coded = importlib.import_module("vdb.kernels.cpu.coded")
     return Kernels(
         "cpu",
         scan.scan_rows,
@@ -318,6 +176,8 @@ def cpu_kernels() -> Kernels:
         layout.fold,
         clustering.sum_rows,
         clustering.two_means,
+        coded.scan_codes,
+        coded.compare_rows,
     )
 
 
