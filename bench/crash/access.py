@@ -59,7 +59,7 @@ class HttpAccess:
         if tenant is not None:
             headers["Vdb-Tenant"] = tenant
         try:
-            content = json.dumps(body) if route.method in ("POST", "PATCH") else None
+            content = json.dumps(body) if route.method in ("POST", "PATCH", "PUT") else None
             place += f"?{urlencode(body)}" if route.method == "GET" and body else ""
             self._connection.request(route.method, place, content, headers)
             answer = self._connection.getresponse()
