@@ -1,9 +1,9 @@
 """Requests on their way in: bytes to the operation's request shape, as strictly as `vdb.protocol.strict_json`.
 
-Cold routes are judged by `strict_json.decode`, then decoded with types. The hot routes (search, upsert) are decoded
-with types only, in C, and a cheap proof over the bytes shows that the judge would agree: no two keys of one object are
-equal. Where the proof does not hold, the judge decides. What the proof leaves out is checked where it is decoded: the
-filter here, payloads in the engine. Numbers of a vector may be written as integers of any size.
+Cold routes are judged by `strict_json.decode`, then decoded with types. The hot routes (search, upsert, a cache's
+lookup) are decoded with types only, in C, and a cheap proof over the bytes shows that the judge would agree: no two
+keys of one object are equal. Where the proof does not hold, the judge decides. What the proof leaves out is checked
+where it is decoded: the filter here, payloads in the engine. A number of a vector may be an integer of any size.
 """
 
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ from vdb.errors import (
     UnknownField,
     VdbError,
 )
-from vdb.protocol import columns, requests, strict_json
+from vdb.protocol import cache_requests, columns, requests, strict_json
 from vdb.protocol.operations import OPERATIONS, Operation
 from vdb.protocol.pointers import from_validation_error
 from vdb.protocol.strict_json import INT64_MAX, INT64_MIN, child_pointer
@@ -47,8 +47,21 @@ class _SearchHead(columns.SearchHead):
     filter: Raw | UnsetType = UNSET
 
 
+class _Retrieval(cache_requests.Retrieval):
+    filter: Raw | UnsetType = UNSET
+
+
+class _CacheLookup(cache_requests.CacheLookup):
+    """A look-up whose text and filter are still text: they may hold whatever the proof over the rest stumbles over."""
+
+    text: Raw | UnsetType = UNSET  # type: ignore[assignment]
+    retrieval: _Retrieval | UnsetType = UNSET
+
+
 _decode_search = msgspec.json.Decoder(_Search).decode
 _decode_search_head = msgspec.json.Decoder(_SearchHead).decode
+_decode_lookup = msgspec.json.Decoder(_CacheLookup).decode
+_decode_text = msgspec.json.Decoder(str).decode
 _decode_upsert = msgspec.json.Decoder(requests.Upsert).decode
 _decode_upsert_head = msgspec.json.Decoder(columns.UpsertHead).decode
 _decode_update_payload = msgspec.json.Decoder(requests.UpdatePayload).decode
@@ -61,6 +74,8 @@ def decode_body(operation: Operation, body: bytes, is_binary: bool) -> Decoded:
         return _binary_search(body) if is_binary else (_search(body), None)
     if operation.name == "upsert":
         return _binary_upsert(body) if is_binary else (_upsert(body), None)
+    if operation.name == "cache_lookup":
+        return _lookup(body), None
     if operation.name == "update_payload":
         return _update_payload(body), None
     return _cold(operation, body), None
@@ -156,6 +171,38 @@ def _judge_search(text: bytes, request: _Search | _SearchHead) -> None:
     if isinstance(request.params, requests.SearchParams):
         _check_integer(request.params.budget, "/params/budget")
         _check_integer(request.params.rerank, "/params/rerank")
+
+
+def _lookup(body: bytes) -> cache_requests.CacheLookup:
+    try:
+        request = _decode_lookup(body)
+        raw = b"" if isinstance(request.text, UnsetType) else bytes(request.text)
+        if raw[:1] not in (b"", b'"'):
+            _cold_decoders["cache_lookup"].decode(body)  # it is no text, and this says so
+        text = _decode_text(raw) if raw else UNSET
+    except _REFUSED as exc:
+        raise _refusal(body, exc) from exc
+    _judge_lookup(body, raw, request)
+    decoded: cache_requests.CacheLookup = request
+    decoded.text = text
+    return decoded
+
+
+def _judge_lookup(body: bytes, text: bytes, request: _CacheLookup) -> None:
+    """Check what the typed decoder let pass. `text` is cut out, with its key before it: it may equal another key."""
+    rest = body.replace(b'"text":' + text, b'"text":', 1).replace(b'"text": ' + text, b'"text":', 1) if text else body
+    retrieval = request.retrieval
+    if not isinstance(retrieval, UnsetType):
+        if retrieval.filter is not UNSET:
+            raw = bytes(retrieval.filter)
+            decoded: cache_requests.Retrieval = retrieval
+            decoded.filter = strict_json.decode(raw, "/retrieval/filter")
+            rest = rest.replace(raw, b"", 1) if raw[:1] == b"{" else rest
+        _check_integer(retrieval.limit, "/retrieval/limit")
+        _check_integer(retrieval.sequence, "/retrieval/sequence")
+    if not _keys_differ(rest):
+        _judge(body)
+    _check_integer(request.wait_ms, "/wait_ms")
 
 
 def _keys_differ(text: bytes) -> bool:

@@ -42,7 +42,7 @@ class Exchange:
     """A request and the notes taken while it is answered. Belongs to one task of the event loop."""
 
     __slots__ = (
-        "asked", "caller", "collection", "headers", "n_body_bytes", "n_charged_bytes", "n_units", "operation",
+        "asked", "cache", "caller", "collection", "headers", "n_body_bytes", "n_charged_bytes", "n_units", "operation",
         "receive", "request_id", "route", "scope", "span", "started", "tenant", "trace_id",
     )  # fmt: skip
 
@@ -55,6 +55,7 @@ class Exchange:
         self.operation = ""
         self.route = ""
         self.collection: str | None = None
+        self.cache: str | None = None
         self.tenant: str | None = None
         self.caller: Caller | None = None
         self.n_units = 0

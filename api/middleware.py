@@ -1,7 +1,7 @@
 """The outermost ASGI application: request ids, timing, metrics, access log, and the short way of the hot routes.
 
-Search and upsert are recognised by splitting the path and answered here; all else goes on to FastAPI. No exception
-leaves this file: what nobody caught is an `internal_error`.
+Search, upsert and a cache's lookup are recognised by splitting the path and answered here; all else goes on to FastAPI.
+No exception leaves this file: what nobody caught is an `internal_error`.
 """
 
 from time import perf_counter
@@ -17,6 +17,7 @@ from .logs import AccessLog, first_fields
 
 _SEARCH = BY_NAME["search"]
 _UPSERT = BY_NAME["upsert"]
+_LOOKUP = BY_NAME["cache_lookup"]
 _UNKNOWN = "unknown"
 
 
@@ -57,10 +58,13 @@ class Edge:
         scope = exchange.scope
         if scope["method"] == "POST":
             parts = scope["path"].split("/")
-            if len(parts) == 5 and parts[3] and parts[2] == "collections" and parts[1] == "v1":
-                operation = _hot_operation(parts[4])
+            if len(parts) == 5 and parts[3] and parts[1] == "v1":
+                operation = _hot_operation(parts[2], parts[4])
                 if operation is not None:
-                    exchange.collection = parts[3]
+                    if operation is _LOOKUP:
+                        exchange.cache = parts[3]
+                    else:
+                        exchange.collection = parts[3]
                     reply = await self._service.respond(exchange, operation, (parts[3],))
                     await send_reply(exchange.scope, send, reply, _own_headers(exchange))
                     return reply.status, len(reply.body)
@@ -95,9 +99,9 @@ class Edge:
             fields["scheme"] = self._origin.scheme_of(exchange.scope)
         fields["method"] = exchange.scope["method"]
         fields["route"] = exchange.route
-        collection = exchange.collection
-        if collection is not None and NAME.match(collection):
-            fields["collection"] = collection
+        for kind, name in (("collection", exchange.collection), ("cache", exchange.cache)):
+            if name is not None and NAME.match(name):
+                fields[kind] = name
         if exchange.tenant is not None:
             fields["tenant"] = exchange.tenant
         fields["status"] = status
@@ -124,10 +128,10 @@ class _Sent:
         await self._send(message)
 
 
-def _hot_operation(last_step: str) -> Operation | None:
-    if last_step == "search":
-        return _SEARCH
-    return _UPSERT if last_step == "points" else None
+def _hot_operation(kind: str, last_step: str) -> Operation | None:
+    if kind == "collections":
+        return _SEARCH if last_step == "search" else _UPSERT if last_step == "points" else None
+    return _LOOKUP if kind == "caches" and last_step == "lookup" else None
 
 
 def _own_headers(exchange: Exchange) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:

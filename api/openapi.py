@@ -15,6 +15,7 @@ from vdb.protocol.requests import LEAST_RECALL, MAX_BUDGET, MAX_MEMORY_BYTES, Te
 from vdb.protocol.strict_json import INT64_MAX
 
 from .errors import OK, declared_statuses, success_of
+from .openapi_caches import CACHE_EXAMPLES, refine_caches
 
 TITLE = "vdb"
 VERSION = "1"
@@ -39,6 +40,9 @@ _PATHS: dict[str, Schema] = {
     "key": _IDENTIFIER,
     "job": _IDENTIFIER,
     "backup": _NAME,
+    "cache": _NAME,
+    "category": _NAME,
+    "entry": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
 }
 
 _EXAMPLES: dict[str, Any] = {
@@ -65,6 +69,7 @@ _EXAMPLES: dict[str, Any] = {
     "create_key": {"role": "write", "tenant": "acme", "name": "application"},
     "rotate_key": {"grace_s": 60},
     "create_backup": {"name": "before-upgrade"},
+    **CACHE_EXAMPLES,
 }
 
 
@@ -171,6 +176,7 @@ def _schemas(limits: Limits) -> dict[str, Schema]:
     asked["CreateTenant"]["properties"]["name"] = _NAME
     asked["UpdateCollection"]["properties"]["name"] = _NAME
     asked["SetAliases"]["properties"]["set"] |= {"propertyNames": _NAME, "maxProperties": limits.max_aliases}
+    refine_caches(asked, limits)
     told: dict[str, Schema] = {}
     for operation in OPERATIONS:  # one by one: msgspec has no union of untagged shapes
         for shape in typing.get_args(operation.answer) or (operation.answer,):

@@ -45,6 +45,7 @@ def _endpoint(service: Service, operation: Operation) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         exchange = request.scope[KEY]
         exchange.collection = request.path_params.get("collection")
+        exchange.cache = request.path_params.get("cache")
         return response_of(await service.respond(exchange, operation, tuple(request.path_params.values())))
 
     return endpoint

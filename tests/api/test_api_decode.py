@@ -33,6 +33,14 @@ BODIES: dict[str, dict[str, Any]] = {
     "create_backup": {"name": "kept"},
     "set_aliases": {"set": {"docs": "docs-v2"}, "remove": ["old"]},
     "tune": {"queries": "rows", "encoding": {"form": "lvq8", "dimension": 2}},
+    "create_cache": {"name": "answers", "dimension": 3},
+    "update_cache": {"max_entries": 5},
+    "cache_lookup": {"text": 'C:\\ "text": {', "vector": [1, 2.5, 0], "retrieval": {"collection": "a", "limit": 3}},
+    "cache_store": {"lookup_id": "0" * 16, "answer": {"a": [1]}},
+    "cache_feedback": {"lookup_id": "0" * 16, "verdict": "wrong"},
+    "cache_invalidate": {"category": "a"},
+    "scroll_entries": {"limit": 5},
+    "put_policy": {"mode": "shadow", "examples": [{"text": "a", "vector": [1, 0]}]},
 }
 INTEGERS = [
     ("create_collection", {"name": "notes", "dimension": 2**64}, "/dimension"),
@@ -43,6 +51,14 @@ INTEGERS = [
     ("search", {"vector": [1], "filter": {"field": "a", "eq": 2**63}}, "/filter/eq"),
     ("upsert", {"points": [{"id": "a"}, {"id": "a", "if_version": 2**63}]}, "/points/1/if_version"),
     ("update_payload", {"points": [{"id": "a", "payload": {}, "if_version": 2**63}]}, "/points/0/if_version"),
+    ("cache_lookup", {"text": "a", "wait_ms": 2**63}, "/wait_ms"),
+    ("cache_lookup", {"text": "a", "retrieval": {"collection": "b", "limit": 2**63}}, "/retrieval/limit"),
+    (
+        "cache_lookup",
+        {"text": "a", "retrieval": {"collection": "b", "limit": 1, "sequence": 2**63}},
+        "/retrieval/sequence",
+    ),
+    ("cache_store", {"answer": {"n": 2**63}}, "/answer/n"),
 ]
 
 
@@ -57,7 +73,7 @@ def pointers(error: VdbError) -> list[str]:
 
 
 def test_every_operation_with_a_body_is_covered_here() -> None:
-    with_body = {operation.name for operation in OPERATIONS if operation.method in ("POST", "PATCH")}
+    with_body = {operation.name for operation in OPERATIONS if operation.method in ("POST", "PATCH", "PUT")}
     assert with_body == set(BODIES)
 
 

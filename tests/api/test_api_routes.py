@@ -25,6 +25,7 @@ from vdb_api.metrics import RequestMetrics, exposition
 from vdb_api.middleware import Edge
 
 NAMES = {"collection": "notes", "tenant": "acme", "key": "k1", "job": "j1", "backup": "kept"}
+NAMES |= {"cache": "answers", "category": "faq", "entry": "0123456789abcdef"}
 SMALL = Settings(limits=replace(Limits(), max_body_bytes=100))
 
 

@@ -53,6 +53,22 @@ EXPECTED = {
     "get_backup": "401 401 401 403 403 403 403 200 200",
     "delete_backup": "401 401 401 403 403 403 403 200 200",
     "limits": "401 401 401 200 200 200 200 200 200",
+    "create_cache": "401 401 401 403 403 403 403 201 201",
+    "list_caches": "401 401 401 200 200 200 200 200 200",
+    "get_cache": "401 401 401 200 200 200 200 200 200",
+    "update_cache": "401 401 401 403 403 403 403 200 200",
+    "delete_cache": "401 401 401 403 403 403 403 200 200",
+    "cache_lookup": "401 401 401 200 200 400 200 400 200",
+    "cache_store": "401 401 401 403 200 400 200 400 200",
+    "scroll_entries": "401 401 401 200 200 400 200 400 200",
+    "get_entry": "401 401 401 200 200 400 200 400 200",
+    "cache_feedback": "401 401 401 403 200 400 200 400 200",
+    "cache_invalidate": "401 401 401 403 200 400 200 200 200",
+    "cache_stats": "401 401 401 200 200 400 200 200 200",
+    "list_policies": "401 401 401 200 200 200 200 200 200",
+    "get_policy": "401 401 401 200 200 200 200 200 200",
+    "put_policy": "401 401 401 403 403 403 403 200 200",
+    "delete_policy": "401 401 401 403 403 403 403 200 200",
 }
 
 CODES = {400: {"tenant_required"}, 401: {"unauthenticated", "key_expired"}, 403: {"forbidden", "sharing_forbidden"},
@@ -68,11 +84,12 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """A server with the collection `notes`, the tenants `acme` and `globex`, and a point of acme's."""
+    """A server with the collection `notes`, the cache `answers`, the tenants `acme` and `globex`, a point of acme's."""
     backups = tmp_path_factory.mktemp("backups")
     with vdb.testing.server(compile_kernels=False, backup_dir=backups) as server:
         live = Live(server)
         live.must("create_collection", (), {"name": "notes", "dimension": 3})
+        live.must("create_cache", (), {"name": "answers", "dimension": 3})
         live.must("create_tenant", (), {"name": "globex"})
         live.must("upsert", ("notes",), {"points": [POINT]}, tenant="acme")
         yield live
@@ -105,6 +122,20 @@ def _collection(live: Live) -> str:
 
 def _tenant(live: Live) -> str:
     return str(live.must("create_tenant", (), {"name": _name(live)})["name"])
+
+
+def _cache(live: Live) -> str:
+    return str(live.must("create_cache", (), {"name": _name(live), "dimension": 3})["name"])
+
+
+def _entry(live: Live) -> str:
+    """A new entry of acme's in the cache `answers`."""
+    body = {"text": f"What is {_name(live)}?", "answer": "A name."}
+    return str(live.must("cache_store", ("answers",), body, tenant="acme")["entry_id"])
+
+
+def _policy(live: Live) -> str:
+    return str(live.must("put_policy", ("answers", _name(live)), {})["category"])
 
 
 def _key(live: Live) -> str:
@@ -157,6 +188,22 @@ REQUESTS: dict[str, Callable[[Live], Asked]] = {
     "get_backup": lambda live: ((_backup(live),), None),
     "delete_backup": lambda live: ((_backup(live),), None),
     "limits": lambda live: ((), None),
+    "create_cache": lambda live: ((), {"name": _name(live), "dimension": 3}),
+    "list_caches": lambda live: ((), None),
+    "get_cache": lambda live: (("answers",), None),
+    "update_cache": lambda live: ((_cache(live),), {"tenants": ["acme"]}),
+    "delete_cache": lambda live: ((_cache(live),), None),
+    "cache_lookup": lambda live: (("answers",), {"text": "Who?", "vector": [1, 0, 0]}),
+    "cache_store": lambda live: (("answers",), {"text": "Who?", "answer": "I."}),
+    "scroll_entries": lambda live: (("answers",), {}),
+    "get_entry": lambda live: (("answers", _entry(live)), None),
+    "cache_feedback": lambda live: (("answers",), {"entry_id": _entry(live), "verdict": "wrong"}),
+    "cache_invalidate": lambda live: (("answers",), {"category": "unknown", "dry_run": True}),
+    "cache_stats": lambda live: (("answers",), None),
+    "list_policies": lambda live: (("answers",), None),
+    "get_policy": lambda live: (("answers", "unknown"), None),
+    "put_policy": lambda live: (("answers", "shipping"), {}),
+    "delete_policy": lambda live: (("answers", _policy(live)), None),
 }
 
 

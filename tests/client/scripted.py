@@ -97,7 +97,7 @@ def serving(*replies: Reply) -> Iterator[Script]:
             if reply.claimed_bytes is not None:
                 self.close_connection = True
 
-        do_GET = do_POST = do_PATCH = do_DELETE = _answer
+        do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _answer
 
         def log_message(self, format: str, *args: Any) -> None:
             """Tests are quiet."""

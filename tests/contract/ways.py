@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from tests.contract.raw_cache import RawCache
 from vdb.client import AsyncClient, Client
 from vdb.errors import BY_CODE, Problem, VdbError
 from vdb.local import Database
@@ -73,7 +74,7 @@ class RawClient:
             headers["Vdb-Tenant"] = self._tenant
         connection = HTTPConnection("127.0.0.1", self._port, timeout=60)
         try:
-            body = json.dumps(given, default=_jsonable) if operation.method in ("POST", "PATCH") else None
+            body = json.dumps(given, default=_jsonable) if operation.method in ("POST", "PATCH", "PUT") else None
             connection.request(operation.method, target + query, body, headers)
             answer = connection.getresponse()
             found = json.loads(answer.read())
@@ -87,6 +88,15 @@ class RawClient:
 
     def collection(self, name: str, tenant: str | None = None) -> "RawCollection":
         return RawCollection(RawClient(self._port, self._key, tenant or self._tenant), name)
+
+    def cache(self, name: str, tenant: str | None = None) -> RawCache:
+        return RawCache(RawClient(self._port, self._key, tenant or self._tenant), name)
+
+    def create_cache(self, name: Any, dimension: Any, **given: Any) -> Any:
+        return self.ask("create_cache", (), {"name": name, "dimension": dimension, **given})
+
+    def update_cache(self, name: str, **given: Any) -> Any:
+        return self.ask("update_cache", (name,), given, nulls=True)
 
     def create_collection(self, name: str, dimension: Any, metric: str = "cosine", **given: Any) -> Any:
         return self.ask("create_collection", (), {"name": name, "dimension": dimension, "metric": metric, **given})
@@ -242,6 +252,9 @@ class World:
 
     def points(self, word: str, tenant: str, role: str = "write") -> Any:
         return self.tenant(tenant, role).collection(self.name(word))
+
+    def cache(self, word: str, tenant: str, role: str = "write") -> Any:
+        return self.tenant(tenant, role).cache(self.name(word))
 
     def plain(self, answer: Any) -> Any:
         """The answer as JSON data, without volatile fields and without this test's prefix."""

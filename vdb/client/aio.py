@@ -12,7 +12,8 @@ from typing import Any, Self, TypeVar
 
 from msgspec import UNSET, UnsetType
 
-from vdb.client import calls
+from vdb.client import cache_calls, calls
+from vdb.client.aio_cache import AsyncCache
 from vdb.client.aio_collection import AsyncCollection, AsyncTransport, wait_for_job
 from vdb.client.http_aio import AsyncHttpTransport
 from vdb.client.retry import RetryPolicy
@@ -30,6 +31,7 @@ from vdb.protocol.answers import (
     UsageMonth,
 )
 from vdb.protocol.answers import Collection as CollectionAnswer
+from vdb.protocol.cache_answers import Cache as CacheAnswer
 from vdb.protocol.statistics import CollectionStats
 
 T = TypeVar("T")
@@ -162,6 +164,59 @@ class AsyncOperations:
     ) -> AliasesChanged:
         """Let aliases lead to collections (`set`: alias to collection) and remove others, all in one commit or none."""
         return await self._run(calls.set_aliases(set or {}, remove or ()))
+
+    def cache(self, name: str, tenant: str | None = None) -> AsyncCache:
+        """The semantic cache `name`, for `tenant` (None: the tenant of this client or its key). Sends nothing."""
+        return AsyncCache(self._transport, name, self._tenant if tenant is None else tenant)
+
+    async def create_cache(
+        self,
+        name: str,
+        dimension: int,
+        embedding_version: str = "",
+        tenants: Sequence[str] | None = None,
+        max_entries: int = 100_000,
+        max_bytes: int = 1 << 30,
+        reject_margin: float = 0.05,
+        metadata: Mapping[str, str] | None = None,
+    ) -> CacheAnswer:
+        """A semantic cache for question vectors of one `dimension` and `embedding_version`; see `Cache`.
+
+        `tenants` None: every tenant may use it. `max_entries` and `max_bytes` bound the whole. `reject_margin`: how
+        much nearer the nearest category has to be than the next, as a cosine, to be taken without being told.
+        """
+        fields: dict[str, Any] = {"name": name, "dimension": dimension, "embedding_version": embedding_version}
+        fields |= {"tenants": tenants, "max_entries": max_entries, "max_bytes": max_bytes}
+        fields |= {"reject_margin": reject_margin, "metadata": UNSET if metadata is None else metadata}
+        return await self._run(cache_calls.create_cache(fields))
+
+    async def caches(self) -> list[CacheAnswer]:
+        """The caches that the key may use."""
+        return await self._all("list_caches")
+
+    async def get_cache(self, name: str) -> CacheAnswer:
+        return await self._run(cache_calls.get_cache(name))
+
+    async def update_cache(
+        self,
+        name: str,
+        *,
+        embedding_version: str | UnsetType = UNSET,
+        tenants: Sequence[str] | None | UnsetType = UNSET,
+        max_entries: int | UnsetType = UNSET,
+        max_bytes: int | UnsetType = UNSET,
+        reject_margin: float | UnsetType = UNSET,
+        metadata: Mapping[str, str] | UnsetType = UNSET,
+    ) -> CacheAnswer:
+        """Change what is given. Entries of another embedding version are served no more."""
+        fields: dict[str, Any] = {"embedding_version": embedding_version, "tenants": tenants}
+        fields |= {"max_entries": max_entries, "max_bytes": max_bytes}
+        fields |= {"reject_margin": reject_margin, "metadata": metadata}
+        return await self._run(cache_calls.update_cache(name, fields))
+
+    async def delete_cache(self, name: str) -> Done:
+        """Delete a cache, its entries and all that was learned."""
+        return await self._run(cache_calls.delete_cache(name))
 
     async def create_tenant(
         self,

@@ -20,6 +20,7 @@ LISTINGS = {
     "list_backups": "backups",
     "list_aliases": "aliases",
     "list_members": "members",
+    "list_caches": "caches",
 }
 """Operations that answer page by page, and the field of the page that holds the items."""
 

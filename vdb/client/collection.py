@@ -1,4 +1,4 @@
-"""Points of one collection, synchronous. Generated from collection.py by vdb.client.unasync: edit that one.
+"""Points of one collection, synchronous. Generated from aio_collection.py by vdb.client.unasync: edit that one.
 
 Every method builds a call, hands it to the transport and returns what the call makes of the answer. Errors are those of
 `vdb.errors`, the same in process, over HTTP and here.

@@ -7,7 +7,7 @@ with what this makes.
 import re
 from pathlib import Path
 
-PAIRS = {"aio.py": "sync.py", "aio_collection.py": "collection.py"}
+PAIRS = {"aio.py": "sync.py", "aio_cache.py": "cache.py", "aio_collection.py": "collection.py"}
 """Source and generated file, beside this one."""
 
 _WORDS = (
@@ -16,7 +16,9 @@ _WORDS = (
     (r"\basync (def|for|with)\b", r"\1"),
     (r"\bawait ", ""),
     (r"\bAsync(?=[A-Z])", ""),
-    (r"\baio_collection\b", "collection"),
+    (r"\baio_(cache|collection)\b", r"\1"),
+    (r"\bAwaitable\[(\w+)\]", r"\1"),
+    (r"\bAwaitable, ", ""),
     (r"\bhttp_aio\b", "http_sync"),
     (r"for (\w+) in (\w+):\n +yield \1\n", r"yield from \2\n"),
     (r"many tasks of one event loop", "many threads"),
@@ -26,11 +28,11 @@ _TITLE = re.compile(r'\A"""(?P<what>[^:]+): the methods.*?\n\n', re.DOTALL)
 
 def to_sync(text: str, source: str) -> str:
     """The synchronous twin of a module's `text`."""
+    for pattern, word in _WORDS:
+        text = re.sub(pattern, word, text)
     text = _TITLE.sub(
         rf'"""\g<what>, synchronous. Generated from {source} by vdb.client.unasync: edit that one.\n\n', text
     )
-    for pattern, word in _WORDS:
-        text = re.sub(pattern, word, text)
     return _sorted_imports(text)
 
 
@@ -40,7 +42,13 @@ def _sorted_imports(text: str) -> str:
     def in_order(found: re.Match[str]) -> str:
         return found[1] + ", ".join(sorted(found[2].split(", "), key=_import_key))
 
-    return re.sub(r"^(from \S+ import )([\w, ]+)$", in_order, text, flags=re.MULTILINE)
+    text = re.sub(r"^(from \S+ import )([\w, ]+)$", in_order, text, flags=re.MULTILINE)
+    return re.sub(r"^(?:from vdb\S* import [\w, ]+\n)+", _modules_in_order, text, flags=re.MULTILINE)
+
+
+def _modules_in_order(found: re.Match[str]) -> str:
+    """So do the modules that they come from."""
+    return "".join(sorted(found[0].splitlines(keepends=True), key=lambda line: line.split()[1]))
 
 
 def _import_key(name: str) -> tuple[int, str]:

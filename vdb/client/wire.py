@@ -39,6 +39,9 @@ _NOT_FOUND = {
     "key": errors.KeyNotFound,
     "job": errors.JobNotFound,
     "backup": errors.NotFound,
+    "cache": errors.CacheNotFound,
+    "category": errors.PolicyNotFound,
+    "entry": errors.EntryNotFound,
 }
 _BY_STATUS: Mapping[int, type[VdbError]] = {
     HTTPStatus.BAD_REQUEST: errors.InvalidArgument,
@@ -80,9 +83,10 @@ class Call(Generic[T]):
 
     @property
     def wait_s(self) -> float:
-        """How long the server may hold the request back for `min_sequence`."""
+        """How long the server may hold the request back: for `min_sequence`, or for somebody else's answer."""
         wait_s = self.fields.get("timeout_s", 0.0) if self.fields.get("min_sequence") else 0.0
-        return min(float(wait_s), _MAX_WAIT_S) if isinstance(wait_s, (int, float)) and wait_s > 0.0 else 0.0
+        wait_ms = self.fields.get("wait_ms", 0.0)
+        return max(_waited(wait_s, 1.0), _waited(wait_ms, 1e-3))
 
 
 class _Entry(msgspec.Struct):
@@ -96,6 +100,11 @@ class _ProblemBody(msgspec.Struct):
     code: str
     detail: str = ""
     errors: list[_Entry] = []
+
+
+def _waited(given: Any, unit_s: float) -> float:
+    """A field's seconds; 0 for what the server will refuse."""
+    return min(float(given) * unit_s, _MAX_WAIT_S) if isinstance(given, (int, float)) and given > 0.0 else 0.0
 
 
 def same(answer: Any) -> Any:

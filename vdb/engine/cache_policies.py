@@ -2,7 +2,7 @@
 
 import base64
 import math
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 import numpy as np
@@ -20,9 +20,10 @@ from vdb.protocol.requests import Empty
 from vdb.storage.cache_labels import put_policy as store_policy
 from vdb.storage.cache_labels import remove_policy
 from vdb.storage.catalog import CacheDocument
-from vdb.types import Caller
+from vdb.types import Caller, Role
 
 MOST_ENTRIES = 1 << 40
+MAX_URL_CHARS = 2_048
 _SHARES = ("max_false_per_request", "max_false_per_hit", "explore", "ttl_jitter")
 _COUNTS = ("reserve_entries", "reserve_bytes", "max_entries", "max_bytes")
 
@@ -44,7 +45,7 @@ def put_policy(services: Services, caller: Caller, path: tuple[str, ...], reques
             group.next_sequence()
 
         shard.queue.submit(apply, 1024 + len(msgspec.json.encode(policy))).result()
-    return _answer(category, policy)
+    return _answer(caller, category, policy)
 
 
 def get_policy(services: Services, caller: Caller, path: tuple[str, ...], request: Empty) -> cache_answers.Policy:
@@ -54,7 +55,7 @@ def get_policy(services: Services, caller: Caller, path: tuple[str, ...], reques
         policy = shard.policies.of(path[1])
     if policy is None:
         raise PolicyNotFound("the cache has no category of that name")
-    return _answer(path[1], policy)
+    return _answer(caller, path[1], policy)
 
 
 def list_policies(services: Services, caller: Caller, path: tuple[str, ...], request: Empty) -> cache_answers.Policies:
@@ -64,8 +65,8 @@ def list_policies(services: Services, caller: Caller, path: tuple[str, ...], req
         policies = shard.policies
     unknown = policies.of(UNKNOWN)
     assert unknown is not None, "unknown questions have a policy"
-    found = [_answer(category, policy) for category, policy in policies.by_category.items()]
-    return cache_answers.Policies(policies=found, unknown=_answer(UNKNOWN, unknown))
+    found = [_answer(caller, category, policy) for category, policy in policies.by_category.items()]
+    return cache_answers.Policies(policies=found, unknown=_answer(caller, UNKNOWN, unknown))
 
 
 def delete_policy(services: Services, caller: Caller, path: tuple[str, ...], request: Empty) -> answers.Done:
@@ -128,11 +129,25 @@ def _check_judge(request: PutPolicy) -> None:
     if (request.compare == "judge") != (request.judge_url is not None):
         raise InvalidArgument.at("/judge_url", "judge_url goes with compare: judge, and only with it")
     if request.judge_url is not None:
-        parts = urlsplit(request.judge_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or len(request.judge_url) > 2_048:
+        parts = _url_parts(request.judge_url)
+        if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
             raise InvalidArgument.at("/judge_url", "judge_url is an http or https URL")
+        if "@" in parts.netloc:  # it would stand in the audit log
+            raise InvalidArgument.at("/judge_url", "judge_url has no user or password in it")
 
 
-def _answer(category: str, policy: Policy) -> cache_answers.Policy:
-    fields = {name: getattr(policy, name) for name in Policy.__struct_fields__ if name != "examples"}
+def _url_parts(url: str) -> SplitResult | None:
+    """The parts of a URL of 2,048 characters at most, None where it is none."""
+    try:
+        parts = urlsplit(url)
+        is_good = len(url) <= MAX_URL_CHARS and url.isascii() and url.isprintable() and parts.port != 0
+    except ValueError:
+        return None
+    return parts if is_good else None
+
+
+def _answer(caller: Caller, category: str, policy: Policy) -> cache_answers.Policy:
+    """A policy as the caller may see it: where answers are judged is for admins."""
+    hidden = ("examples",) if caller.role is Role.ADMIN else ("examples", "judge_url")
+    fields = {name: getattr(policy, name) for name in Policy.__struct_fields__ if name not in hidden}
     return cache_answers.Policy(category=category, **fields, n_examples=len(policy.examples))

@@ -34,7 +34,7 @@ class Caches(Struct, kw_only=True):
 
 
 class Policy(Struct, kw_only=True):
-    """A category's policy; `n_examples` instead of the examples themselves."""
+    """A category's policy; `n_examples` instead of the examples themselves, `judge_url` for admins."""
 
     category: str
     mode: Mode
@@ -53,9 +53,9 @@ class Policy(Struct, kw_only=True):
     relax_similarity: float
     relax_ttl: float
     compare: Literal["equal", "verdict", "judge"]
-    judge_url: str | None
     example_threshold: float | None
     n_examples: int
+    judge_url: str | None | UnsetType = UNSET
 
 
 class Policies(Struct, kw_only=True):

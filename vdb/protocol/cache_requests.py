@@ -1,12 +1,12 @@
 """Request shapes of semantic caches. Conventions: `vdb.protocol.requests`.
 
-A similarity is a cosine, -1 to 1, always. Hashes (`fingerprint`, `turns`, `scope`) are texts of the caller's choice that
-are compared as they are: equal or not.
+A similarity is a cosine, -1 to 1, always. Hashes (`fingerprint`, `turns`, `scope`) are texts of the caller's choice,
+compared as they are: equal or not.
 """
 
 from typing import Any, Literal
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, field
 
 from vdb.protocol.requests import Request, Vector
 
@@ -30,7 +30,7 @@ class CreateCache(Request):
     max_entries: int = 100_000
     max_bytes: int = 1 << 30
     reject_margin: float = 0.05
-    metadata: dict[str, str] = {}
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 class UpdateCache(Request):
@@ -55,10 +55,11 @@ class PutPolicy(Request):
     """The policy of a category, put whole: what is not given takes its default.
 
     `threshold` null: learned from labels under the two budgets. `explore`: share of would-be hits that are not served
-    but labelled. `ttl_s` is fixed from the store on; `ttl_jitter` of it is drawn. `reserve_*`: what each tenant's entries
-    of the category are sure of; `max_*`: where they end; null: no cap but the cache's. `relax_similarity`, `relax_ttl`:
-    the most that full load may lower the bar, and lengthen the life, by. `turns`: whether questions with earlier turns
-    are eligible, given equal hashes. `example_threshold`: similarity from which on a near miss is offered as an example.
+    but labelled. `ttl_s` is fixed from the store on; `ttl_jitter` of it is drawn. `reserve_*`: what each tenant's
+    entries of the category are sure of; `max_*`: where they end; null: no cap but the cache's. `relax_similarity`,
+    `relax_ttl`: the most that full load may lower the bar, and lengthen the life, by. `turns`: whether questions with
+    earlier turns are eligible, given equal hashes. `example_threshold`: from which similarity on a near miss is offered
+    as an example.
     """
 
     mode: Mode = "semantic"
@@ -79,7 +80,7 @@ class PutPolicy(Request):
     compare: Literal["equal", "verdict", "judge"] = "verdict"
     judge_url: str | None = None
     example_threshold: float | None = None
-    examples: list[Example] = []
+    examples: list[Example] = field(default_factory=list)
 
 
 class Retrieval(Request):
@@ -150,7 +151,7 @@ class CacheStore(Question):
     outcome: Literal["answer", "error", "incomplete", "private"] = "answer"
     verdict: Verdict | UnsetType = UNSET
     lease: str | UnsetType = UNSET
-    sources: list[Source] = []
+    sources: list[Source] = field(default_factory=list)
     ttl_s: float | UnsetType = UNSET
 
 
