@@ -1,4 +1,4 @@
-"""The semantic cache: how fast it decides, beside GPTCache.
+"""The semantic cache: how fast it decides, beside GPTCache; what it serves beside writers, across kills, in a flood.
 
 A part is measured in a process of its own. Sentences come from `--data`, the folder with `clinc150`, `banking77` and
 `arxiv`; `--quick` does without them, on few made-up vectors.
@@ -15,7 +15,12 @@ from bench import report
 from bench.record import ROOT
 from bench.report import Figure
 
-PARTS = {"latency": "bench.cache.latency"}
+PARTS = {
+    "latency": "bench.cache.latency",
+    "staleness": "bench.cache.staleness",
+    "crash": "bench.cache.crash",
+    "flood": "bench.cache.flood",
+}
 """Modules whose `measure(given)` returns the figures of a part."""
 
 
