@@ -7,6 +7,7 @@ has another version, is gone or may not be seen; where a point written since its
 nearer than its last hit; and where the entry had been removed.
 """
 
+import argparse
 import random
 import tempfile
 import threading
@@ -20,6 +21,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from bench.report import Figure
 from vdb.config import Settings
 from vdb.engine.engine import Engine
 from vdb.errors import VdbError
@@ -33,6 +35,7 @@ N_POINTS = 8
 N_QUESTIONS = 6
 LIMIT = 3
 SLACK = 1e-4
+N_OPERATIONS, N_SEEDS = 2_000, 5
 
 Name = tuple[str, str]
 """(owner, id) of a point."""
@@ -297,3 +300,21 @@ def _run_phase(world: World, n_operations: int, n_askers: int) -> None:
         thread.start()
     for thread in (*owners, *askers):
         thread.join()
+
+
+def measure(given: argparse.Namespace) -> list[Figure]:
+    """The run at its full size; counts of what happened, and of what was wrong."""
+    n_operations, seeds = (100, 1) if given.quick else (N_OPERATIONS, N_SEEDS)
+    counts: Counter[str] = Counter()
+    problems: list[str] = []
+    for seed in range(given.seed, given.seed + seeds):
+        outcome = run_beside_writers(n_operations, seed)
+        counts += outcome.counts
+        problems += outcome.problems
+    print("\n".join(problems[:10]))
+    foreign = sum("another's answer" in problem for problem in problems)
+    return [
+        *(Figure(f"staleness: {name}", n, "") for name, n in sorted(counts.items())),
+        Figure("staleness: stale or removed answers", len(problems) - foreign, "", 0),
+        Figure("staleness: answers of another tenant or scope", foreign, "", 0),
+    ]

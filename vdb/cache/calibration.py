@@ -3,7 +3,7 @@
 Each refit learns how often candidates of a score are wrong (`error_model`), counts what was served at the scores it
 was served at (`spending`), and takes the lowest bar whose forecast, with one standard error added, keeps both budgets:
 false hits per request, and per hit. What was spent beyond the plan is won back over the next `HORIZON` requests; what
-was not spent may be spent then, at most doubling the rate. What load relaxation spends has to fit, with a one-sided
+was not spent may be spent then, within bounds. What load relaxation spends has to fit, with a one-sided
 95 % bound, into what is left of the full budgets, while the plan itself aims at `AIM` of them.
 
 Nothing is drawn here: the caller brings a number in [0, 1) for each decision, so decisions can be repeated.
@@ -34,12 +34,14 @@ PLAN_DEVIATIONS = 1.0
 BOUND_DEVIATIONS = 1.645
 """Standard errors of a one-sided bound of 95 %."""
 HORIZON = 1000.0
-MOST_EXTRA = 1.0
+MOST_EXTRA = 0.25
 """How much more than its share of the budget a request may be planned to spend, of what was not spent before."""
-LEAST_RATE = 0.1
+LEAST_RATE = 0.25
 LEAST_RATE_OF_HITS = 0.5
 """Least share of a budget that is planned, however much was overspent. Hits have to go on, or their budget would never
 recover."""
+MOST_WRONG = 2.0
+"""A hit is not served that is wrong with more than this many times the chance that hits may have on average."""
 REPORT_PSEUDO = 2.0
 
 
@@ -326,6 +328,7 @@ class Calibration:
         above, wrong, deviations = model.from_bin_up(spending.asked_by_bin())
         forecast = factor * (wrong + PLAN_DEVIATIONS * deviations)
         keeps = (above > 0.0) & (forecast <= per_request * spending.n_asked) & (forecast <= per_hit * above)
+        keeps &= factor * model.wrong <= MOST_WRONG * budgets.max_false_per_hit
         lowest = int(np.argmax(keeps)) if keeps.any() else None
         self._bar = math.inf if lowest is None else from_log_odds(LEAST + WIDTH * lowest)
 

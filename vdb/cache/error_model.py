@@ -24,14 +24,14 @@ from numpy.typing import NDArray
 
 LEAST, WIDTH, BINS = -5.0, 0.125, 112
 
-FLOOR = 0.003
+FLOOR = 0.001
 PLATEAU = 3.0
 HALF_LIFE = 1500
 WEIGHT_CAP = 2.0
 REGION = 0.2
 OUTSIDE = 0.1
 """Weight of labels outside the region."""
-TAIL = 0.02
+TAIL = 0.03
 TAIL_PSEUDO = 3.0
 LEAST_CORRECTION = 0.7
 
