@@ -20,7 +20,7 @@ from vdb.types import NAME
 Sources = Mapping[str, Sequence[Any]] | Sequence[Any]
 """Hits or points by collection; or a list of them, or of mappings as the HTTP API has them."""
 
-_PAGE_SIZE = 256
+_LOOKUP_DEFAULTS: dict[str, Any] = {"load": 0.0, "lease": True, "wait_ms": 0, "with_candidate": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +92,16 @@ def question(
 def lookup(
     cache: str, asked: dict[str, Any], load: float, lease: bool, wait_ms: int, with_candidate: bool
 ) -> Call[cache_answers.LookupAnswer]:
-    told = {
-        "load": (load, 0.0),
-        "lease": (lease, True),
-        "wait_ms": (wait_ms, 0),
-        "with_candidate": (with_candidate, False),
-    }
-    fields = asked | {name: value for name, (value, default) in told.items() if value is not default}
-    return call("cache_lookup", (cache,), fields)
+    told = {"load": load, "lease": lease, "wait_ms": wait_ms, "with_candidate": with_candidate}
+    return call(
+        "cache_lookup", (cache,), asked | {name: value for name, value in told.items() if _is_other(name, value)}
+    )
+
+
+def _is_other(name: str, value: Any) -> bool:
+    """Whether a field of a lookup is not its default, which need not travel; False is no number here."""
+    default = _LOOKUP_DEFAULTS[name]
+    return type(value) is not type(default) or value != default
 
 
 def store(
