@@ -1,6 +1,7 @@
 """Requests are decoded strictly on every route, and faults point at their place."""
 
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.api.stub_engine import StubEngine, ask
 from vdb.errors import InvalidArgument, VdbError
-from vdb.protocol import columns, requests
+from vdb.protocol import cache_requests, columns, requests
 from vdb.protocol.operations import BY_NAME, OPERATIONS
 from vdb_api import decode
 
@@ -137,6 +138,9 @@ def test_a_number_of_a_vector_may_be_written_in_any_way(spelled: bytes) -> None:
         ("create_collection", {"name": "n", "dimension": 3, "fields": {"a": "x"}}, "/fields"),
         ("update_tenant", {"quota": {"points": 1.5}}, "/quota/points"),
         ("create_tenant", {}, "/name"),
+        ("cache_lookup", {"text": 5, "vector": [1]}, "/text"),
+        ("cache_lookup", {"text": ["a"]}, "/text"),
+        ("cache_lookup", {"text": "a", "retrieval": {"collection": "a"}}, "/retrieval/limit"),
     ],
 )
 def test_faults_point_at_their_place(name: str, body: object, pointer: str) -> None:
@@ -242,6 +246,37 @@ def test_no_upsert_body_passes_with_two_equal_keys(members: list[tuple[str, str,
     assert len(set(names)) == len(names)
 
 
+LOOKUP_KEYS = st.sampled_from(['"text"', '"te\\u0078t"', '"scope"', '"vector"', '"retrieval"', '"load"'])
+LOOKUP_VALUES = st.sampled_from(
+    ['"scope"', '"a\\":"', '"text"', '"text\\":\\"scope"', "0.5", "[1,2]", '{"collection":"a","limit":1}',
+     '{"collection":"text","limit":1,"filter":{"text":"scope"}}']
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(LOOKUP_KEYS, COLONS, LOOKUP_VALUES), max_size=6))
+def test_no_lookup_body_passes_with_two_equal_keys(members: list[tuple[str, str, str]]) -> None:
+    body = ("{" + ",".join(key + colon + value for key, colon, value in members) + "}").encode()
+    names = [json.loads(key) for key, _, _ in members]
+    try:
+        request, _ = decode.decode_body(BY_NAME["cache_lookup"], body, False)
+    except InvalidArgument:
+        return
+    assert len(set(names)) == len(names)
+    wanted = msgspec.convert(json.loads(body), cache_requests.CacheLookup)
+    assert msgspec.to_builtins(request) == msgspec.to_builtins(wanted)
+
+
+def test_a_lookup_with_escapes_and_colons_in_its_text_needs_no_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode, "_judge", lambda text: pytest.fail("the proof held"))
+    asked = {"text": 'C:\\ "text": {\n}', "vector": [0.25] * 8, "category": "faq", "scope": "scope", "wait_ms": 5}
+    for separators in ((",", ":"), (", ", ": ")):
+        request, _ = decode.decode_body(
+            BY_NAME["cache_lookup"], json.dumps(asked, separators=separators).encode(), False
+        )
+        wanted = msgspec.convert(asked, cache_requests.CacheLookup)
+        assert msgspec.to_builtins(request) == msgspec.to_builtins(wanted)
+
+
 def test_a_binary_search_carries_vectors_and_head() -> None:
     block = np.arange(6, dtype=np.float32)
     body = columns.join_frame({"limit": 3, "n_queries": 2, "filter": {"field": "a", "eq": 1}}, block)
@@ -309,6 +344,6 @@ def test_a_query_string_fills_a_listing() -> None:
 
 @pytest.mark.parametrize("operation", [one for one in OPERATIONS if not issubclass(one.request, requests.ListPage)])
 def test_other_operations_have_no_query_parameters(operation: Any) -> None:
-    path = operation.path.format(collection="notes", tenant="acme", key="k", job="j", backup="b")
+    path = re.sub(r"\{\w+\}", "name", operation.path)
     answer = ask(StubEngine(), operation.method, path, BODIES.get(operation.name, b""), query="limit=1")
     assert (answer.status, answer.code, answer.pointers) == (400, "unknown_field", ["/limit"])
