@@ -309,6 +309,8 @@ def test_a_query_string_fills_a_listing() -> None:
 
 @pytest.mark.parametrize("operation", [one for one in OPERATIONS if not issubclass(one.request, requests.ListPage)])
 def test_other_operations_have_no_query_parameters(operation: Any) -> None:
-    path = operation.path.format(collection="notes", tenant="acme", key="k", job="j", backup="b")
+    path = operation.path.format(
+        collection="notes", tenant="acme", key="k", job="j", backup="b", cache="c", entry="e", category="faq"
+    )
     answer = ask(StubEngine(), operation.method, path, BODIES.get(operation.name, b""), query="limit=1")
     assert (answer.status, answer.code, answer.pointers) == (400, "unknown_field", ["/limit"])
