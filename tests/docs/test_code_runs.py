@@ -18,12 +18,13 @@ from vdb.testing import RunningServer
 ADDRESS = "http://127.0.0.1:8080"
 FIRST_CURL_WITH_JSON = (7, 82)
 
-# Stands for curl: stops at an error, and keeps the key that an answer shows, as the comment in the document says.
+# Stands for curl: stops at an error, and keeps the key or the lookup id that an answer shows, as the documents say.
 SHELL = """
 set -eu
 curl() {
     answer=$(command curl -sS --fail-with-body "$@") || { echo "$answer"; exit 1; }
     case $answer in *'"key":"'*) ACME=${answer##*'"key":"'}; ACME=${ACME%%'"'*};; esac
+    case $answer in *'"lookup_id":"'*) LOOKUP=${answer##*'"lookup_id":"'}; LOOKUP=${LOOKUP%%'"'*};; esac
     printf '%s\\n' "$answer"
 }
 """
@@ -64,6 +65,16 @@ def test_the_code_of_the_sdk_document_runs(
     assert capsys.readouterr().out.splitlines()[-1] == "1"
 
 
+def test_the_code_of_the_cache_document_runs(server: RunningServer, capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, Any] = {}
+    for code in blocks("docs/cache.md", "python"):
+        _run(code, server, names)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "False True {'text': 'A cache.'}"
+    assert printed[1] == "None below_bar 0.0" and printed[2] == "stored wrong"
+    assert printed[3:] == ["False", "True", "False"]
+
+
 def _curl_knows_json() -> bool:
     if shutil.which("curl") is None or shutil.which("bash") is None:
         return False
@@ -75,19 +86,33 @@ def _curl_knows_json() -> bool:
 @pytest.mark.skipif(not _curl_knows_json(), reason="needs bash, and curl 7.82 or later for --json")
 @pytest.mark.parametrize("page", ["README.md", "docs/http-api.md"])
 def test_the_curl_lines_run(page: str, server: RunningServer, tmp_path: Path) -> None:
+    answers = _answers_of_curl(page, server, tmp_path)
+    assert '"name":"notes"' in answers[0]
+    assert '"sequence":1' in answers[2]
+    found = [answer for answer in answers[3:] if not answer.startswith('{"set":')]
+    assert found and all('"hits":[{"id":"a","owner":"acme","distance":0.0' in answer for answer in found)
+
+
+@pytest.mark.skipif(not _curl_knows_json(), reason="needs bash, and curl 7.82 or later for --json")
+def test_the_curl_lines_of_the_cache_document_run(server: RunningServer, tmp_path: Path) -> None:
+    answers = _answers_of_curl("docs/cache.md", server, tmp_path)
+    assert '"hit":null,"reason":"empty"' in answers[3]
+    assert '"reason":"stored"' in answers[4]
+    assert '"hit":"semantic"' in answers[5] and '"answer":{"text":"A cache."}' in answers[5]
+    assert '"semantic_hits":1' in answers[6]
+
+
+def _answers_of_curl(page: str, server: RunningServer, folder: Path) -> list[str]:
+    """What the curl lines of a page print, one after the other."""
     lines = "".join(code for code in blocks(page, "sh") if "$URL" in code)
     assert lines.count("\ncurl ") >= 4
     done = subprocess.run(
         ["bash", "-c", SHELL + lines.replace(ADDRESS, server.url)],
         env={**os.environ, "ADMIN": server.admin_key},
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    answers = done.stdout.splitlines()
-    assert '"name":"notes"' in answers[0]
-    assert '"sequence":1' in answers[2]
-    found = [answer for answer in answers[3:] if not answer.startswith('{"set":')]
-    assert found and all('"hits":[{"id":"a","owner":"acme","distance":0.0' in answer for answer in found)
+    return done.stdout.splitlines()

@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import rows, text_of
+from vdb.cache.calibration import Reason as LookupReason
 from vdb.config import CLIENT_VARIABLES, CONFIG_VARIABLE, Limits, Settings
 from vdb.engine.filters import FIELD_TYPES, MAX_CONDITIONS, MAX_DEPTH, MAX_FIELD_CHARS, MAX_LIST, Op
 from vdb.engine.plan import Reason
 from vdb.errors import BY_CODE
 from vdb.protocol.answers import Explain
+from vdb.protocol.cache_answers import LookupAnswer
+from vdb.protocol.cache_requests import PutPolicy
 from vdb.protocol.operations import OPERATIONS
 from vdb.protocol.requests import SearchParams
 from vdb.types import FieldType, Metric, Role
@@ -71,6 +74,13 @@ def test_every_parameter_of_a_search_and_what_explain_says_of_it_stand() -> None
     api = text_of("docs/http-api.md")
     named = (*SearchParams.__struct_fields__, *Explain.__struct_fields__, *Reason)
     assert [name for name in named if f"`{name}`" not in api] == []
+
+
+def test_every_field_of_a_policy_and_reason_of_a_lookup_stands() -> None:
+    guide = text_of("docs/cache.md")
+    served = {LookupReason.ABOVE_BAR, LookupReason.RELAXED}
+    named = (*PutPolicy.__struct_fields__, *(set(LookupReason) - served), *LookupAnswer.__struct_fields__)
+    assert [name for name in named if f"`{name}`" not in guide and name not in ("reason", "is_relaxed")] == []
 
 
 def test_every_filter_operator_and_field_type_stands() -> None:
