@@ -155,11 +155,13 @@ class _Lookup:
             return self._miss("stale" if self.stale else "empty")
         reached = near.score
         self.asked.candidate, self.asked.similarity, self.asked.score = near.entry.number, near.similarity, reached
-        refused = check(self.asking.text, near.entry.text) if self.policy.guard else None
-        if refused is not None:
-            calibration.count_request()
-            self.counts.reject(refused)
-            return self._miss(f"guard_{refused}", txn, near)
+        if self.policy.guard and calibration.may_serve(reached, near.similarity):
+            self.asked.is_guarded = True
+            refused = check(self.asking.text, near.entry.text)
+            if refused is not None:
+                calibration.count_request()
+                self.counts.reject(refused)
+                return self._miss(f"guard_{refused}", txn, near)
         is_shadow = self.policy.mode == "shadow"
         decision = calibration.decide(reached, near.similarity, random.random(), self.request.load, is_shadow=is_shadow)
         self.asked.label_weight = decision.label_weight
