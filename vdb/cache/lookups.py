@@ -25,8 +25,8 @@ class Asked:
     """A lookup: what was asked, what was nearest, and whether that was served.
 
     `label_weight`: 1 over the probability with which a lookup like this one comes to be labelled; 0 where a label of it
-    would say nothing. `is_guarded`: the guard was asked about the candidate, and passed it. `candidate` and `served` are
-    numbers of entries.
+    would say nothing. `is_guarded`: the guard was asked about the candidate, and passed it. `candidate` and `served`
+    are numbers of entries.
     """
 
     id: str
