@@ -157,6 +157,12 @@ class Calibration:
         """A request that had no candidate to decide about: none was near, the guard refused it, or it hit exactly."""
         self._spending.count_request(None)
 
+    def may_serve(self, score: float, similarity: float) -> bool:
+        """Whether `decide` might come to more than a miss: others need not be looked at any closer. Counts nothing."""
+        budgets = self.budgets
+        bar, value = (self._bar, score) if budgets.threshold is None else (budgets.threshold, similarity)
+        return value >= bar - budgets.relax
+
     def decide(
         self, score: float, similarity: float, draw: float, load: float = 0.0, *, is_shadow: bool = False
     ) -> Decision:

@@ -1,6 +1,6 @@
 """Lookups that were answered, for a while: what a store, or a report, that names one has to know of it.
 
-In memory only, bounded in number and age; a tenant's oldest go first where it has more than its share. The id is
+In memory only, bounded in number, bytes and age; a tenant's oldest go first where it has more than its share. The id is
 random: one of another tenant is found as little as one that never was.
 """
 
@@ -17,6 +17,7 @@ from vdb.cache.identity import Identity
 
 KEPT_S = 600.0
 KEPT = 16_384
+KEPT_BYTES = 64 << 20
 
 
 @dataclass(slots=True)
@@ -24,7 +25,8 @@ class Asked:
     """A lookup: what was asked, what was nearest, and whether that was served.
 
     `label_weight`: 1 over the probability with which a lookup like this one comes to be labelled; 0 where a label of it
-    would say nothing. `candidate` and `served` are numbers of entries.
+    would say nothing. `is_guarded`: the guard was asked about the candidate, and passed it. `candidate` and `served`
+    are numbers of entries.
     """
 
     id: str
@@ -39,9 +41,15 @@ class Asked:
     score: float = 0.0
     label_weight: float = 0.0
     served: int | None = None
+    is_guarded: bool = False
     is_labelled: bool = False
     load: float = 0.0
     at_s: float = 0.0
+
+    @property
+    def n_bytes(self) -> int:
+        """What it takes in memory, about."""
+        return 1024 + 4 * len(self.text) + (0 if self.vector is None else self.vector.nbytes)
 
 
 def new_lookup_id() -> str:
@@ -58,6 +66,7 @@ class Lookups:
         self._lock = threading.Lock()
         self._of_tenant: dict[int, OrderedDict[str, Asked]] = {}
         self._n = 0
+        self._n_bytes = 0
 
     def __len__(self) -> int:
         return self._n
@@ -69,9 +78,10 @@ class Lookups:
             own = self._of_tenant.setdefault(asked.tenant, OrderedDict())
             own[asked.id] = asked
             self._n += 1
+            self._n_bytes += asked.n_bytes
             self._drop_old(own, asked.at_s)
-            if self._n > self._kept:
-                self._drop_first(own if len(own) * len(self._of_tenant) >= self._kept else self._largest())
+            while self._n > self._kept or self._n_bytes > KEPT_BYTES:
+                self._drop_first(own if len(own) * len(self._of_tenant) >= self._n else self._largest())
 
     def get(self, tenant: int, lookup_id: str) -> Asked | None:
         """The tenant's lookup of that id, None where there is none (any more)."""
@@ -93,7 +103,9 @@ class Lookups:
 
     def forget_tenant(self, tenant: int) -> None:
         with self._lock:
-            self._n -= len(self._of_tenant.pop(tenant, ()))
+            own = self._of_tenant.pop(tenant, OrderedDict())
+            self._n -= len(own)
+            self._n_bytes -= sum(asked.n_bytes for asked in own.values())
 
     def _drop_old(self, own: OrderedDict[str, Asked], now_s: float) -> None:
         while own and now_s - next(iter(own.values())).at_s > self._kept_s:
@@ -102,6 +114,7 @@ class Lookups:
     def _drop_first(self, own: OrderedDict[str, Asked]) -> None:
         _, asked = own.popitem(last=False)
         self._n -= 1
+        self._n_bytes -= asked.n_bytes
         if not own:
             del self._of_tenant[asked.tenant]
 

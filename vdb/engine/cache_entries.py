@@ -9,6 +9,7 @@ from msgspec import UNSET, Raw, UnsetType
 from vdb.engine.cache_shard import CacheGroup, CacheShard, Place
 from vdb.engine.cursor import decode_cursor, encode_cursor
 from vdb.engine.owners import named_owner
+from vdb.engine.provenance import Moment
 from vdb.engine.services import Services
 from vdb.engine.shard import epoch_ms
 from vdb.engine.tenants import moment_of
@@ -57,6 +58,14 @@ def entry_answer(services: Services, entry: CacheEntry, now_ms: int, with_source
     return found
 
 
+def _is_shown(services: Services, shard: CacheShard, entry: CacheEntry) -> bool:
+    """Whether an answer may be looked at: as it may be served, its search apart."""
+    if entry.is_expired(epoch_ms()):
+        return False
+    with Moment(services, entry.tenant, is_hurried=False) as moment:
+        return moment.has_sources(entry)
+
+
 def number_of(entry_id: str, pointer: str) -> int:
     """The number of an entry's id; raises InvalidArgument."""
     if len(entry_id) != 16 or not set(entry_id) <= set("0123456789abcdef"):
@@ -71,7 +80,7 @@ def get_entry(services: Services, caller: Caller, path: tuple[str, ...], request
     with services.caches.use(document) as shard, shard.env.read() as txn:
         entry = None if number < 0 else _read(txn, tenant, number)
         body = None if entry is None else read_answer(txn, tenant, number)
-        if entry is None or body is None or entry.is_expired(epoch_ms()):
+        if entry is None or body is None or not _is_shown(services, shard, entry):
             raise EntryNotFound("no such entry")
         found = entry_answer(services, entry, epoch_ms(), with_sources=True)
         found.answer = Raw(body)
@@ -97,7 +106,8 @@ def scroll_entries(services: Services, caller: Caller, path: tuple[str, ...], re
         found = []
         for entry in page[: request.limit]:
             shown = entry_answer(services, entry, now_ms, with_sources=True)
-            body = read_answer(txn, tenant, entry.number) if request.with_answer else None
+            is_shown = request.with_answer and _is_shown(services, shard, entry)
+            body = read_answer(txn, tenant, entry.number) if is_shown else None
             shown.answer = UNSET if body is None else Raw(body)
             found.append(shown)
         is_more = len(page) > request.limit
@@ -152,13 +162,12 @@ def cache_invalidate(
     tenant = _tenant_of(services, caller, request)
     wanted = _Wanted(services, caller, request, tenant)
     with services.caches.use(document) as shard:
-        n_entries = 0
-        if request.dry_run:
-            with shard.env.read() as txn:
-                n_entries = sum(1 for _ in wanted.places(txn))
-        else:
-            while n_step := _remove_step(shard, wanted):
-                n_entries += n_step
+        with shard.env.read() as txn:
+            places = list(wanted.places(txn))
+        n_entries = len(places)
+        if not request.dry_run:
+            steps = range(0, len(places), STEP_ENTRIES)
+            n_entries = sum(remove_entries(shard, places[first : first + STEP_ENTRIES]) for first in steps)
         return Invalidated(n_entries=n_entries, dry_run=request.dry_run, sequence=_sequence(shard))
 
 
@@ -227,15 +236,6 @@ class _Wanted:
             and (request.category is UNSET or entry.category == request.category)
             and (request.embedding_version is UNSET or entry.embedding_version == request.embedding_version)
         )
-
-
-def _remove_step(shard: CacheShard, wanted: _Wanted) -> int:
-    with shard.env.read() as txn:
-        places = list(islice(wanted.places(txn), STEP_ENTRIES))
-    if not places:
-        return 0
-    remove_entries(shard, places)
-    return len(places)
 
 
 def remove_entries(shard: CacheShard, places: list[Place]) -> int:

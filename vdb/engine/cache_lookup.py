@@ -6,13 +6,14 @@ one is the candidate, and no other. Then the guard on both texts, then the bar. 
 with a reason, and remembered under its id, so that the fresh answer can say whether the candidate was right.
 """
 
+import logging
 import random
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, structs
 
 from vdb.cache.calibration import Calibration, Decision, Verdict
 from vdb.cache.counts import Counts
@@ -28,14 +29,16 @@ from vdb.engine.provenance import Moment, TakesLong
 from vdb.engine.services import Services
 from vdb.engine.shard import epoch_ms
 from vdb.engine.tenants import ensure_tenant
-from vdb.errors import AnswerPending, CorruptData, InvalidArgument
+from vdb.errors import AnswerPending, CorruptData, InvalidArgument, VdbError
 from vdb.protocol.cache_answers import Candidate, InContext, Lease, LookupAnswer
 from vdb.protocol.cache_requests import CacheLookup
 from vdb.storage.cache_codec import CacheEntry
 from vdb.storage.cache_entries import read_answer, read_entry
 from vdb.storage.catalog import CacheDocument
 from vdb.storage.env import Transaction
-from vdb.types import Caller
+from vdb.types import Caller, Role
+
+logger = logging.getLogger(__name__)
 
 MORE_NEAR = 256
 """How many are gone through where none of the nearest is eligible."""
@@ -52,6 +55,8 @@ def cache_lookup(
         raise InvalidArgument.at("/load", "load is 0 to 1")
     if not 0 <= request.wait_ms <= MAX_WAIT_MS:
         raise InvalidArgument.at("/wait_ms", f"wait_ms is 0 to {MAX_WAIT_MS}")
+    if caller.role is Role.READ:  # whoever may not store must not keep others waiting
+        request = structs.replace(request, lease=False)
     with services.caches.use(document) as shard:
         asking = asking_of(services, caller, tenant, document, shard, request)
     try:
@@ -150,11 +155,13 @@ class _Lookup:
             return self._miss("stale" if self.stale else "empty")
         reached = near.score
         self.asked.candidate, self.asked.similarity, self.asked.score = near.entry.number, near.similarity, reached
-        refused = check(self.asking.text, near.entry.text) if self.policy.guard else None
-        if refused is not None:
-            calibration.count_request()
-            self.counts.reject(refused)
-            return self._miss(f"guard_{refused}", txn, near)
+        if self.policy.guard and calibration.may_serve(reached, near.similarity):
+            self.asked.is_guarded = True
+            refused = check(self.asking.text, near.entry.text)
+            if refused is not None:
+                calibration.count_request()
+                self.counts.reject(refused)
+                return self._miss(f"guard_{refused}", txn, near)
         is_shadow = self.policy.mode == "shadow"
         decision = calibration.decide(reached, near.similarity, random.random(), self.request.load, is_shadow=is_shadow)
         self.asked.label_weight = decision.label_weight
@@ -188,12 +195,18 @@ class _Lookup:
             return None
         if entry is None or not self._is_alike(entry):
             return None
-        if (entry.sources or entry.retrieval is not None) and not self.moment.is_sound(entry, resident, self.now_ms):
-            self.counts.stale_prevented += resident.number not in self.stale
-            self.stale.add(resident.number)
-            self.services.stale_entries.note(self.shard.id, (self.tenant, resident.number))
+        if not (entry.sources or entry.retrieval is not None):
+            return entry
+        try:
+            if self.moment.is_sound(entry, resident, self.now_ms):
+                return entry
+        except VdbError as exc:  # nobody can say that it is sound
+            logger.warning("the sources of an entry cannot be read", exc_info=exc, extra={"cache": self.shard.id})
             return None
-        return entry
+        self.counts.stale_prevented += resident.number not in self.stale
+        self.stale.add(resident.number)
+        self.services.stale_entries.note(self.shard.id, (self.tenant, resident.number))
+        return None
 
     def _is_alike(self, entry: CacheEntry) -> bool:
         """Whether what the partition's hash stands for is equal itself."""

@@ -18,7 +18,7 @@ from vdb.cache.memory import Resident
 from vdb.cache.policy import Policies
 from vdb.engine.cache_entries import STEP_ENTRIES, remove_entries
 from vdb.engine.cache_shard import CacheGroup, CacheShard, Place
-from vdb.engine.provenance import Moment
+from vdb.engine.provenance import Moment, TakesLong
 from vdb.engine.services import Services
 from vdb.engine.shard import epoch_ms
 from vdb.errors import CacheNotFound, CollectionNotFound, CorruptData, VdbError
@@ -182,8 +182,13 @@ class CacheUpkeep:
                 return False
         if entry is None:
             return True  # gone already
-        with Moment(self._services, resident.tenant, is_hurried=False) as moment:
-            return moment.is_sound(entry, resident, epoch_ms())
+        with Moment(self._services, resident.tenant, is_hurried=True) as moment:
+            try:
+                return moment.is_sound(entry, resident, epoch_ms())
+            except TakesLong:  # to make searches again is left to look-ups; of the sources themselves all is known
+                return moment.has_sources(entry)
+            except CorruptData:
+                return False
 
 
 def save_counts(shard: CacheShard) -> None:

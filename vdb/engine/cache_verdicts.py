@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from vdb.cache.groups import Membership, place
+from vdb.cache.guard import check
 from vdb.cache.labels import Label, LabelSource
 from vdb.cache.lookups import Asked
 from vdb.cache.policy import Policy
@@ -65,8 +66,11 @@ def _plain(value: Any) -> Any:
 
 
 def note_label(group: CacheGroup, entry: CacheEntry, asked: Asked, verdict: Verdict, policy: Policy) -> None:
-    """Note the label, where a label of such a lookup says something."""
-    if asked.label_weight > 0.0:
+    """Note the label, where a label of such a lookup says something: not of a candidate that the guard refuses.
+
+    The guard is asked here about candidates that were too far to be served, which a lookup does not ask it about.
+    """
+    if asked.label_weight > 0.0 and not (policy.guard and _is_refused(group.txn, asked)):
         label = Label(
             lookup_id=int(asked.id, 16),
             score=asked.score,
@@ -77,6 +81,16 @@ def note_label(group: CacheGroup, entry: CacheEntry, asked: Asked, verdict: Verd
             at_ms=epoch_ms(),
         )
         group.note_label(entry.tenant, entry.category, label)
+
+
+def _is_refused(txn: Transaction, asked: Asked) -> bool:
+    if asked.is_guarded:
+        return False
+    try:
+        candidate = read_entry(txn, asked.tenant, asked.candidate or 0)
+    except CorruptData:
+        return True
+    return candidate is None or check(asked.text, candidate.text) is not None
 
 
 # Judges, who are asked after the commit

@@ -116,6 +116,11 @@ class Moment:
         resident.checked_at = {place.document.id: place.snapshot.sequence for place in places}
         return True
 
+    def has_sources(self, entry: CacheEntry) -> bool:
+        """Whether all sources are what they were; whatever the search would find now."""
+        self._is_hurried = False
+        return self._places_of(entry) is not None and self._first_expiry(entry.sources) is not None
+
     def _places_of(self, entry: CacheEntry) -> list[Place] | None:
         ids = {source.collection for source in entry.sources}
         if entry.retrieval is not None:
