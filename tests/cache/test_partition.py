@@ -59,8 +59,10 @@ def test_a_number_that_is_added_again_has_its_new_vector_alone(rng: np.random.Ge
     partition.add(5, new)
     check(partition, {5: new}, new, 16)
     assert partition.n_rows == 1
+    np.testing.assert_array_equal(partition.vector_of(5), new)
     assert partition.remove(5)
     assert not partition.remove(5)
+    assert partition.vector_of(5) is None
     assert partition.n_rows == 0
 
 

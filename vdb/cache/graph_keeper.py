@@ -29,7 +29,7 @@ ROOM: Final = 1.25
 """Of a new graph, times the rows that there are."""
 SCANNED_FROM_LATE: Final = 0.25
 """Share of late rows from which all rows are scanned at once."""
-SCAN_S_PER_ROW: Final = 6e-9
+SCAN_S_PER_ROW: Final = 3.5e-9
 """What a scan takes: a search waits no longer than that for a graph that is being filled."""
 
 

@@ -136,6 +136,12 @@ class Partition:
         if rows is not self._state.rows or keeper is not self._state.keeper:
             self._state = _State(rows, keeper)
 
+    def vector_of(self, number: int) -> Float32s | None:
+        """A copy of the vector of an entry, float32 (d,); None where there is no such entry."""
+        with self._lock:
+            row = self._places.get(number)
+            return None if row is None else self._state.rows.vectors[row].copy()
+
     def search(self, query: Float32s, k: int) -> Found:
         """The `k` entries nearest to `query` float32 (d,), of unit length; all of them where there are fewer.
 
