@@ -1,0 +1,46 @@
+"""The semantic cache: how fast it decides, beside GPTCache.
+
+A part is measured in a process of its own. Sentences come from `--data`, the folder with `clinc150`, `banking77` and
+`arxiv`; `--quick` does without them, on few made-up vectors.
+"""
+
+import argparse
+import importlib
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bench import report
+from bench.record import ROOT
+from bench.report import Figure
+
+PARTS = {"latency": "bench.cache.latency"}
+"""Modules whose `measure(given)` returns the figures of a part."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure each part in a process of its own; 1 where a bar is missed."""
+    given = _parser().parse_args(arguments)
+    if len(given.only) == 1:
+        measure: Callable[[argparse.Namespace], list[Figure]] = importlib.import_module(PARTS[given.only[0]]).measure
+        return report.publish("cache", arguments, given.results, measure(given))
+    codes = []
+    for name in given.only:
+        print(f"\n== {name}", flush=True)
+        command = [sys.executable, "-m", "bench", "cache", *arguments, "--only", name]
+        codes.append(subprocess.run(command, cwd=ROOT, check=False).returncode)
+    return max(codes)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = report.parser("cache", __doc__)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="parts (default: all)")
+    parser.add_argument("--quick", action="store_true", help="small, on made-up vectors")
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of the sentences")
+    parser.add_argument(
+        "--peer-python",
+        metavar="PATH",
+        help="interpreter of an environment with gptcache, sqlalchemy and faiss-cpu; without one the peer is left out",
+    )
+    return parser

@@ -1,0 +1,24 @@
+"""`bench cache` runs in small: every part ends and reports its figures."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.cache import main
+
+
+def _figures(part: str, tmp_path: Path, *arguments: str) -> dict[str, Any]:
+    main(["--only", part, "--quick", "--results", str(tmp_path), *arguments])
+    rows = json.loads((tmp_path / "cache.json").read_text())
+    assert len(rows) == 1
+    figures: dict[str, Any] = rows[0]["figures"]
+    return figures
+
+
+def test_latency_is_reported_without_its_peer(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    figures = _figures("latency", tmp_path, "--peer-python", "/bin/false")
+    assert figures.keys() == {"search: p50", "search: p99"}
+    assert figures["search: p50"]["value"] > 0
+    assert "gptcache is left out: its process ended" in capfd.readouterr().out
