@@ -1,4 +1,4 @@
-"""The semantic cache: how fast it decides, beside GPTCache; what it serves beside writers, across kills, in a flood.
+"""The semantic cache: how fast it decides, beside GPTCache; what it serves beside writers, after kills; its guard.
 
 A part is measured in a process of its own. Sentences come from `--data`, the folder with `clinc150`, `banking77` and
 `arxiv`; `--quick` does without them, on few made-up vectors.
@@ -20,6 +20,7 @@ PARTS = {
     "staleness": "bench.cache.staleness",
     "crash": "bench.cache.crash",
     "flood": "bench.cache.flood",
+    "traps": "bench.cache.traps",
 }
 """Modules whose `measure(given)` returns the figures of a part."""
 
