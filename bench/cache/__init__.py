@@ -25,6 +25,7 @@ PARTS = {
     "staleness": "bench.cache.staleness",
     "crash": "bench.cache.crash",
     "flood": "bench.cache.flood",
+    "traps": "bench.cache.traps",
 }
 """Modules whose `measure(given)` returns the figures of a part."""
 
