@@ -219,6 +219,8 @@ class Service:
             try:
                 return await self._run(operation, self.authenticate(exchange), path, request, vectors, True)
             except AnswerPending:
+                if not getattr(request, "wait_ms", 0):
+                    raise
                 if remaining_s <= 0.0:  # whoever waits for an answer in vain gets a miss, not an error
                     request = structs.replace(request, wait_ms=0)
             except SequenceTimeout:

@@ -25,6 +25,8 @@ def test_a_check_says_what_it_looked_at(command: Command, data: Path) -> None:
         "n_collections": 2,
         "n_tenants": 3,
         "n_points": 15,
+        "n_caches": 0,
+        "n_entries": 0,
         "older": {},
     }
 

@@ -25,6 +25,10 @@ VOLATILE = {"created_at", "finished_at", "last_used_at", "key", "sequence", "ver
 """Fields that differ from run to run, or count writes of other tests."""
 
 
+WHOLE_PAGE = 1_000
+"""Listings of a server that many tests share fit on one page of this size."""
+
+
 class Blocking:
     """An asynchronous client or collection, called as if it were synchronous."""
 
@@ -155,7 +159,7 @@ class RawClient:
         """`get_tenant(x)` and the like, and the listings `tenants()`."""
         if name in BY_NAME:
             return lambda part: self.ask(name, (part,))
-        return lambda: self.ask(f"list_{name}")[name]
+        return lambda: self.ask(f"list_{name}", query=f"?limit={WHOLE_PAGE}")[name]
 
 
 class RawHits(list[Any]):

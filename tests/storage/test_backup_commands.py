@@ -1,5 +1,6 @@
 """`vdb backup`, `restore`, `compact`: what they make, what they refuse, what a cut leaves."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,12 +8,16 @@ import pytest
 
 import vdb.testing
 from tests.engine.driver import opened
+from tests.storage.cache_examples import ANSWER, CACHE_ID, ENTRY, add_cache
 from tests.storage.damage import golden_copy
 from vdb.cli import main
 from vdb.cli.exit_codes import ExitCode
-from vdb.storage.backup import MANIFEST
+from vdb.storage.backup import MANIFEST, BackupFolder
+from vdb.storage.cache_entries import iterate_loaded, read_answer
 from vdb.storage.check import check_directory
 from vdb.storage.directory import DataDirectory
+from vdb.storage.env import Environment
+from vdb.storage.meta import read_sequence
 from vdb.storage.restore import SEQUENCE_LEAP
 
 SECRETIVE = "text that nobody may find again"
@@ -71,7 +76,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
         (backup / MANIFEST).read_text().replace('"secret"', '"../../data/secret"')
     ),
     "a newer format": lambda backup: (backup / MANIFEST).write_text(
-        (backup / MANIFEST).read_text().replace('"format": 1', '"format": 2')
+        (backup / MANIFEST).read_text().replace('"format": 2', '"format": 3')
     ),
 }
 
@@ -155,3 +160,38 @@ def test_a_compaction_cut_short_leaves_the_old_file_and_the_next_sweeps(
     left.mkdir()
     assert main(["compact", "--data-dir", str(path)]) == 0
     assert not left.exists() and check_directory(path) == []
+
+
+def test_caches_are_backed_up_restored_and_compacted_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, new = golden_copy(tmp_path / "data"), tmp_path / "new"
+    add_cache(path)
+    assert main(["backup", "b", "--data-dir", str(path), "--backup-dir", str(tmp_path / "backups")]) == 0
+    (held,) = BackupFolder(tmp_path / "backups").manifest("b").caches
+    assert (held.id, held.name, held.sequence, held.n_entries) == (CACHE_ID, "answers", ENTRY.sequence, 4)
+    assert _restore(tmp_path / "backups" / "b", new) == 0
+    assert main(["compact", "--data-dir", str(new)]) == 0
+    assert f"caches/{CACHE_ID:08d}" in capsys.readouterr().out
+    assert check_directory(new) == []
+    env = Environment(DataDirectory(new).cache_path(CACHE_ID), map_bytes=1 << 20, max_map_bytes=1 << 20)
+    with env.read() as txn:
+        assert read_sequence(txn) == ENTRY.sequence + SEQUENCE_LEAP
+        assert read_answer(txn, ENTRY.tenant, ENTRY.number) == ANSWER
+        assert len(list(iterate_loaded(txn))) == 4
+    env.close()
+
+
+def test_a_backup_without_the_file_of_a_cache_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = golden_copy(tmp_path / "data")
+    add_cache(path)
+    assert main(["backup", "b", "--data-dir", str(path), "--backup-dir", str(tmp_path / "backups")]) == 0
+    (tmp_path / "backups" / "b" / "caches" / f"{CACHE_ID:08d}" / "data.mdb").unlink()
+    assert _restore(tmp_path / "backups" / "b", tmp_path / "new") == 1
+    assert "the backup is damaged" in capsys.readouterr().err
+
+
+def test_a_backup_of_before_there_were_caches_is_restored(backup: Path, tmp_path: Path) -> None:
+    manifest = json.loads((backup / MANIFEST).read_bytes())
+    del manifest["caches"]
+    (backup / MANIFEST).write_text(json.dumps(manifest | {"format": 1}))
+    assert _restore(backup, tmp_path / "new") == 0
+    assert check_directory(tmp_path / "new") == []

@@ -111,6 +111,10 @@ class Eviction:
         one at least `n_tenants` times), are more than the whole cache, or the cap is below the reserve.
         """
         self._refuse_quota(category, quota, n_tenants)
+        self.restore_quota(category, quota)
+
+    def restore_quota(self, category: str, quota: Quota) -> None:
+        """Give a category a quota that it had before: at the start, or when a commit has failed."""
         self._quotas[category] = quota
         for place, known in self._classes.items():
             if place[1] == category:

@@ -22,7 +22,7 @@ from vdb.errors import CollectionNotFound, DiskFull, InvalidArgument, ShuttingDo
 from vdb.protocol import answers
 from vdb.protocol.requests import CreateBackup, ListPage
 from vdb.storage import catalog as store
-from vdb.storage.backup import BackupFolder, CollectionEntry, Draft, Manifest, entry_of
+from vdb.storage.backup import BackupFolder, Draft, Held, Manifest, entry_of
 from vdb.storage.catalog import ACTIVE, CollectionDocument
 from vdb.storage.env import Environment, Transaction, free_disk_bytes
 from vdb.storage.keyspace import Space
@@ -157,15 +157,15 @@ def _refuse_without_room(services: Services, shards: Iterable[Shard]) -> None:
         raise DiskFull(f"the backup needs {n_bytes} bytes of free disk")
 
 
-def _copy(services: Services, draft: Draft, instant: Instant) -> list[CollectionEntry]:
+def _copy(services: Services, draft: Draft, instant: Instant) -> Held:
     draft.add_secret(services.secret)
     draft.add_environment("catalog", instant.catalog.env, instant.catalog.txn)
     instant.catalog.ending.close()
-    held = []
+    held = Held()
     for document, snapshot in instant.collections:
         if services.is_stopping.is_set():
             raise ShuttingDown("the server is shutting down: the backup was given up", retry_after_s=1.0)
-        held.append(entry_of(document, snapshot.txn))
+        held.collections.append(entry_of(document, snapshot.txn))
         draft.add_environment(f"collections/{document.id:08d}", snapshot.env, snapshot.txn)
         snapshot.ending.close()
     return held

@@ -2,10 +2,12 @@
 
 .lock                      held (flock) while a backup is made or deleted: one at a time
 .NAME.draft/               a backup that is not finished; ignored, and swept by the next one
-NAME/manifest.json         written last: format, times, collections with their sequences, size and SHA-256 of every file
+NAME/manifest.json         written last: format, times, collections and caches with their sequences, size and SHA-256
+                           of every file
 NAME/secret                as in the data directory, mode 0600
 NAME/catalog/data.mdb      compacted copies, one snapshot each, all of one instant
 NAME/collections/00000001/data.mdb
+NAME/caches/00000001/data.mdb
 
 A backup is there once its folder is renamed to its name, and every file was synced before that.
 """
@@ -17,6 +19,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -33,17 +36,19 @@ from vdb.errors import (
     NotFound,
     StorageFailure,
 )
-from vdb.storage.catalog import CollectionDocument
+from vdb.storage.cache_entries import read_cache_usage
+from vdb.storage.catalog import CacheDocument, CollectionDocument
 from vdb.storage.directory import make_folder, remove_folder, sync_folder
 from vdb.storage.env import Environment, Transaction
 from vdb.storage.keyspace import META_N_POINTS
 from vdb.storage.meta import read_number, read_sequence
 from vdb.types import NAME
 
-BACKUP_FORMAT = 1
+BACKUP_FORMAT = 2
+"""2 has caches; a backup of format 1 has none."""
 MANIFEST = "manifest.json"
 
-PLACE = re.compile(r"secret|catalog/data\.mdb|collections/[0-9]{8,10}/data\.mdb")
+PLACE = re.compile(r"secret|catalog/data\.mdb|(collections|caches)/[0-9]{8,10}/data\.mdb")
 """What a backup may hold; a manifest that names anything else is not ours."""
 
 
@@ -52,6 +57,13 @@ class CollectionEntry(Struct, kw_only=True, frozen=True):
     name: str
     sequence: int
     n_points: int
+
+
+class CacheEntry(Struct, kw_only=True, frozen=True):
+    id: int
+    name: str
+    sequence: int
+    n_entries: int
 
 
 class FileEntry(Struct, kw_only=True, frozen=True):
@@ -70,10 +82,19 @@ class Manifest(Struct, kw_only=True, frozen=True):
     pause_ms: float
     collections: list[CollectionEntry]
     files: list[FileEntry]
+    caches: list[CacheEntry] = []
 
     @property
     def n_bytes(self) -> int:
         return sum(file.n_bytes for file in self.files)
+
+
+@dataclass(slots=True)
+class Held:
+    """What a backup holds beside the catalog."""
+
+    collections: list[CollectionEntry] = field(default_factory=list)
+    caches: list[CacheEntry] = field(default_factory=list)
 
 
 class Draft:
@@ -95,13 +116,14 @@ class Draft:
         write_file(self._path / "secret", secret)
         self._settle("secret")
 
-    def finish(self, started_at_ms: int, finished_at_ms: int, pause_ms: float, held: list[CollectionEntry]) -> Manifest:
+    def finish(self, started_at_ms: int, finished_at_ms: int, pause_ms: float, held: Held) -> Manifest:
         """Write the manifest: the last file."""
         manifest = Manifest(
             started_at_ms=started_at_ms,
             finished_at_ms=finished_at_ms,
             pause_ms=pause_ms,
-            collections=held,
+            collections=held.collections,
+            caches=held.caches,
             files=self._files,
         )
         write_file(self._path / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
@@ -203,6 +225,12 @@ def entry_of(collection: CollectionDocument, txn: Transaction) -> CollectionEntr
     )
 
 
+def cache_entry_of(cache: CacheDocument, txn: Transaction) -> CacheEntry:
+    """What the manifest says of a cache, by a snapshot of its environment."""
+    usage = read_cache_usage(txn)
+    return CacheEntry(id=cache.id, name=cache.name, sequence=read_sequence(txn), n_entries=usage.n_entries)
+
+
 def read_manifest(backup: Path) -> Manifest:
     """The manifest of the backup at `backup`; raises CorruptData, FormatTooNew."""
     try:
@@ -224,6 +252,7 @@ def verify(backup: Path) -> Manifest:
     manifest = read_manifest(backup)
     places = [file.path for file in manifest.files]
     wanted = {"secret", "catalog/data.mdb"} | {f"collections/{held.id:08d}/data.mdb" for held in manifest.collections}
+    wanted |= {f"caches/{held.id:08d}/data.mdb" for held in manifest.caches}
     if set(places) != wanted or len(places) != len(wanted) or not all(map(PLACE.fullmatch, places)):
         raise CorruptData(f"{backup} has a manifest that does not name the files of a backup")
     for file in manifest.files:

@@ -1,14 +1,17 @@
 """The check of a data directory: every invariant of its format, without changing a byte of the data.
 
 Offline: the process lock is held meanwhile, so that no server can be running. The catalog's invariants are in
-`check_catalog`, a collection's in `check_collection`; this file owns the order, the folders and the secret.
+`check_catalog`, a collection's in `check_collection`, a cache's in `check_cache`; this file owns the order, the folders
+and the secret.
 """
 
 import stat
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vdb.errors import FormatTooNew, StorageFailure, VdbError
-from vdb.storage.catalog import ACTIVE, CollectionDocument
+from vdb.storage.catalog import ACTIVE, CacheDocument, CollectionDocument
+from vdb.storage.check_cache import check_cache
 from vdb.storage.check_catalog import check_catalog
 from vdb.storage.check_collection import check_collection
 from vdb.storage.directory import SECRET_BYTES, DataDirectory
@@ -53,7 +56,8 @@ def _examine(directory: DataDirectory, findings: Findings) -> None:
         findings.expect(entry.name in KNOWN_FILES | OF_THE_FILE_SYSTEM, entry.name, "nothing of ours has this name")
     if not (directory.catalog_path / "data.mdb").exists():
         # A first start that ended early leaves no more than this.
-        findings.expect(not _folders(directory), "catalog", "it is missing, though there are collections")
+        found = _folders(directory.collections_path) + _folders(directory.caches_path)
+        findings.expect(not found, "catalog", "it is missing, though there are collections or caches")
         return
     _check_secret(directory.root / "secret", findings)
     env = _open(directory.catalog_path, "catalog", findings)
@@ -61,11 +65,13 @@ def _examine(directory: DataDirectory, findings: Findings) -> None:
         return
     try:
         with env.read() as txn:
-            collections = check_catalog(txn, findings)
-            _check_folders(directory, collections, findings)
-            for collection in collections:
-                if collection.state == ACTIVE:
-                    _check_one(directory, collection, txn, findings)
+            collections, caches = check_catalog(txn, findings)
+            _check_folders(directory.collections_path, collections, findings)
+            _check_folders(directory.caches_path, caches, findings)
+            documents: list[CollectionDocument | CacheDocument] = [*collections, *caches]
+            for document in documents:
+                if document.state == ACTIVE:
+                    _check_one(directory, document, txn, findings)
     except FormatTooNew:
         raise
     except StorageFailure as exc:
@@ -83,27 +89,28 @@ def _check_secret(path: Path, findings: Findings) -> None:
     findings.expect(not stat.S_IMODE(state.st_mode) & 0o077, "secret", "others than its owner may read it")
 
 
-def _folders(directory: DataDirectory) -> list[Path]:
-    path = directory.collections_path
+def _folders(path: Path) -> list[Path]:
     return sorted(path.iterdir()) if path.is_dir() else []
 
 
-def _check_folders(directory: DataDirectory, collections: list[CollectionDocument], findings: Findings) -> None:
-    """A folder for each active collection, none without a document; those half made or half removed may have one."""
+def _check_folders(root: Path, documents: Sequence[CollectionDocument | CacheDocument], findings: Findings) -> None:
+    """A folder for each active document, none without one; those half made or half removed may have one."""
     expected = set()
-    for collection in collections:
-        path = directory.collection_path(collection.id)
-        expected |= {path} if collection.state == ACTIVE else {path, path.with_name(f"{path.name}.draft")}
+    for document in documents:
+        path = root / f"{document.id:08d}"
+        expected |= {path} if document.state == ACTIVE else {path, path.with_name(f"{path.name}.draft")}
     expected |= {path.with_name(f"{path.name}.draft") for path in expected if not (path / "data.mdb").exists()}
-    for path in _folders(directory):
-        findings.expect(path in expected, f"collections/{path.name}", "no collection of the catalog has this folder")
+    kind = "collection" if root.name == "collections" else "cache"
+    for path in _folders(root):
+        findings.expect(path in expected, f"{root.name}/{path.name}", f"no {kind} of the catalog has this folder")
 
 
 def _check_one(
-    directory: DataDirectory, collection: CollectionDocument, catalog: Transaction, findings: Findings
+    directory: DataDirectory, document: CollectionDocument | CacheDocument, catalog: Transaction, findings: Findings
 ) -> None:
-    path = directory.collection_path(collection.id)
-    where = f"collection {collection.name}"
+    is_cache = isinstance(document, CacheDocument)
+    path = directory.cache_path(document.id) if is_cache else directory.collection_path(document.id)
+    where = f"{'cache' if is_cache else 'collection'} {document.name}"
     if not (path / "data.mdb").exists():
         findings.add(where, f"its environment {path.name} is missing")
         return
@@ -112,16 +119,22 @@ def _check_one(
         return
     try:
         with env.read() as txn:
-            check_collection(
-                txn, collection, lambda tenant: catalog.get(number_key(Space.TENANT, tenant)) is not None, findings
-            )
-        findings.n_collections += 1
+            if isinstance(document, CacheDocument):
+                check_cache(txn, document, _known_tenants(catalog), findings)
+            else:
+                check_collection(txn, document, _known_tenants(catalog), findings)
+        findings.n_caches += is_cache
+        findings.n_collections += not is_cache
     except FormatTooNew:
         raise
     except StorageFailure as exc:
         findings.add(where, exc.detail)
     finally:
         env.close()
+
+
+def _known_tenants(catalog: Transaction) -> Callable[[int], bool]:
+    return lambda tenant: catalog.get(number_key(Space.TENANT, tenant)) is not None
 
 
 def _open(path: Path, where: str, findings: Findings) -> Environment | None:

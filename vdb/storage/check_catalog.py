@@ -12,6 +12,7 @@ from vdb.storage.catalog import (
     ACTIVE,
     CREATING,
     DELETING,
+    CacheDocument,
     CollectionDocument,
     JobDocument,
     KeyDocument,
@@ -64,14 +65,17 @@ JOB_STATES = frozenset({"queued", "running", "done", "failed"})
 Document = TypeVar("Document", bound=msgspec.Struct)
 
 
-def check_catalog(txn: Transaction, findings: Findings) -> list[CollectionDocument]:
-    """Check everything in the catalog; the collections that could be read. Raises FormatTooNew."""
+def check_catalog(txn: Transaction, findings: Findings) -> tuple[list[CollectionDocument], list[CacheDocument]]:
+    """Check everything in the catalog; the collections and caches that could be read. Raises FormatTooNew."""
     check_meta(txn, META_KEYS, "catalog", findings)
     for key in _keys_of_unknown_space(txn):
         findings.add("catalog", f"key {key.hex()} is of no known space")
     collections = list(_documents(txn, Space.COLLECTION, CollectionDocument, findings))
     for collection in collections:
         _check_collection(txn, collection, findings)
+    caches = list(_documents(txn, Space.CACHE, CacheDocument, findings))
+    for cache in caches:
+        _check_cache(txn, cache, findings)
     going = set()
     for tenant in _documents(txn, Space.TENANT, TenantDocument, findings):
         _check_tenant(txn, tenant, findings)
@@ -88,7 +92,7 @@ def check_catalog(txn: Transaction, findings: Findings) -> list[CollectionDocume
     _check_hashes(txn, findings)
     _check_tenant_keys(txn, findings)
     _check_tenant_usage(txn, findings)
-    return collections
+    return collections, caches
 
 
 def check_meta(txn: Transaction, known: frozenset[bytes], where: str, findings: Findings) -> int:
@@ -147,10 +151,7 @@ def _check_collection(txn: Transaction, document: CollectionDocument, findings: 
     findings.expect(
         document.id <= read_number(txn, META_NEXT_COLLECTION), where, "its id lies beyond the counter of collections"
     )
-    last_tenant = read_number(txn, META_NEXT_TENANT)
-    members = document.tenants or []
-    findings.expect(members == sorted(set(members)), where, "its tenants are not ascending")
-    findings.expect(all(0 < tenant <= last_tenant for tenant in members), where, "it names a tenant that never was")
+    _check_members(txn, document.tenants, where, findings)
     findings.expect(
         set(document.indexes) <= document.fields.keys(), where, "it indexes a field that it does not declare"
     )
@@ -158,6 +159,26 @@ def _check_collection(txn: Transaction, document: CollectionDocument, findings: 
     findings.expect(is_cap, where, "its cap of memory is not positive")
     if document.state != DELETING:
         _check_name(txn, Space.COLLECTION_NAME, document.name, document.id, where, findings)
+
+
+def _check_members(txn: Transaction, tenants: list[int] | None, where: str, findings: Findings) -> None:
+    last_tenant = read_number(txn, META_NEXT_TENANT)
+    members = tenants or []
+    findings.expect(members == sorted(set(members)), where, "its tenants are not ascending")
+    findings.expect(all(0 < tenant <= last_tenant for tenant in members), where, "it names a tenant that never was")
+
+
+def _check_cache(txn: Transaction, document: CacheDocument, findings: Findings) -> None:
+    where = f"cache {document.name}"
+    findings.expect(bool(NAME.match(document.name)), where, "its name has not the form of names")
+    findings.expect(document.state in (ACTIVE, CREATING, DELETING), where, f"unknown state {document.state!r}")
+    findings.expect(document.dimension >= 1, where, f"its dimension is {document.dimension}")
+    findings.expect(document.id <= read_number(txn, META_NEXT_CACHE), where, "its id lies beyond the counter of caches")
+    _check_members(txn, document.tenants, where, findings)
+    bounds = (document.max_entries, document.max_bytes)
+    findings.expect(all(bound is None or bound >= 0 for bound in bounds), where, "a bound of it is negative")
+    if document.state != DELETING:
+        _check_name(txn, Space.CACHE_NAME, document.name, document.id, where, findings)
 
 
 def _check_tenant(txn: Transaction, document: TenantDocument, findings: Findings) -> None:
@@ -216,6 +237,7 @@ def _check_names(txn: Transaction, findings: Findings) -> None:
     for space, numbers, shape in (
         (Space.COLLECTION_NAME, Space.COLLECTION, CollectionDocument),
         (Space.TENANT_NAME, Space.TENANT, TenantDocument),
+        (Space.CACHE_NAME, Space.CACHE, CacheDocument),
     ):
         for key, value in store.iterate_prefix(txn, bytes((space,))):
             where = f"{space.name.lower()} {_label(space, key[1:])}"

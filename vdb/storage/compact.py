@@ -41,7 +41,8 @@ def compact(path: Path) -> list[Compacted]:
         raise StorageFailure(f"there is no data directory at {path}")
     directory = DataDirectory(path)
     try:
-        made = [folder for folder in directory.collections_path.glob("*") if folder.name.isdecimal()]
+        roots = (directory.collections_path, directory.caches_path)
+        made = [folder for root in roots for folder in root.glob("*") if folder.name.isdecimal()]
         folders = [directory.catalog_path, *sorted(made)]
         return [_compact_one(folder, path) for folder in folders if (folder / "data.mdb").exists()]
     except OSError as exc:

@@ -23,6 +23,8 @@ class Findings:
     n_collections: int = 0
     n_tenants: int = 0
     n_points: int = 0
+    n_caches: int = 0
+    n_entries: int = 0
     older: dict[str, int] = field(default_factory=dict)
     """Environments of an older format, checked by its rules: place → format."""
 

@@ -5,8 +5,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from vdb.errors import CorruptData, InvalidArgument, StorageFailure
-from vdb.storage.backup import BackupFolder, CollectionEntry, Draft, Manifest, entry_of
-from vdb.storage.catalog import ACTIVE, CollectionDocument, iterate_documents
+from vdb.storage.backup import BackupFolder, Draft, Held, Manifest, cache_entry_of, entry_of
+from vdb.storage.catalog import ACTIVE, CacheDocument, CollectionDocument, iterate_documents
 from vdb.storage.directory import DataDirectory
 from vdb.storage.env import Environment, Transaction
 from vdb.storage.keyspace import Space
@@ -37,28 +37,39 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _copy(directory: DataDirectory, draft: Draft) -> list[CollectionEntry]:
+def _copy(directory: DataDirectory, draft: Draft) -> Held:
     with ExitStack() as stack:
-        env, catalog = _opened(directory.catalog_path, None, stack)
+        env, catalog = _opened(directory.catalog_path, stack)
         draft.add_environment("catalog", env, catalog)
         documents = list(iterate_documents(catalog, Space.COLLECTION, CollectionDocument))
-    held = []
+        caches = list(iterate_documents(catalog, Space.CACHE, CacheDocument))
+    held = Held()
     for document in documents:
         if document.state != ACTIVE:
             continue
         with ExitStack() as stack:
             path = directory.collection_path(document.id)
-            env, txn = _opened(path, document.id, stack)
+            env, txn = _opened(path, stack, collection_id=document.id)
             draft.add_environment(f"collections/{path.name}", env, txn)
-            held.append(entry_of(document, txn))
+            held.collections.append(entry_of(document, txn))
+    for cache in caches:
+        if cache.state != ACTIVE:
+            continue
+        with ExitStack() as stack:
+            path = directory.cache_path(cache.id)
+            env, txn = _opened(path, stack, cache_id=cache.id)
+            draft.add_environment(f"caches/{path.name}", env, txn)
+            held.caches.append(cache_entry_of(cache, txn))
     return held
 
 
-def _opened(path: Path, collection_id: int | None, stack: ExitStack) -> tuple[Environment, Transaction]:
+def _opened(
+    path: Path, stack: ExitStack, collection_id: int | None = None, cache_id: int | None = None
+) -> tuple[Environment, Transaction]:
     """An environment that nobody else uses, and a snapshot of it; `stack` ends both."""
     env = Environment(path, map_bytes=MAP_BYTES, max_map_bytes=MAP_BYTES, read_only=True)
     stack.callback(env.close)
     if not is_readable(env):
         raise CorruptData(f"{path} is cut short: it cannot be backed up")
-    check_format(env, collection_id)
+    check_format(env, collection_id, cache_id)
     return env, stack.enter_context(env.read())

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vdb.errors import CorruptData, DiskFull, FormatTooNew, InvalidArgument, StorageFailure
-from vdb.storage.catalog import ACTIVE, CollectionDocument, iterate_readable
+from vdb.storage.catalog import ACTIVE, CacheDocument, CollectionDocument, iterate_readable
 from vdb.storage.check import examine_locked
 from vdb.storage.directory import INDEX_FOLDER, DataDirectory, remove_folder
 from vdb.storage.edits import Aside, Edits
@@ -21,6 +21,7 @@ from vdb.storage.keyspace import Space
 from vdb.storage.meta import check_format
 from vdb.storage.migrate import migrate_collection, upgrade
 from vdb.storage.probe import is_readable
+from vdb.storage.repair_cache import CacheRepair
 from vdb.storage.repair_catalog import CatalogRepair
 from vdb.storage.repair_collection import CollectionRepair
 from vdb.storage.repair_indexes import mend_indexes
@@ -71,11 +72,14 @@ def repair(path: Path, *, drop_damaged: bool = False, aside_dir: Path | None = N
         aside = Aside(folder) if drop_damaged else None
         for document in _repair_catalog(directory, done, aside):
             try:
-                _repair_collection(directory, document, done, aside)
+                if isinstance(document, CacheDocument):
+                    _repair_cache(directory, document, done, aside)
+                else:
+                    _repair_collection(directory, document, done, aside)
             except (DiskFull, FormatTooNew):
                 raise
             except StorageFailure as exc:  # the check says what is wrong with it
-                logger.error("collection %s cannot be repaired", document.name, exc_info=exc)
+                logger.error("%s cannot be repaired", document.name, exc_info=exc)
         if aside is not None and aside.n_entries:
             done.aside, done.n_aside = aside.path, aside.n_entries
         done.findings = examine_locked(directory)
@@ -84,8 +88,10 @@ def repair(path: Path, *, drop_damaged: bool = False, aside_dir: Path | None = N
         directory.close()
 
 
-def _repair_catalog(directory: DataDirectory, done: Repaired, aside: Aside | None) -> list[CollectionDocument]:
-    """The collections to repair next."""
+def _repair_catalog(
+    directory: DataDirectory, done: Repaired, aside: Aside | None
+) -> list[CollectionDocument | CacheDocument]:
+    """The collections and caches to repair next."""
     env = _opened(directory.catalog_path)
     try:
         check_format(env)
@@ -95,7 +101,10 @@ def _repair_catalog(directory: DataDirectory, done: Repaired, aside: Aside | Non
         finally:
             _note(done, edits)
         with env.read() as txn:
-            documents = list(iterate_readable(txn, Space.COLLECTION, CollectionDocument))
+            documents: list[CollectionDocument | CacheDocument] = [
+                *iterate_readable(txn, Space.COLLECTION, CollectionDocument),
+                *iterate_readable(txn, Space.CACHE, CacheDocument),
+            ]
     finally:
         env.close()
     return [document for document in documents if document.state == ACTIVE]
@@ -123,6 +132,22 @@ def _repair_collection(
         edits = Edits(env, place, None)  # of their own: neither the log nor those files depend on payload indexes
         try:
             mend_indexes(env, document, edits)
+        finally:
+            _note(done, edits)
+    finally:
+        env.close()
+
+
+def _repair_cache(directory: DataDirectory, document: CacheDocument, done: Repaired, aside: Aside | None) -> None:
+    path = directory.cache_path(document.id)
+    if not (path / "data.mdb").exists():
+        return
+    env = _opened(path)
+    try:
+        check_format(env, cache_id=document.id)
+        edits = Edits(env, f"cache {document.name}", aside)
+        try:
+            CacheRepair(env, document, edits).run()
         finally:
             _note(done, edits)
     finally:

@@ -3,7 +3,7 @@
 Aliases follow from nothing: one that leads nowhere goes, one that is gone cannot be rebuilt. An entry that leads to a
 damaged document stays. A damaged document is set aside, if that is asked for, where the server can do without it: keys,
 jobs, months of usage. A tenant gets one of the same id and name instead, active and without a quota, so that its points
-are reached again, unless it was being deleted. A collection's stays: nobody can guess its metric.
+are reached again, unless it was being deleted. A collection's or a cache's stays: nobody can guess its dimension.
 """
 
 import time
@@ -15,6 +15,7 @@ from vdb.errors import CorruptData
 from vdb.storage.catalog import (
     ACTIVE,
     DELETING,
+    CacheDocument,
     CollectionDocument,
     JobDocument,
     KeyDocument,
@@ -27,6 +28,7 @@ from vdb.storage.codec import decode_document, decode_u32, decode_u64, encode_do
 from vdb.storage.edits import Edits
 from vdb.storage.env import Environment, Transaction
 from vdb.storage.keyspace import (
+    META_NEXT_CACHE,
     META_NEXT_COLLECTION,
     META_NEXT_JOB,
     META_NEXT_TENANT,
@@ -40,10 +42,12 @@ COUNTERS = {
     Space.COLLECTION: META_NEXT_COLLECTION,
     Space.TENANT: META_NEXT_TENANT,
     Space.JOB: META_NEXT_JOB,
+    Space.CACHE: META_NEXT_CACHE,
 }
 NAMES: dict[Space, tuple[Space, type[Any]]] = {
     Space.COLLECTION_NAME: (Space.COLLECTION, CollectionDocument),
     Space.TENANT_NAME: (Space.TENANT, TenantDocument),
+    Space.CACHE_NAME: (Space.CACHE, CacheDocument),
 }
 DISPENSABLE: dict[int, type[Struct]] = {
     Space.KEY: KeyDocument,
@@ -74,6 +78,7 @@ class CatalogRepair:
         visit(bytes((Space.KEY_HASH,)), self._drop_hash)
         visit(bytes((Space.TENANT_KEY,)), self._drop_tenant_key)
         visit(bytes((Space.COLLECTION,)), self._add_collection)
+        visit(bytes((Space.CACHE,)), self._add_cache)
         visit(bytes((Space.TENANT,)), self._add_tenant)
         visit(bytes((Space.KEY,)), self._add_key)
         visit(bytes((Space.JOB,)), self._see_job)
@@ -147,6 +152,13 @@ class CatalogRepair:
         document = _document(value, CollectionDocument)
         if document is not None and document.state != DELETING and key == _place(Space.COLLECTION, document.id):
             self._add(txn, name_key(Space.COLLECTION_NAME, document.name), encode_u32(document.id))
+            self._see(Space.TENANT, max(document.tenants or [0]))
+
+    def _add_cache(self, txn: Transaction, key: bytes, value: bytes) -> None:
+        self._count(txn, key, value)
+        document = _document(value, CacheDocument)
+        if document is not None and document.state != DELETING and key == _place(Space.CACHE, document.id):
+            self._add(txn, name_key(Space.CACHE_NAME, document.name), encode_u32(document.id))
             self._see(Space.TENANT, max(document.tenants or [0]))
 
     def _add_tenant(self, txn: Transaction, key: bytes, value: bytes) -> None:

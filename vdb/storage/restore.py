@@ -1,9 +1,9 @@
 """Restore of a backup into a new data directory, while no server uses it.
 
 The files are verified, copied into a draft beside the directory, migrated where they are of an older format, and every
-collection's sequence is moved forward by `SEQUENCE_LEAP`, so that no sequence that a client remembers is ever given to
-another write. The draft is checked like `vdb check` does, then renamed to its place: a restore that is cut short leaves
-no data directory.
+collection's and cache's sequence is moved forward by `SEQUENCE_LEAP`, so that no sequence that a client remembers is
+ever given to another write. The draft is checked like `vdb check` does, then renamed to its place: a restore that is
+cut short leaves no data directory.
 """
 
 import shutil
@@ -66,14 +66,16 @@ def _fill(draft: Path, backup: Path, manifest: Manifest) -> None:
     finally:
         directory.close()
     for held in manifest.collections:
-        _leap(draft / "collections" / f"{held.id:08d}", held.id)
+        _leap(draft / "collections" / f"{held.id:08d}", collection_id=held.id)
+    for cache in manifest.caches:
+        _leap(draft / "caches" / f"{cache.id:08d}", cache_id=cache.id)
 
 
-def _leap(path: Path, collection_id: int) -> None:
-    """Move the collection's sequence forward."""
+def _leap(path: Path, collection_id: int | None = None, cache_id: int | None = None) -> None:
+    """Move the sequence of a collection or a cache forward."""
     env = Environment(path, map_bytes=MAP_BYTES, max_map_bytes=MAX_MAP_BYTES)
     try:
-        check_format(env, collection_id)
+        check_format(env, collection_id, cache_id)
         with env.write() as txn:
             write_number(txn, META_SEQUENCE, read_sequence(txn) + SEQUENCE_LEAP)
     finally:
