@@ -13,51 +13,10 @@ from vdb.cache.guard.excerpts import MAX_CHARACTERS
 
 FIRST = Path(__file__).parent / "traps" / "first.jsonl"
 MIN_REJECTED, MAX_LOST = 0.95, 0.05
-WORDS = [
-    "not",
-    "without",
-    "two",
-    "2",
-    "1,000",
-    "3rd",
-    "May",
-    "may",
-    "kg",
-    "per",
-    "month",
-    "from",
-    "to",
-    "Oslo",
-    "c++",
-    '"yes"',
-    "7",
-    "pm",
-    "2024-03-01",
-    "unlike",
-    "don't",
-    "x^2",
-    "last",
-    "week",
-    "$5",
-    "a",
-    "hundred",
-    "and",
-    "off",
-    "turn",
-    "the",
-    "is",
-    "was",
-    "cheapest",
-    "/",
-    "%",
-    "`x`",
-    "million",
-    "IV",
-    "-5",
-    "v2.1.0",
-    "14:00",
-    "?",
-]
+WORDS = """
+not without two 2 1,000 3rd May may kg per month from to Oslo c++ "yes" 7 pm 2024-03-01 unlike don't x^2 last week $5 a
+hundred and off turn the is was cheapest / % `x` million IV -5 v2.1.0 14:00 ? who whom isn't it 5km w-2 2+2 day.What
+""".split()  # noqa: SIM905
 questions = st.one_of(st.text(max_size=80), st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join))
 
 REFUSED = [

@@ -1,5 +1,7 @@
 """Partitions that choose candidates by codes and by a graph answer as small ones do, whatever the graph does."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from vdb.cache.candidates import Indexes
 from vdb.cache.partition import CANDIDATES_PER_HIT, LEAST_CANDIDATES, Partition
 from vdb.errors import InternalError
 from vdb.index.coded_rows import CodedRows
+from vdb.index.graph import RowGraph, is_available
 from vdb.kernels.reference import Float32s, UInt32s
 
 D = 32
@@ -76,8 +79,11 @@ def test_the_graph_is_asked_once_it_is_there_and_told_what_is_late(rng: np.rando
     for i in range(400, 420):
         entries[i] = unit(rng, 1, D)[0]
         partition.add(i, entries[i])
+    for i in range(100, 140):
+        assert partition.remove(i)
+        del entries[i]
     settle(partition)
-    assert made[0].n_rows >= len(entries) - 16
+    assert abs(made[0].n_rows - len(entries)) < 16
     assert len(made) == 1
 
 
@@ -154,6 +160,50 @@ def test_a_partition_that_shrinks_gives_its_graph_up(rng: np.random.Generator) -
     assert partition.is_settled
 
 
+class Overtaken(PlainGraph):
+    """Something is written while it searches, once."""
+
+    def __init__(self, dimension: int, capacity: int) -> None:
+        super().__init__(dimension, capacity)
+        self.writes: list[Callable[[], object]] = []
+
+    def nearest(self, query: Float32s, m: int, patience_s: float) -> UInt32s | None:
+        near = super().nearest(query, m, patience_s)
+        if self.writes:
+            self.writes.pop()()
+        return near
+
+
+@pytest.mark.parametrize("n_added", [0, 300])
+@pytest.mark.parametrize("n_removed", [1, 350])
+def test_a_search_that_is_overtaken_by_writes_finds_nothing_removed(
+    rng: np.random.Generator, n_added: int, n_removed: int
+) -> None:
+    made: list[Overtaken] = []
+
+    def make(dimension: int, capacity: int) -> Overtaken:
+        made.append(Overtaken(dimension, capacity))
+        return made[-1]
+
+    partition, entries = filled(rng, 400, Indexes(CodedRows, make, 200))
+    settle(partition)
+    query = unit(rng, 1, D)[0]
+    near = [int(number) for number in partition.search(query, 400)[0]]
+
+    def write() -> None:
+        for i in range(1_000, 1_000 + n_added):
+            entries[i] = unit(rng, 1, D)[0]
+            partition.add(i, entries[i])
+        for number in near[:n_removed]:
+            assert partition.remove(number)
+            del entries[number]
+
+    made[0].writes.append(write)
+    check(partition, entries, query, 5)
+    assert made[0].writes == []
+    check(partition, entries, query, 5)
+
+
 class Rubbish(PlainGraph):
     """Answers with rows that ended, rows that never were, and the same ones again."""
 
@@ -198,8 +248,17 @@ def test_a_closed_partition_answers_on(rng: np.random.Generator) -> None:
     assert made[0].n_asked == 0
 
 
-@pytest.mark.parametrize("has_graph", [False, True])
-def test_readers_beside_a_writer_see_whole_live_rows_only(rng: np.random.Generator, has_graph: bool) -> None:
-    partition = Partition(Churn.DIMENSION, with_graph([], 320) if has_graph else CODED)
+HNSWLIB = pytest.param(
+    Indexes(CodedRows, RowGraph, 320),
+    id="hnswlib",
+    marks=pytest.mark.skipif(not is_available(), reason="hnswlib is not installed"),
+)
+
+
+@pytest.mark.parametrize(
+    "indexes", [pytest.param(CODED, id="codes"), pytest.param(with_graph([], 320), id="graph"), HNSWLIB]
+)
+def test_readers_beside_a_writer_see_whole_live_rows_only(rng: np.random.Generator, indexes: Indexes) -> None:
+    partition = Partition(Churn.DIMENSION, indexes)
     Churn(partition, rng, rounds=40, n_lasting=300).run()
     partition.close()

@@ -21,8 +21,8 @@ increase/decrease increase/reduce grow/shrink raise/lower ascend/descend ascendi
 above/below over/under higher/lower high/low tall/short long/short longer/shorter big/small bigger/smaller
 larger/smaller more/less more/fewer most/least most/fewest many/few maximum/minimum maximize/minimize best/worst
 better/worse good/bad positive/negative advantage/drawback strength/weakness benefit/harm profit/loss gain/lose
-add/remove add/subtract plus/minus multiply/divide create/remove insert/remove install/uninstall buy/sell
-within/outside for/against lend/borrow borrow/loan import/export upload/download push/pull deposit/withdraw credit/debit
+add/remove add/subtract plus/minus multiply/divide create/remove insert/remove install/uninstall
+within/outside for/against import/export upload/download push/pull deposit/withdraw credit/debit
 income/expense earn/spend save/spend save/waste cheap/cost cheapest/cost hire/fire join/leave enter/leave enter/exit
 arrive/depart arrive/leave departure/arrival start/end first/last begin/end early/late good/poor earlier/later
 earliest/last before/after earlier/next previous/next last/next past/future old/new oldest/newest old/young
@@ -39,7 +39,7 @@ interior/outer import/export inbound/outbound incoming/outgoing input/output inh
 local/remote local/global domestic/foreign domestic/international national/international urban/rural
 male/female man/woman boy/girl husband/wife father/mother son/daughter brother/sister uncle/aunt king/queen
 parent/child ancestor/descendant teacher/student employer/worker landlord/tenant lessor/tenant seller/buyer vendor/buyer
-lender/borrower creditor/debtor winner/loser sender/recipient sender/receiver client/server master/slave
+lender/borrower creditor/debtor winner/loser client/server master/slave
 encode/decode encrypt/decrypt compress/decompress zip/unzip pack/unpack wrap/unwrap mount/unmount load/unload
 subscribe/unsubscribe follow/unfollow mute/unmute block/unblock pin/unpin check/uncheck select/deselect show/hide
 hidden/show expand/collapse zoom/shrink open/shut lock/open attach/detach merge/split combine/split join/split
@@ -68,6 +68,9 @@ support/reject favor/oppose praise/criticize reward/punish guilty/acquitted plai
 stay/leave stand/sit wake/sleep asleep/awake push/pop enqueue/dequeue allocate/free shorten/lengthen
 sooner/later nearest/farthest closest/farthest nearest/furthest shallowest/deepest lightest/heaviest
 """
+
+# Two sides of one deal: "where can I buy" is "who sells", so these count where one stands in the other's place.
+_SIDES = "buy/sell lend/borrow borrow/loan send/receive teach/learn give/take come/go push/pull ask/answer win/beat"
 
 _PREFIXES = (
     ("hypo", "hyper"), ("under", "over"), ("pre", "post"), ("intra", "inter"), ("micro", "macro"), ("mono", "poly"),
@@ -100,6 +103,7 @@ def _opposites() -> tuple[dict[str, frozenset[str]], frozenset[frozenset[str]]]:
 
 
 OPPOSITES, COMPLETE = _opposites()
+SIDES = frozenset(frozenset(map(_canonical, entry.split("/"))) for entry in _SIDES.split())
 
 
 def is_denial(one: str, other: str) -> bool:

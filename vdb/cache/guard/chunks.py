@@ -29,7 +29,7 @@ class Token(NamedTuple):
 
 
 _TRIM_LEFT = "\"'`([{<*,;!?…|“”‘’«»"
-_TRIM_RIGHT = "\"'`)]}>*,;:!?….|“”‘’«»"
+_TRIM_RIGHT = "\"'`)]}>*/,;:!?….|“”‘’«»"
 _NUMBER = re.compile(r"([$€£¥₹₩~-]?)(\d[\d,]*)(\.\d+)?")
 _CLOCK = re.compile(r"(\d{1,2})[:.h](\d\d)(?::\d\d)?([ap]\.?m)?")
 _HOUR = re.compile(r"(\d{1,2})([ap])\.?m")
@@ -43,6 +43,8 @@ _NEGATIONS = listed("not no never without except neither nor none nobody nothing
 _MAGNITUDES = {"k": 3, "m": 6, "bn": 9, "mn": 6, "b": 9}
 _NAMED = frozenset("_\\/@:=<>#^~|*&+.%$")
 _CAMEL = re.compile(r"[a-z0-9][A-Z]")
+_GLUED = re.compile(r"[a-z)](?:[?!,;]+|\.\.+|\.(?=[A-Z][a-z]))[A-Za-z]")  # two sentences without a space
+_SUM = re.compile(r"\d+(?:[+*=]\d+){1,8}")
 
 
 def read_chunk(chunk: str) -> tuple[Token, ...]:
@@ -62,7 +64,9 @@ def _kept(chunk: str) -> tuple[Token, ...]:
 
 def _read(chunk: str) -> tuple[Token, ...]:
     bare = chunk.lstrip(_TRIM_LEFT).rstrip(_TRIM_RIGHT).replace("–", "-").replace("—", "-")
-    tokens = _pieces(bare) if bare else _signs(chunk)
+    if (stop := _GLUED.search(bare)) and "://" not in bare:
+        return _read(bare[: stop.start() + 1] + ".") + _read(bare[stop.end() - 1 :])
+    tokens = _pieces(bare.removesuffix("'s")) if bare else _signs(chunk)
     if tokens and chunk.rstrip("\"')]”’")[-1:] in ".!?:;":
         tokens = (*tokens[:-1], tokens[-1]._replace(is_last=True))
     return tokens
@@ -74,6 +78,8 @@ def _signs(chunk: str) -> tuple[Token, ...]:
 
 
 def _pieces(bare: str) -> tuple[Token, ...]:
+    if bare in ("US", "USA", "U.S", "U.S.A"):
+        return (Token("usa", WORD, "usa", True),)
     lower = bare.casefold()
     if bare.isalpha() or lower in UNITS or lower.replace("'", "").isalpha():
         return _words(bare, lower)
@@ -94,10 +100,8 @@ def _pieces(bare: str) -> tuple[Token, ...]:
 def _words(bare: str, lower: str) -> tuple[Token, ...]:
     if bare.isupper() and len(bare) > 1 and _ROMAN.fullmatch(bare):
         return (Token(str(_roman(bare)), NUMBER, lower),)
-    if bare in ("US", "USA", "U.S", "U.S.A"):
-        return (Token("usa", WORD, "usa", True),)
     is_name = (not bare.islower() and bare[0] != "I") or (bare[0] == "I" and len(bare) > 3)
-    if _CAMEL.search(bare) and len(bare) > 4:
+    if len(_CAMEL.findall(bare)) > 1:
         return (Token(lower, NAME, lower, True),)
     return tuple(word_token(word, is_name and word not in EMPTY) for word in expand(lower) if word)
 
@@ -121,6 +125,11 @@ def _name(lower: str) -> tuple[Token, ...]:
 
 
 def _numeric(bare: str, lower: str) -> tuple[Token, ...]:
+    if "(" in bare:
+        bare = bare.replace("(", "").replace(")", "")
+        lower = bare.casefold()
+    if _SUM.fullmatch(bare):
+        return tuple(Token(part, NUMBER if part.isdecimal() else SIGN, part) for part in re.split(r"([+*=])", bare))
     return _dated(lower) or _counted(bare, lower) or _joined(bare) or _name(lower)
 
 
@@ -205,6 +214,8 @@ def number(whole: str, fraction: str = "", power: int = 0) -> str:
 def _joined(bare: str) -> tuple[Token, ...]:
     """Words and numbers joined by hyphens, each for itself: 30-day, covid-19, 10-12."""
     parts = bare.split("-")
+    if len(parts) == 2 and len(parts[0]) < 3 and parts[0].isalpha() and parts[1].isdecimal():
+        return _name("".join(parts).casefold())
     if 1 < len(parts) <= 6 and all(part and part.replace(".", "").isalnum() for part in parts):
         return tuple(token for part in parts for token in _pieces(part))
     return ()

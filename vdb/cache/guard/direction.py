@@ -16,36 +16,29 @@ _MUTUAL = listed(
     "differ different difference compar comparison similar same between together combin mix distanc compatibl "
     "interact equal marri marry vs intersection correlat relation relationship near overlap"
 )
-_WAYS = {
-    "from": "from",
-    "to": "to",
-    "into": "to",
-    "onto": "to",
-    "than": "than",
-    "by": "by",
-    "for": "for",
-    "over": "over",
-}
-_WAYS |= {
-    "above": "above",
-    "below": "below",
-    "under": "below",
-    "before": "before",
-    "after": "after",
-    "against": "against",
-}
-_MAX_WORDS = 200
+ARTICLES = listed("a an the")
+_WAYS = {"from": "from", "to": "to", "into": "to", "onto": "to", "than": "than"}
+_MAX_WORDS = 32
+MAX_OTHER_WORDS = 2
 
 
 def differs_in_direction(one: Reading, other: Reading) -> bool:
     """Whether the texts have the same words with parts that changed places."""
     if not _MUTUAL.isdisjoint(one.bag) and not _MUTUAL.isdisjoint(other.bag):
         return False
-    return _swapped_ends(one, other) or _exchanged(one.tokens, other.tokens) or _asks_for_object(one, other)
+    if _swapped_ends(one, other) or _asks_for_object(one, other):
+        return True
+    return len((one.raws ^ other.raws) - ARTICLES) <= MAX_OTHER_WORDS and _exchanged(one.tokens, other.tokens)
 
 
 def _asks_for_object(one: Reading, other: Reading) -> bool:
     """Whether `who` acts in one text (who beat him) and is acted upon in the other (who did he beat)."""
+    if (
+        "by" not in one.bag | other.bag
+        and ("whom" in one.bag) != ("whom" in other.bag)
+        and one.content == other.content
+    ):
+        return "who" in one.bag ^ other.bag
     if one.keys[:1] != ("who",) or other.keys[:1] != ("who",) or sorted(one.keys) != sorted(other.keys):
         return False
     has_do = [len(shape) > 1 and shape[1].raw in ("do", "does", "did") for shape in (one.shape, other.shape)]
@@ -69,16 +62,17 @@ def _exchanged(one: Sequence[Token], other: Sequence[Token]) -> bool:
         return False
     sizes = [n_left for n_left in range(1, len(mine)) if mine[:n_left] == theirs[-n_left:]]
     backs = [n_right for n_right in range(1, len(mine)) if mine[-n_right:] == theirs[:n_right]]
+    links = [token.kind == LINK for token in one[start : len(one) - end]]
+    before = one[start - 1].key if start else ""
     found = False
     for n_left in sizes:
         for n_right in backs:
-            if n_left + n_right > len(mine):
-                continue
             middle, of_other = mine[n_left : len(mine) - n_right], theirs[n_right : len(theirs) - n_left]
-            if middle == of_other:
-                if not middle or set(middle) <= _EQUALS or (start and middle == [one[start - 1].key]):
-                    return False
-                found = True
+            if n_left + n_right > len(mine) or not (middle == of_other or len(middle) == len(of_other) == 1):
+                continue
+            if not middle or set(middle) <= _EQUALS or middle == [before]:
+                return False
+            found = found or not (all(links[:n_left]) or all(links[-n_right:]))
     return found
 
 
@@ -90,8 +84,7 @@ def _swapped_ends(one: Reading, other: Reading) -> bool:
         others = theirs.get(way, frozenset())
         if not others or words & others or not words <= shared or not others <= shared:
             continue
-        if way in ("from", "to", "than", "over", "above", "below", "before", "after", "for", "against"):
-            return True
+        return True
     return False
 
 

@@ -44,12 +44,17 @@ def _holds(reading: Reading, quoted: tuple[tuple[str, ...], ...]) -> bool:
 
 
 def _names_differ(one: Reading, other: Reading) -> bool:
-    apart = one.names ^ other.names
-    if not apart:
-        return False
-    written = {raw.replace(".", "").replace("_", "") for raw in one.raws & other.raws}
-    return any(name not in one.raws or name not in other.raws for name in apart if _plain(name) not in written)
+    """Whether an identifier of one text is not written in the other, points and hyphens aside."""
+    return not (_writes(other, one.names) and _writes(one, other.names))
+
+
+def _writes(reading: Reading, names: frozenset[str]) -> bool:
+    if names <= reading.raws:
+        return True
+    written = set(map(_plain, reading.raws))
+    return all(_plain(name) in written for name in names if name not in reading.raws)
 
 
 def _plain(name: str) -> str:
-    return "".join(letter for letter in name if letter.isalnum())
+    """The letters and digits of a name; of one that has a sign in it such as C++, the name."""
+    return name if name[-1:] in "+#" else "".join(letter for letter in name if letter.isalnum())

@@ -11,11 +11,15 @@ from vdb.cache.guard.antonyms import COMPLETE, OPPOSITES, is_denial
 from vdb.cache.guard.chunks import EMPTY_WORD, LINK, NOT, Token
 from vdb.cache.guard.reading import Reading
 from vdb.cache.guard.wording import are_same, overlap
-from vdb.cache.guard.words import listed
+from vdb.cache.guard.words import listed, root
 
 _ASKING = listed("why what when where how which who if because and so but")
 _AUXILIARIES = listed("is are was were do does did can could will would should have has had may must am")
 _SUBJECTS = listed("i you we they the my our your these those")
+_TAGGED = frozenset(("it", "they", "i", "we", "you", "he", "she"))
+_TROUBLE = frozenset(
+    map(root, ("problem", "trouble", "difficulty", "decline", "fail", "error", "wrong", "help", "wait"))
+)
 _MIN_OVERLAP = 0.5
 
 
@@ -30,6 +34,8 @@ def differs_in_negation(one: Reading, other: Reading) -> bool:
     if odd and not (may_one or may_other):
         if not flips and _n_opposites(one, other) == 1:
             return False  # "can't remember" is "forgot"
+        if not _TROUBLE.isdisjoint((other.bag - one.bag) if n_one > n_other else (one.bag - other.bag)):
+            return False  # "can't pay" is "a problem with paying"
         if flips and not n_one and not n_other:
             return True
         denied = (of_one ^ of_other) or of_one | of_other
@@ -71,7 +77,7 @@ def _negations(shape: tuple[Token, ...]) -> tuple[int, bool, frozenset[str]]:
     for place, token in enumerate(shape):
         if token.kind != NOT:
             continue
-        if _opens_question(shape, place):
+        if _opens_question(shape, place) or _closes_question(shape, place):
             may_ignore = True
             continue
         n_counted += 1
@@ -99,3 +105,16 @@ def _opens_question(shape: tuple[Token, ...], place: int) -> bool:
     if place > 1 and not shape[place - 2].is_last:
         return False
     return shape[place - 1].raw != "do" or (place + 1 < len(shape) and shape[place + 1].raw in _SUBJECTS)
+
+
+def _closes_question(shape: tuple[Token, ...], place: int) -> bool:
+    """`…, isn't it?`"""
+    after = shape[place + 1 : place + 3]
+    return (
+        shape[place].raw == "not"
+        and place > 1
+        and shape[place - 1].raw in _AUXILIARIES
+        and len(after) > 0
+        and after[0].raw in _TAGGED
+        and (len(after) == 1 or after[0].is_last)
+    )

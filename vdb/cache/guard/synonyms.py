@@ -2,8 +2,8 @@
 
 `GROUPS`: the words between two commas have one meaning; the first stands for all. A word has one meaning here: where
 it has more, the guard confuses a few questions, which costs a wrong answer, so opposites never share a place.
-`PHRASES`: several words become others, before single words are looked up. `EMPTY`: politeness, auxiliaries, articles,
-pronouns of who speaks and to whom.
+`NEAR`: words that may stand for each other, two at a time. `PHRASES`: several words become others, before single words
+are looked up. `EMPTY`: politeness, auxiliaries, articles, pronouns of who speaks and to whom.
 """
 
 from vdb.cache.guard.words import root
@@ -86,17 +86,129 @@ deadline cutoff, topup top-up, limit ceiling restriction
 """
 
 _NEAR = """
-make/add dict/dictionary opposite/antonym translate/say express/say make/bake make/cook make/prepare make/do cook/bake
-see/check find/check show/give get/find get/obtain order/buy order/request change/switch change/replace change/fix
-move/change remove/cancel close/end close/cancel pay/cost work/run work/function start/launch open/start use/take
-use/have need/take store/keep save/keep speak/say tell/say say/mean call/name hold/keep own/have visit/go travel/go
-fly/flight drive/car trip/visit fix/handle handle/do handle/deal eat/consume drink/consume big/long big/wide hour/time
-length/time period/time safe/ok safe/harmless good/safe safe/healthy normal/ok common/normal book/order book/schedule
-schedule/plan plan/organize organize/arrange plan/arrange send/mail send/ship email/message order/sequence
-list/enumerate show/tell write/draft write/compose draft/letter story/tale word/vocabulary apply/use calculate/find
-calculate/determine find/determine compute/find solve/find evaluate/calculate count/number amount/number amount/cost
-price/amount people/person person/serving people/serving author/wrote author/writ writ/create paint/create draw/create
-create/invent found/create found/start make/prepar build/construct
+make add write, make cook fix, make set put place schedule book arrange organize plan, make do perform carry
+accomplish complete, make earn get, make submit file put, make cause force get, make change, get acquire find have buy
+pick fetch, get become, get understand, get reach arrive travel go, give offer provide supply show tell grant have
+hand, give donate, find search discover get spot, see watch read show verify access open, see visit meet, see know
+tell, search see hunt, change convert replace move set turn go exchange, change fix, turn go change set put enable
+start, turn rotate, remove cancel take clear uninstall get rid eliminate reduce clean, remove leave, close end cancel,
+stop prevent avoid block keep pause, stop cancel unsubscribe, stop disable, prevent keep protect avoid guard, start
+open enable run, start open found, pay cost spend, pay settle clear, work run function operate do go, use take apply
+have need run try, use take, need take want, need have, take bring carry transport, take accept, take last need, take
+eat drink consume swallow have, take catch ride, take pass sit, take capture shoot, keep store save hold leave retain
+maintain preserve, keep continue stay, save store back backup, save rescue, save cut, speak say chat converse, speak
+know, say tell mention state express translate call, say mean, tell show explain let give, tell distinguish, mean
+stand, call name term refer, call phone ring contact, contact reach message call email, hold contain keep carry, own
+have possess, have contain include carry, have suffer experience, have hold own, visit go see tour, go travel visit
+get drive head move, go happen, fly flight travel go, drive car travel, trip visit tour, fix handle address sort, fix
+error problem, handle do deal treat manage, manage run handle administer control, eat consume have, drink consume
+have, drink beverage, big long wide tall heavy, big size, large great, hour time, length time period duration, time
+duration period, time date day when, date when day, safe ok harmless okay fine good healthy, good healthy great nice
+best suitable decent excellent, good well, bad harmful poor unhealthy awful terrible, bad harmful dangerous, common
+normal popular, order book request buy, order sequence, order arrange, book schedule, schedule plan arrange set, plan
+organize arrange intend, plan subscription tier package, plan scheme program, send mail ship post forward, send
+submit, message email text, list enumerate name give, list catalog, show tell present demonstrate reveal see, show
+appear, show program series, write draft compose create author, write code, write spell, draft letter, story tale,
+word vocabulary, word expression phrase, calculate find determine work solve, determine find decide, solve evaluate
+find, count number tally, count calculate, number amount count total, amount cost volume size number, price amount
+value worth, price rate, people human, people resident inhabitant, person serving, population people live resident,
+author wrote, paint create draw, draw create sketch, invent create, found create establish start set, make prepare
+construct manufacture, option feature function choice setting, option possibility alternative choice, function option
+role, role function job, help problem, help cure, advice help guidance, step process procedure instruction, step stage
+phase, process procedure method, method way, way method manner route, route way path, road route, soon quickly fast,
+quickly urgent fast immediately, quickly urgently, immediately now straightaway, believe think guess, think opinion
+feel, seem appear look, seem believe, seem think, appear look seem show, visible show see, confirm see, check test
+verify inspect, accept take support allow honor, accept offer, extra additional more further, extra price, more other
+another, another different other second new, new fresh recent, new different another, again back, back return, return
+give bring send, revert reset back undo go restore change, undo revert reverse cancel, reset restore revert clear,
+recover get reset find, disappear vanish lose, miss lack, lack need miss, rollover roll transfer, rate score, rate
+speed, score grade mark points result, many multiple, total amount overall, whole total, maximum limit most highest
+largest top longest, maximum biggest, minimum least lowest smallest shortest, limit maximum cap, deliver arrive ship
+send, deliver bring, deliver give, arrive get reach deliver, arrive land, receive order, receive request, request ask
+order apply, ask request, ask require, place spot site, place position rank, put add place set insert enter, add put
+insert attach, enter type input, enter go, join enter, increase put turn, increase rise grow gain improve, raise put,
+fall drop decrease decline, drop fall lower, reduce remove minimize limit, slow decelerate, withdraw take, withdraw
+cash get, choose decide pop, decide determine choose, process handle, real actual, true real right, reason why, reason
+explanation, cause lead trigger, cause produce, exist new, specific particular certain exact, exact specific precise,
+wrong different bad, wrong problem matter, strange unusual, unusual rare, notice see spot, tire wheel, tire rubber,
+submit send file hand, file document, document paper, paper article, article post, post publish, publish release,
+release issue launch, issue error, error warning, auto automatic, automatic self, say show, say read, read study,
+study learn research, learn study understand, understand know, know tell learn, teach show explain, explain show tell
+understand, wait take, wait stay, stay live, live stay exist, live home, money amount, idea tip thought, tip idea
+trick, opinion idea, opinion view, expect wait, walk go hike, walk foot, recognize know identify, identify recognize
+find, fail unsuccessful decline, fail reject, card mastercard, right correct ok legal allow, allow legal ok fine
+support accept, allow enable, allow authorize, illegal forbid, once one, mortgage loan, loan credit, fuel gas, manual
+guide instruction, guide manual tutorial, tutorial lesson, lesson class, class course, course program, course dish,
+access see open get reach, access log, opening access, close near, near around, around about, wear dress put, cloth
+outfit, outfit clothing, host hold, hold host organize, fall collapse, collapse crash, crash fail break, break crash
+fail, break pause, destroy ruin, hurt injure, kill die murder, treat cure care, cure treat remedy, remedy cure
+treatment, treatment therapy cure, symptom sign, sign mark, dose dosage amount, dosage amount dose, pill tablet, drug
+substance, side effect, disease condition, condition state, state status, status progress, progress state, state
+province, province region, area zone, town village, building house, house property, property estate, flat house, room
+space, table desk, seat chair place, seat spot, train rail, bus coach, coach trainer, boat ship, fly airline, carrier
+airline, airline company, company organization, organization institution, team group, group crowd, band group, group
+set, set collection, crew team, leader head chief, chief boss, boss manager, manager supervisor, colleague teammate,
+friend buddy, buddy pal, spouse husband, spouse wife, partner spouse, relative family, family household, household
+home, adult grownup, teen teenager, teenager adolescent, senior elderly, elderly old, young youth, man guy, woman
+lady, boy lad, guest visitor, visitor guest tourist, traveler tourist passenger, rider passenger, user account, user
+member customer, customer buyer, seller vendor, vendor seller supplier, store retailer, retailer shop, market store,
+market marketplace, product item good, item thing product, item article, object item, element item, entry item, record
+entry, row record, column field, table sheet, sheet page, page site, page website, link url, url address, address
+location, home address, password pin, pin code, code program script, program application, tool app, service server,
+server host, host machine, machine computer device, device phone, job task, task todo, work job, job position role,
+position location, career profession, profession job, salary income earnings, wage income, pay salary, pay wage, bonus
+reward, reward prize, prize award, award prize win, goal target, objective target, aim target, match game, player
+athlete, sport game, champion winner, beat defeat, defeat beat win, lose defeat, conquer defeat, fight battle, battle
+war, army military, soldier troop, weapon arm, gun firearm, bomb explosive, crime offense, offense violation, violate
+break, punish penalty, penalty fine, fine fee, court judge, jail prison, police officer, vote elect, election vote,
+government state, government authority, authority agency, agency office, office bureau, office workplace, workplace
+work, branch office, branch location, headquarters base, headquarters location, head lead, rule law, policy rule, rule
+policy guideline, term condition, condition requirement, qualify eligible, eligible entitle, entitle right, apply
+qualify, certificate certification, licence permit, license permit, permission allow, permission permit, permission
+right, privilege right, access right, access permission, obligation duty, must obligation, gift present, party
+celebration, celebrate party, festival celebration, anniversary birthday, video clip, film video, song track music,
+album record, band artist, artist singer, artist painter, actor star, actress actor, role part, play perform act, show
+play, book novel, poem poetry, plot story summary, summarize plot, summarize brief, brief short, short summary, long
+lengthy, title name, surname name, nickname name, newspaper paper, magazine journal, report document, report notify,
+report tell, report summary, report statement, statement record, history record, past history, past previous, old
+past, ancient old, modern new, current present, future next, future upcoming, origin source, origin start, come
+originate, originate arrive, from origin, language speak, dialect language, accent dialect, english language, food
+dish, dish meal recipe, ingredient component, component part, part piece, piece slice, taste flavor, smell odor, sound
+noise, voice sound, color shade, shape form, form document, form kind, sort kind, species type, type species name,
+type breed, breed race, race competition, competition contest, animal creature, pet animal, plant grow, grow raise,
+grow cultivate, raise bring, crop harvest, soil earth, ground soil, land ground, land country, hill mountain, lake
+water, pond lake, beach coast, coast shore, shore beach, island isle, ocean water, wave surf, wind breeze, fire flame,
+burn fire, heat warm, hot spicy, cool cold, cold chilly, ice frozen, freeze ice, melt thaw, boil cook, cook fry, cook
+roast, chop cut, cut slice chop, cut trim, peel skin, mix stir, pour add, spread apply, cover wrap, fold bend, tie
+fasten, attach fasten, attach join, connect attach, connect join, connect plug, sync synchronize, detach separate,
+separate split, split break, divide share, share portion, portion part, portion serving, half semi, twice double, pair
+two, couple pair, group batch, pack package, package bundle, bundle pack, box carton, box case, bag sack, bottle
+flask, cup mug, glass cup, plate dish, bowl dish, pan pot, knife blade, clean tidy, wash rinse, sweep clean, wipe
+clean, stain mark, spot stain, mold fungus, bug insect, pest insect, repel deter, kill eliminate, poison toxin, damage
+harm, harm hurt, danger threat, attack assault, protect secure, secure lock, safe protect, insure cover, cover
+include, include cover contain, consist comprise, comprise include, belong own, equal same, equivalent equal,
+equivalent same, match equal, compare contrast, differ vary, varied different, various different, several various,
+some several, few several, all every, every each, total full, full complete, complete finish, done finish, done ready,
+ready prepare, ready set, set configure install, set adjust, adjust set tune, configure customize, customize
+personalize, personalize custom, custom own, template format, format layout, design layout, design style, font
+typeface, size dimension, size length, width size, weight mass, volume loudness, volume capacity, capacity size,
+storage space memory, disk drive, folder file, path location, save export, import load, load open, read open load,
+print output, output result, return output, parse read, extract get, extract parse, fetch get load, query search,
+query request, filter search, filter exclude, select filter, choose filter, sort rank, rank order, group sort,
+concatenate merge, append concatenate, update upgrade, patch update, version edition, release update, install update,
+install put, install get, download get, download install, upload send, upload put, push upload, deploy publish, host
+deploy, execute start, restart reset, restart start, kill stop, kill end, abort stop, abort cancel, suspend pause,
+suspend stop, resume continue, repeat again, repeat loop, loop iterate, try test, test exam, exam quiz, quiz test,
+debug fix, log record, record track, track monitor follow, monitor track watch, trace follow, measure calculate,
+measure check, estimate calculate, estimate guess, predict forecast, average typical, standard normal, regular normal,
+default standard, basic simple, easy basic, easy quick, hard complex, complex difficult, complicated complex,
+difficult complicated, important main, main important major primary key, chief main, main popular, popular famous,
+famous known, known call, notable famous, best top, best recommend, best ideal, ideal optimal, optimal best, perfect
+ideal, suitable right, suitable appropriate, appropriate right, right proper, proper correct, valid correct, valid ok,
+valid accept, dict dictionary, opposite antonym, translate say express, config set make start enable, checkout see
+check, song tune, call ring, hotel accommodation, maximum many, few some, show see, notice realize, job assignment,
+ask tell, highest best largest, biggest highest tallest largest, lowest smallest cheapest, tallest highest, conference
+meet, clinic hospital, purchase order, unable fail, fail not
 """
 
 _PHRASES = """
@@ -114,7 +226,7 @@ no longer>not anymore; at no time>never; other than>except; apart from>except; a
 instead of>instead; rather than>instead; in place of>instead; as opposed to>instead; in lieu of>instead
 free of>without; devoid of>without; lacking>without; lack of>without; lack>not have; excluding>except
 exclude>not include; unable>not able; impossible>not possible; not able>not can; fail to>not; refuse to>not
-unless>if not; a lot of>many; lots of>many; plenty of>many; a number of>many; a couple of>2; a pair of>pair
+unless>if not; a lot of>many; lots of>many; plenty of>many; a number of>many; a couple of>several; a pair of>pair
 at least>minimum; at most>maximum; up to>maximum; no more than>maximum; no less than>minimum; no fewer than>minimum
 more than>above; greater than>above; higher than>higher than; over the age of>above; less than>below; fewer than>below
 lower than>lower than; as well as>and; along with>with; together with>together with; by means of>with
@@ -145,8 +257,8 @@ mile per hour>mph; kilometer per hour>kmh; km per hour>kmh; meter per second>mps
 per annum>per year; each year>per year; every year>per year; each month>per month; every month>per month
 a month>per month; a year>per year; a week>per week; a day>per day; an hour>per hour; each day>per day
 every day>per day; each week>per week; every week>per week; per hour>per hour; each hour>per hour; every hour>per hour
-whether or not>whether; not only>also; why not>why; or not>; if not>else; do not forget>remember; not sure>; not know>
-can not find>see; can not figure out>see; do not understand>explain; do not mind>; not yet>not yet
+whether or not>whether; not only>also; why not>why; or not>; or no>; if not>else; do not forget>remember; not sure>
+not know>; can not find>see; can not figure out>see; do not understand>explain; do not mind>; not yet>not yet
 is there no>is there; is there not>is there; no idea>; by heart>memorize; of course>; no problem>; fall asleep>sleep
 have trouble>problem; broken>not work; stop work>not work; out of order>not work; out of stock>unavailable
 sold out>unavailable; divided by>divide by; multiplied by>multiply by; square root>sqrt; to the power of>^
@@ -154,12 +266,13 @@ squared>^ 2; cubed>^ 3; percent of>% of
 """
 
 _EMPTY = """
-a an the please kindly hi hello hey dear thanks thank just really actually basically simply very so well ok okay
-can could would should shall will may might do be have i me my mine we us our ours you your yours it its he she they
-them their his her this_ that_ these those there here want like know let tell way thing able ever own possible possibly
+a an the please kindly hi hello hey dear thanks thank just really actually basically simply very so well ok okay can
+could would should shall will may might do be have i me my mine we us our ours you your yours it its he she they them
+their his her this_ that_ these those there here want like know let tell way thing able ever own possible possibly
 quick question wonder any some must need someone somebody anyone anybody something anything give get go_ then else
-what which how kind_ also too currently current now still already anymore exactly best good proper properly
-as been being im id ill guy guys mean_ maybe perhaps sir madam everyone ensure that whether case got lot
+what which how kind_ also too help assist assistance step steps think believe guess seem seems wonder wondering idea
+currently current now still already anymore exactly best good proper properly as been being im id ill guy guys mean_
+maybe perhaps sir madam everyone ensure that whether case got lot
 """
 
 _LINKS = (
@@ -190,9 +303,13 @@ def _phrases() -> dict[str, list[tuple[tuple[str, ...], tuple[str, ...]]]]:
     return by_head
 
 
-def _near() -> frozenset[frozenset[str]]:
-    pairs = (entry.split("/") for entry in _NEAR.split())
-    return frozenset(frozenset(GROUPS.get(root(word), root(word)) for word in pair) for pair in pairs)
+def _near() -> dict[str, frozenset[str]]:
+    near: dict[str, set[str]] = {}
+    for place in _NEAR.split(","):
+        words = {GROUPS.get(root(word), root(word)) for word in place.split()}
+        for word in words:
+            near.setdefault(word, set()).update(words)
+    return {word: frozenset(others) for word, others in near.items()}
 
 
 GROUPS = _groups()

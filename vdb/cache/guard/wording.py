@@ -6,18 +6,23 @@ are misspellings or derivations of each other say the same; anything else is a s
 
 from collections.abc import Iterator, Sequence
 
-from vdb.cache.guard.antonyms import is_opposite
+from vdb.cache.guard.antonyms import SIDES, is_opposite
 from vdb.cache.guard.chunks import DATE, EMPTY_WORD, LINK, NUMBER, UNIT, Token
 from vdb.cache.guard.dates import TIME_WORDS
 from vdb.cache.guard.reading import Reading
 from vdb.cache.guard.synonyms import NEAR
-from vdb.cache.guard.words import is_derived, is_slip, listed
+from vdb.cache.guard.words import is_derived, is_slip, listed, root
 
 MAX_RUN = 4
 MAX_REST = 1
 MAX_SUBSTITUTED = 2
 _MIN_SHARED = 0.3
 _ENDS = ("^", "$")
+_CONTRASTED = """
+to/from into/from since/until before/after before/during after/during with/from for/against to/in over/under above/below
+with/against until/after from/until in/outside through/around toward/from
+"""
+_CONTRASTS = frozenset(frozenset(map(root, pair.split("/"))) for pair in _CONTRASTED.split())
 _ARTICLES = listed("a an the my our your his her their this that these those its")
 
 Run = tuple[str, str, tuple[Token, ...]]
@@ -31,7 +36,7 @@ def overlap(one: Reading, other: Reading) -> float:
 
 def are_same(one: str, other: str) -> bool:
     """Whether two stems are one word, by a slip or a derivation."""
-    return one == other or frozenset((one, other)) in NEAR or is_slip(one, other) or is_derived(one, other)
+    return one == other or other in NEAR.get(one, ()) or is_slip(one, other) or is_derived(one, other)
 
 
 def substitution(one: Reading, other: Reading) -> str | None:
@@ -67,6 +72,8 @@ def _in_place(one: tuple[Token, ...], other: tuple[Token, ...]) -> str | None:
     left, right = mine[start : len(mine) - end], theirs[start : len(theirs) - end]
     if not (0 < len(left) <= MAX_RUN and 0 < len(right) <= MAX_RUN) or start + end == 0:
         return None
+    if len(left) == len(right) == 1 and frozenset((left[0].key, right[0].key)) in _CONTRASTS:
+        return "direction"
     left = [x for x in left if x.kind not in (EMPTY_WORD, LINK) and not any(are_same(x.key, y.key) for y in right)]
     right = [x for x in right if x.kind not in (EMPTY_WORD, LINK) and not any(are_same(x.key, y.key) for y in left)]
     if not left or not right or _is_joined(left, right):
@@ -125,7 +132,7 @@ def _named(one: Sequence[Token], other: Sequence[Token]) -> str:
     for kind, rule in ((NUMBER, "number"), (DATE, "date"), (UNIT, "unit")):
         if any(token.kind == kind for token in one) and any(token.kind == kind for token in other):
             return rule
-    if any(is_opposite(x.key, y.key) for x in one for y in other):
+    if any(is_opposite(x.key, y.key) or frozenset((x.key, y.key)) in SIDES for x in one for y in other):
         return "antonym"
     if any(token.raw in TIME_WORDS for token in both):
         return "date"

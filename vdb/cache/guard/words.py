@@ -5,32 +5,32 @@
 """
 
 _IRREGULAR = """
-am|be is|be are|be was|be were|be been|be being|be has|have had|have having|have does|do did|do done|do doing|do
-went|go gone|go going|go goes|go bought|buy paid|pay sold|sell told|tell said|say made|make took|take taken|take
-gave|give given|give got|get gotten|get came|come saw|see seen|see knew|know known|know thought|think found|find
-left|leave felt|feel kept|keep held|hold sent|send spent|spend lent|lend built|build lost|lose met|meet ran|run
-wrote|write written|write spoke|speak spoken|speak broke|break broken|break chose|choose chosen|choose drove|drive
-driven|drive flew|fly flown|fly forgot|forget forgotten|forget froze|freeze frozen|freeze grew|grow grown|grow
-hid|hide hidden|hide rode|ride ridden|ride rose|rise risen|rise sang|sing sung|sing stole|steal stolen|steal
-swam|swim threw|throw thrown|throw wore|wear worn|wear won|win began|begin begun|begin drank|drink drunk|drink
-ate|eat eaten|eat fell|fall fallen|fall brought|bring caught|catch taught|teach sought|seek fought|fight slept|sleep
-led|lead fed|feed bit|bite bitten|bite shot|shoot stood|stand understood|understand meant|mean heard|hear
-owed|owe became|become drew|draw drawn|draw blew|blow shook|shake shaken|shake struck|strike stuck|stick
-woke|wake woken|wake withdrew|withdraw withdrawn|withdraw overcame|overcome dealt|deal laid|lay lain|lie lying|lie
-dying|die tying|tie hung|hang dug|dig spun|spin sank|sink sunk|sink shone|shine bound|bind wound|wind burnt|burn
-learnt|learn spelt|spell spilt|spill dreamt|dream leant|lean knelt|kneel swept|sweep wept|weep crept|creep
-children|child men|man women|woman people|person feet|foot teeth|tooth mice|mouse geese|goose lives|life wives|wife
-knives|knife leaves|leave loaves|loaf halves|half shelves|shelf thieves|thief wolves|wolf calves|calf selves|self
-data|data media|media criteria|criterion phenomena|phenomenon analyses|analysis indices|index indexes|index
-vertices|vertex matrices|matrix axes|axis theses|thesis bases|base crises|crisis appendices|appendix
-better|better best|best worse|worse worst|worst less|less least|least more|more most|most
-news|news series|series species|species always|always perhaps|perhaps yes|yes this|this his|his us|us gas|gas
-bus|bus buses|bus plus|plus minus|minus thus|thus lens|lens lenses|lens redis|redis apis|api ids|id
-during|during thing|thing things|thing something|something anything|anything everything|everything nothing|nothing
-morning|morning evening|evening ceiling|ceiling spring|spring string|string bring|bring king|king ring|ring
-wing|wing sing|sing ping|ping swing|swing need|need needs|need needed|need needing|need speed|speed feed|feed
-seed|seed exceed|exceed proceed|proceed succeed|succeed indeed|indeed hundred|hundred red|red bed|bed
-used|use using|use uses|use united|united wedding|wedding building|building buildings|building
+died|die dice|die dices|die am|be is|be are|be was|be were|be been|be being|be has|have had|have having|have does|do
+did|do done|do doing|do went|go gone|go going|go goes|go bought|buy paid|pay sold|sell told|tell said|say made|make
+took|take taken|take gave|give given|give got|get gotten|get came|come saw|see seen|see knew|know known|know
+thought|think found|find left|leave felt|feel kept|keep held|hold sent|send spent|spend lent|lend built|build
+lost|lose met|meet ran|run wrote|write written|write spoke|speak spoken|speak broke|break broken|break chose|choose
+chosen|choose drove|drive driven|drive flew|fly flown|fly forgot|forget forgotten|forget froze|freeze frozen|freeze
+grew|grow grown|grow hid|hide hidden|hide rode|ride ridden|ride rose|rise risen|rise sang|sing sung|sing stole|steal
+stolen|steal swam|swim threw|throw thrown|throw wore|wear worn|wear won|win began|begin begun|begin drank|drink
+drunk|drink ate|eat eaten|eat fell|fall fallen|fall brought|bring caught|catch taught|teach sought|seek fought|fight
+slept|sleep led|lead fed|feed bit|bite bitten|bite shot|shoot stood|stand understood|understand meant|mean heard|hear
+owed|owe became|become drew|draw drawn|draw blew|blow shook|shake shaken|shake struck|strike stuck|stick woke|wake
+woken|wake withdrew|withdraw withdrawn|withdraw overcame|overcome dealt|deal laid|lay lain|lie lying|lie dying|die
+tying|tie hung|hang dug|dig spun|spin sank|sink sunk|sink shone|shine bound|bind wound|wind burnt|burn learnt|learn
+spelt|spell spilt|spill dreamt|dream leant|lean knelt|kneel swept|sweep wept|weep crept|creep children|child men|man
+women|woman people|person feet|foot teeth|tooth mice|mouse geese|goose lives|life wives|wife knives|knife leaves|leave
+loaves|loaf halves|half shelves|shelf thieves|thief wolves|wolf calves|calf selves|self data|data media|media
+criteria|criterion phenomena|phenomenon analyses|analysis indices|index indexes|index vertices|vertex matrices|matrix
+axes|axis theses|thesis bases|base crises|crisis appendices|appendix better|better best|best worse|worse worst|worst
+less|less least|least more|more most|most news|news series|series species|species always|always perhaps|perhaps
+yes|yes this|this his|his us|us gas|gas bus|bus buses|bus plus|plus minus|minus thus|thus lens|lens lenses|lens
+redis|redis apis|api ids|id during|during thing|thing things|thing something|something anything|anything
+everything|everything nothing|nothing morning|morning evening|evening ceiling|ceiling spring|spring string|string
+bring|bring king|king ring|ring wing|wing sing|sing ping|ping swing|swing need|need needs|need needed|need
+needing|need speed|speed feed|feed seed|seed exceed|exceed proceed|proceed succeed|succeed indeed|indeed
+hundred|hundred red|red bed|bed used|use using|use uses|use united|united wedding|wedding building|building
+buildings|building
 """
 
 _SPELLING = """
