@@ -24,7 +24,7 @@ from vdb.protocol.cache_answers import LookupAnswer
 
 __all__ = ["VdbCache"]
 
-KEPT_LOOKUPS = 1_024
+_KEPT_LOOKUPS = 1_024
 _GENERATIONS = "langchain_generations"
 _ALLOWED = (AIMessage, AIMessageChunk, ChatGeneration, ChatGenerationChunk, Generation, GenerationChunk)
 _PAGE = 1_000
@@ -143,7 +143,7 @@ class VdbCache(BaseCache):
         with self._lock:
             self._missed[key] = missed
             self._missed.move_to_end(key)
-            if len(self._missed) > KEPT_LOOKUPS:
+            if len(self._missed) > _KEPT_LOOKUPS:
                 self._missed.popitem(last=False)
 
     def _note(self, exc: VdbError, what: str) -> None:
