@@ -20,6 +20,7 @@ PARTS = {
     "staleness": "bench.cache.staleness",
     "crash": "bench.cache.crash",
     "flood": "bench.cache.flood",
+    "eviction": "bench.cache.eviction",
 }
 """Modules whose `measure(given)` returns the figures of a part."""
 
