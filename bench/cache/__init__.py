@@ -26,6 +26,7 @@ PARTS = {
     "crash": "bench.cache.crash",
     "flood": "bench.cache.flood",
     "traps": "bench.cache.traps",
+    "eviction": "bench.cache.eviction",
 }
 """Modules whose `measure(given)` returns the figures of a part."""
 

@@ -22,3 +22,11 @@ def test_latency_is_reported_without_its_peer(tmp_path: Path, capfd: pytest.Capt
     assert figures.keys() == {"search: p50", "search: p99"}
     assert figures["search: p50"]["value"] > 0
     assert "gptcache is left out: its process ended" in capfd.readouterr().out
+
+
+def test_eviction_is_compared_on_every_workload(tmp_path: Path) -> None:
+    figures = _figures("eviction", tmp_path)
+    assert len(figures) == 30
+    hits = {name.removesuffix(": hits"): figure["value"] for name, figure in figures.items()}
+    for workload in ("Zipf", "Zipf and scans"):
+        assert hits[f"{workload}, 2,000 entries, ours"] > hits[f"{workload}, 2,000 entries, LRU"]
