@@ -17,6 +17,7 @@ from bench.report import Figure
 
 PARTS = {
     "latency": "bench.cache.latency",
+    "http": "bench.cache.http",
     "staleness": "bench.cache.staleness",
     "crash": "bench.cache.crash",
     "flood": "bench.cache.flood",
