@@ -21,56 +21,53 @@ increase/decrease increase/reduce grow/shrink raise/lower ascend/descend ascendi
 above/below over/under higher/lower high/low tall/short long/short longer/shorter big/small bigger/smaller
 larger/smaller more/less more/fewer most/least most/fewest many/few maximum/minimum maximize/minimize best/worst
 better/worse good/bad positive/negative advantage/drawback strength/weakness benefit/harm profit/loss gain/lose
-add/remove add/subtract plus/minus multiply/divide create/remove insert/remove install/uninstall
-within/outside for/against import/export upload/download push/pull deposit/withdraw credit/debit
-income/expense earn/spend save/spend save/waste cheap/cost cheapest/cost hire/fire join/leave enter/leave enter/exit
-arrive/depart arrive/leave departure/arrival start/end first/last begin/end early/late good/poor earlier/later
-earliest/last before/after earlier/next previous/next last/next past/future old/new oldest/newest old/young
-oldest/youngest ancient/modern older/newer older/younger new/used day/night morning/evening morning/night sunrise/sunset
-summer/winter spring/autumn hot/cold warm/cool warm/cold heat/cool heating/cooling freeze/thaw freeze/melt
-boil/freeze wet/dry rain/dry light/dark light/heavy bright/dark black/white thick/thin wide/narrow deep/shallow
-hard/soft hard/easy rough/smooth sharp/blunt strong/weak fast/slow faster/slower quickly/slowly accelerate/decelerate
-loud/quiet rich/poor clean/dirty healthy/sick happy/sad love/hate friend/enemy ally/enemy guest/host war/peace
-attack/defend attack/defence victory/defeat left/right north/south east/west northern/southern eastern/western
-top/bottom upper/lower front/back front/rear forward/backward forward/back horizontal/vertical horizontally/vertically
-row/column length/width near/far close/far indoor/outdoor indoors/outdoors internal/external inner/outer
-interior/exterior
-interior/outer import/export inbound/outbound incoming/outgoing input/output inhale/exhale ingress/egress
-local/remote local/global domestic/foreign domestic/international national/international urban/rural
-male/female man/woman boy/girl husband/wife father/mother son/daughter brother/sister uncle/aunt king/queen
-parent/child ancestor/descendant teacher/student employer/worker landlord/tenant lessor/tenant seller/buyer vendor/buyer
-lender/borrower creditor/debtor winner/loser client/server master/slave
-encode/decode encrypt/decrypt compress/decompress zip/unzip pack/unpack wrap/unwrap mount/unmount load/unload
-subscribe/unsubscribe follow/unfollow mute/unmute block/unblock pin/unpin check/uncheck select/deselect show/hide
-hidden/show expand/collapse zoom/shrink open/shut lock/open attach/detach merge/split combine/split join/split
-assemble/disassemble build/destroy build/demolish commit/revert upgrade/downgrade promote/demote rise/fall
-inflate/deflate
-inflation/deflation appreciate/depreciate asset/liability bull/bear bullish/bearish surplus/deficit supply/demand
-wholesale/retail gross/net fixed/variable prepaid/postpaid refundable/nonrefundable prefix/suffix head/tail
-numerator/denominator odd/even prime/composite convex/concave acute/obtuse sine/cosine integral/derivative
-integrate/differentiate
-union/intersection synchronous/asynchronous sync/async static/dynamic mutable/immutable compile/interpret
-stateful/stateless
-read/write lossy/lossless serial/parallel sequential/parallel horizontal/vertical horizontal/upright abstract/concrete
-theory/practice question/answer cause/effect acid/base acidic/alkaline acid/alkali solid/liquid liquid/gas raw/cooked
-fresh/stale sweet/sour sweet/bitter mild/spicy vegan/meat animal/plant predator/prey carnivore/herbivore
-benign/malignant acute/chronic hypo/hyper systolic/diastolic dominant/recessive hardware/software
-question/reply left-handed/right-handed uphill/downhill upstairs/downstairs upstream/downstream uptime/downtime
-ceiling/floor majority/minority superior/inferior senior/junior major/minor adult/child adult/minor beginner/expert
-beginner/advanced basic/advanced simple/complex simple/complicated formal/informal rural/urban optimist/pessimist
-introvert/extrovert gain/loss win/loss always/never all/none everything/nothing everyone/nobody
+add/remove add/subtract plus/minus multiply/divide create/remove insert/remove install/uninstall within/outside
+for/against import/export upload/download push/pull deposit/withdraw credit/debit income/expense earn/spend save/spend
+save/waste cheap/cost cheapest/cost hire/fire join/leave enter/leave enter/exit arrive/depart arrive/leave
+departure/arrival start/end first/last begin/end early/late good/poor earlier/later earliest/last before/after
+earlier/next previous/next last/next past/future old/new oldest/newest old/young oldest/youngest ancient/modern
+older/newer older/younger new/used day/night morning/evening morning/night sunrise/sunset summer/winter spring/autumn
+hot/cold warm/cool warm/cold heat/cool heating/cooling freeze/thaw freeze/melt boil/freeze wet/dry rain/dry light/dark
+light/heavy bright/dark black/white thick/thin wide/narrow deep/shallow hard/soft hard/easy rough/smooth sharp/blunt
+strong/weak fast/slow faster/slower quickly/slowly accelerate/decelerate loud/quiet rich/poor clean/dirty healthy/sick
+happy/sad love/hate war/peace attack/defend attack/defence victory/defeat left/right north/south east/west
+northern/southern eastern/western top/bottom upper/lower front/back front/rear forward/backward forward/back
+horizontal/vertical horizontally/vertically length/width near/far close/far indoor/outdoor indoors/outdoors
+internal/external inner/outer interior/exterior interior/outer import/export inbound/outbound incoming/outgoing
+input/output inhale/exhale ingress/egress local/remote local/global domestic/foreign domestic/international
+national/international urban/rural encode/decode encrypt/decrypt compress/decompress zip/unzip pack/unpack wrap/unwrap
+mount/unmount load/unload subscribe/unsubscribe follow/unfollow mute/unmute block/unblock pin/unpin check/uncheck
+select/deselect show/hide hidden/show expand/collapse zoom/shrink open/shut lock/open attach/detach merge/split
+combine/split join/split assemble/disassemble build/destroy build/demolish commit/revert upgrade/downgrade
+promote/demote rise/fall inflate/deflate inflation/deflation appreciate/depreciate asset/liability bull/bear
+bullish/bearish surplus/deficit supply/demand wholesale/retail gross/net fixed/variable prepaid/postpaid
+refundable/nonrefundable prefix/suffix head/tail numerator/denominator odd/even prime/composite convex/concave
+acute/obtuse sine/cosine integral/derivative integrate/differentiate union/intersection synchronous/asynchronous
+sync/async static/dynamic mutable/immutable compile/interpret stateful/stateless read/write lossy/lossless
+serial/parallel sequential/parallel horizontal/vertical horizontal/upright abstract/concrete theory/practice acid/base
+acidic/alkaline acid/alkali solid/liquid liquid/gas raw/cooked fresh/stale sweet/sour sweet/bitter mild/spicy
+vegan/meat animal/plant carnivore/herbivore benign/malignant acute/chronic hypo/hyper systolic/diastolic
+dominant/recessive hardware/software left-handed/right-handed uphill/downhill upstairs/downstairs upstream/downstream
+uptime/downtime ceiling/floor majority/minority superior/inferior senior/junior major/minor adult/minor
+beginner/expert beginner/advanced basic/advanced simple/complex simple/complicated formal/informal rural/urban
+optimist/pessimist introvert/extrovert gain/loss win/loss always/never all/none everything/nothing everyone/nobody
 peak/trough import/outport clockwise/counterclockwise clockwise/anticlockwise odd/regular common/rare often/rarely
 usually/rarely frequent/rare never/often build/break mend/break heal/hurt cure/cause prevent/cause avoid/cause
-protect/harm
-create/destroy tighten/loosen tight/loose stretch/shrink fill/empty fill/drain charge/discharge charge/drain
-inhibit/promote suppress/promote stimulate/suppress stimulate/inhibit encourage/discourage support/oppose
-support/reject favor/oppose praise/criticize reward/punish guilty/acquitted plaintiff/defendant buy/rent own/rent
-stay/leave stand/sit wake/sleep asleep/awake push/pop enqueue/dequeue allocate/free shorten/lengthen
-sooner/later nearest/farthest closest/farthest nearest/furthest shallowest/deepest lightest/heaviest
+protect/harm create/destroy tighten/loosen tight/loose stretch/shrink fill/empty fill/drain charge/discharge
+charge/drain inhibit/promote suppress/promote stimulate/suppress stimulate/inhibit encourage/discourage support/oppose
+support/reject favor/oppose praise/criticize reward/punish guilty/acquitted buy/rent own/rent stay/leave stand/sit
+wake/sleep asleep/awake push/pop enqueue/dequeue allocate/free shorten/lengthen sooner/later nearest/farthest
+closest/farthest nearest/furthest shallowest/deepest lightest/heaviest
 """
 
-# Two sides of one deal: "where can I buy" is "who sells", so these count where one stands in the other's place.
-_SIDES = "buy/sell lend/borrow borrow/loan send/receive teach/learn give/take come/go push/pull ask/answer win/beat"
+# Two sides of one thing: "where can I buy" is "who sells". These count only where one stands in the other's place.
+_SIDES = """
+buy/sell lend/borrow borrow/loan send/receive teach/learn give/take come/go push/pull ask/answer win/beat male/female
+man/woman boy/girl husband/wife father/mother son/daughter brother/sister uncle/aunt king/queen parent/child
+ancestor/descendant teacher/student employer/worker landlord/tenant lessor/tenant seller/buyer vendor/buyer
+lender/borrower creditor/debtor winner/loser guest/host client/server master/slave friend/enemy ally/enemy
+plaintiff/defendant predator/prey question/answer question/reply row/column adult/child cause/effect
+"""
 
 _PREFIXES = (
     ("hypo", "hyper"), ("under", "over"), ("pre", "post"), ("intra", "inter"), ("micro", "macro"), ("mono", "poly"),

@@ -40,6 +40,8 @@ _DECADE = re.compile(r"'?(\d{2,4})'?s")
 _VERSION = re.compile(r"v?\d+\.\d+\.[\d.]+")
 _ROMAN = re.compile(r"(?:XX|X)?(?:IX|IV|V?I{1,3}|V)")
 _NEGATIONS = listed("not no never without except neither nor none nobody nothing nowhere non cannot")
+_CAPITALS = {"US": "usa", "USA": "usa", "U.S": "usa", "U.S.A": "usa", "A": "a"}
+_SPOKEN = {"+": "plus", "=": "equal", "*": "tim"}
 _MAGNITUDES = {"k": 3, "m": 6, "bn": 9, "mn": 6, "b": 9}
 _NAMED = frozenset("_\\/@:=<>#^~|*&+.%$")
 _CAMEL = re.compile(r"[a-z0-9][A-Z]")
@@ -74,12 +76,12 @@ def _read(chunk: str) -> tuple[Token, ...]:
 
 def _signs(chunk: str) -> tuple[Token, ...]:
     sign = "".join(letter for letter in chunk if letter in "+=<>*^%")
-    return (Token(sign, SIGN, sign),) if sign else ()
+    return (Token(_SPOKEN.get(sign, sign), SIGN, sign),) if sign else ()
 
 
 def _pieces(bare: str) -> tuple[Token, ...]:
-    if bare in ("US", "USA", "U.S", "U.S.A"):
-        return (Token("usa", WORD, "usa", True),)
+    if bare in _CAPITALS:
+        return (Token(_CAPITALS[bare], WORD, _CAPITALS[bare], True),)
     lower = bare.casefold()
     if bare.isalpha() or lower in UNITS or lower.replace("'", "").isalpha():
         return _words(bare, lower)
@@ -92,6 +94,8 @@ def _pieces(bare: str) -> tuple[Token, ...]:
         return _name(lower)
     joint = next((sign for sign in "-/," if sign in bare), "")
     parts = [part for part in bare.split(joint) if part] if joint else []
+    if joint == "-" and len(parts) == 2 and parts[1].casefold() == "free":
+        return (word_token("without"), *_pieces(parts[0]))
     if len(parts) > (joint == "/") and all(part.replace("'", "").isalpha() for part in parts):
         return tuple(token for part in parts for token in _pieces(part))
     return _name(lower)
@@ -129,7 +133,10 @@ def _numeric(bare: str, lower: str) -> tuple[Token, ...]:
         bare = bare.replace("(", "").replace(")", "")
         lower = bare.casefold()
     if _SUM.fullmatch(bare):
-        return tuple(Token(part, NUMBER if part.isdecimal() else SIGN, part) for part in re.split(r"([+*=])", bare))
+        return tuple(
+            Token(_SPOKEN.get(part, part), NUMBER if part.isdecimal() else SIGN, part)
+            for part in re.split(r"([+*=])", bare)
+        )
     return _dated(lower) or _counted(bare, lower) or _joined(bare) or _name(lower)
 
 

@@ -32,7 +32,7 @@ WORDS = {"today": "today", "tomorrow": "tomorrow", "yesterday": "yesterday", "to
 WORDS |= {"midnight": "t0:00", "todays": "today"}
 _RELATIVE = {"last": "last", "past": "last", "previous": "last", "next": "next", "coming": "next", "upcoming": "next"}
 _RELATIVE |= {"this": "this", "current": "this"}
-_SPANS = {"day", "week", "month", "quarter", "year", "weekend", "decade", "century", "night", "season", "semester"}
+_SPANS = {"week", "month", "quarter", "year", "weekend", "decade", "century", "night", "season", "semester"}
 _SPANS |= {"hour", "minute", "summer", "winter", "spring", "autumn", "fall", "term", "fiscal", "morning", "evening"}
 _ORDINALS = {"first": "q1", "second": "q2", "third": "q3", "fourth": "q4"}
 _DOUBTFUL = {
@@ -164,7 +164,7 @@ def _after_number(tokens: Sequence[Token], at: int) -> Taken | None:
     if after in ("am", "pm", "a.m", "p.m") and token.key.isdecimal() and int(token.key) < 13:
         return (clock(int(token.key), 0, after[0]),), 2
     if after == "oclock" and token.key.isdecimal() and int(token.key) < 25:
-        return (clock(int(token.key), 0, ""),), 2
+        return (token,), 2
     step = 2 if after == "of" else 1
     if _is_day(token) and _raw(tokens, at + step) in MONTHS and tokens[at + step].kind != UNIT:
         taken, n = _from_month(tokens, at + step)

@@ -18,6 +18,9 @@ _MUTUAL = listed(
 )
 ARTICLES = listed("a an the")
 _WAYS = {"from": "from", "to": "to", "into": "to", "onto": "to", "than": "than"}
+_DO = listed("do does did")
+_MODALS = listed("should can could may must will would shall have has had")
+_SPEAKERS = listed("i we you they he she it")
 _MAX_WORDS = 32
 MAX_OTHER_WORDS = 2
 
@@ -32,17 +35,20 @@ def differs_in_direction(one: Reading, other: Reading) -> bool:
 
 
 def _asks_for_object(one: Reading, other: Reading) -> bool:
-    """Whether `who` acts in one text (who beat him) and is acted upon in the other (who did he beat)."""
-    if (
-        "by" not in one.bag | other.bag
-        and ("whom" in one.bag) != ("whom" in other.bag)
-        and one.content == other.content
-    ):
-        return "who" in one.bag ^ other.bag
-    if one.keys[:1] != ("who",) or other.keys[:1] != ("who",) or sorted(one.keys) != sorted(other.keys):
+    """Whether `who` acts in one text (who beat him) and is acted upon in the other (who did he beat, whom he beat)."""
+    if "by" in one.bag | other.bag or one.content != other.content:
         return False
-    has_do = [len(shape) > 1 and shape[1].raw in ("do", "does", "did") for shape in (one.shape, other.shape)]
-    return one.keys != other.keys and has_do[0] != has_do[1]
+    both = _is_object(one.shape), _is_object(other.shape)
+    return None not in both and both[0] != both[1]
+
+
+def _is_object(shape: Sequence[Token]) -> bool | None:
+    """Whether the one asked for is acted upon; None where no one is asked for."""
+    if any(token.raw == "whom" for token in shape):
+        return True
+    if len(shape) < 3 or shape[0].raw != "who":
+        return None
+    return shape[1].raw in _DO or (shape[1].raw in _MODALS and shape[2].raw in _SPEAKERS)
 
 
 def _exchanged(one: Sequence[Token], other: Sequence[Token]) -> bool:
@@ -72,7 +78,7 @@ def _exchanged(one: Sequence[Token], other: Sequence[Token]) -> bool:
                 continue
             if not middle or set(middle) <= _EQUALS or middle == [before]:
                 return False
-            found = found or not (all(links[:n_left]) or all(links[-n_right:]))
+            found = found or not (links[0] or links[len(mine) - n_right])
     return found
 
 

@@ -17,7 +17,7 @@ _OTHERS = {"dozen": 12, "twice": 2, "thrice": 3}
 POWERS = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "lakh": 5, "crore": 7}
 _MULTIPLES = {**{f"{word}s": power for word, power in POWERS.items()}, **POWERS}
 WORDS = {**UNITS_OF_TEN, **TENS}
-TRIGGERS = frozenset({*WORDS, *_ORDINALS, *_OTHERS, *_MULTIPLES})
+TRIGGERS = frozenset({*WORDS, *_ORDINALS, *_OTHERS, *_MULTIPLES, "half"})
 _MAX_WORDS = 12
 
 
@@ -32,6 +32,8 @@ def settle_number(tokens: Sequence[Token], at: int) -> tuple[tuple[Token, ...], 
         return (Token(number(whole, fraction, power), NUMBER, f"{token.raw},"),), 2
     if token.raw in WORDS or token.raw in _MULTIPLES:
         return _spelt(tokens, at)
+    if token.raw == "half" and at + 1 < len(tokens) and tokens[at + 1].raw in ("a", "an"):
+        return (Token("0.5", NUMBER, "half"),), 2
     if token.raw in _OTHERS:
         return (Token(str(_OTHERS[token.raw]), NUMBER, token.raw),), 1
     if token.raw in _ORDINALS:

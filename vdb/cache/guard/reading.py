@@ -4,9 +4,10 @@
 costs nothing.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
+from typing import NamedTuple
 
 from vdb.cache.guard import dates, numbers
 from vdb.cache.guard.chunks import (
@@ -16,7 +17,6 @@ from vdb.cache.guard.chunks import (
     NAME,
     NOT,
     NUMBER,
-    SIGN,
     UNIT,
     WORD,
     Token,
@@ -33,8 +33,7 @@ _SWITCHED = frozenset(word_token(word).key for word in ("turn", "switch", "shut"
 _SWITCH_SPAN = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """One text. `keys` are the tokens that count, in order; `shape` also holds the empty words' stems."""
 
     tokens: tuple[Token, ...]
@@ -46,7 +45,6 @@ class Reading:
     units: frozenset[str]
     amounts: tuple[tuple[str, Fraction, str, str], ...]
     names: frozenset[str]
-    capitals: frozenset[str]
     shape: tuple[Token, ...]
     quoted: tuple[tuple[str, ...], ...]
     raws: frozenset[str]
@@ -57,6 +55,11 @@ def read(text: str) -> Reading:
     return _kept(text) if len(text) <= MAX_KEPT_CHARACTERS else _read(text)
 
 
+def forget() -> None:
+    """Drop all kept readings, for measuring what reading costs."""
+    _kept.cache_clear()
+
+
 @lru_cache(maxsize=MAX_KEPT_READINGS)
 def _kept(text: str) -> Reading:
     return _read(text)
@@ -64,27 +67,35 @@ def _kept(text: str) -> Reading:
 
 def _read(text: str) -> Reading:
     shape = settled(_in_order(text))
-    tokens = tuple(token for token in shape if token.kind != EMPTY_WORD)
-    keys = tuple(token.key for token in tokens)
-    kinds: list[set[str]] = [set() for _ in range(SIGN + 1)]
-    for token in tokens:
-        kinds[token.kind].add(token.key)
-    content = frozenset().union(*(kinds[kind] for kind in (WORD, NUMBER, UNIT, DATE, NAME, SIGN)))
+    tokens: list[Token] = []
+    content, names, raws, bag = (set[str]() for _ in range(4))
+    facts: dict[int, set[str]] = {NUMBER: set(), DATE: set(), NAME: names}
+    for token in shape:
+        key, kind, raw, _, _ = token
+        bag.add(key)
+        raws.add(raw)
+        if kind == EMPTY_WORD:
+            continue
+        tokens.append(token)
+        if kind in (LINK, NOT):
+            continue
+        content.add(key)
+        if kind in facts:
+            facts[kind].add(key)
     units, amounts = _amounts(shape)
     return Reading(
-        tokens=tokens,
-        keys=keys,
-        bag=frozenset(token.key for token in shape),
-        content=content,
-        numbers=frozenset(kinds[NUMBER]),
-        dates=frozenset(kinds[DATE]),
+        tokens=tuple(tokens),
+        keys=tuple([token[0] for token in tokens]),
+        bag=frozenset(bag),
+        content=frozenset(content),
+        numbers=frozenset(facts[NUMBER]),
+        dates=frozenset(facts[DATE]),
         units=units,
         amounts=amounts,
-        names=frozenset(kinds[NAME]),
-        capitals=frozenset(token.key for token in tokens if token.is_name and token.kind in (WORD, NAME)),
+        names=frozenset(names),
         shape=tuple(shape),
         quoted=_quotes(text),
-        raws=frozenset(token.raw for token in shape),
+        raws=frozenset(raws),
     )
 
 
@@ -97,7 +108,8 @@ def _in_order(text: str) -> list[Token]:
         if not pieces:
             continue
         if is_start and pieces[0].is_name and pieces[0].kind != NAME:
-            pieces = (pieces[0]._replace(is_name=False), *pieces[1:])
+            first = word_token("a") if pieces[0].raw == "a" else pieces[0]._replace(is_name=False)
+            pieces = (first, *pieces[1:])
         tokens.extend(pieces)
         is_start = pieces[-1].is_last
     return tokens
@@ -126,7 +138,8 @@ def settled(tokens: list[Token]) -> list[Token]:
         if token.kind == UNIT or token.raw in BARE:
             token = _unit(token, out, tokens[at] if at < n_tokens else None)
         elif token.kind == WORD:
-            token = token._replace(key=GROUPS.get(token.key, token.key))
+            if token.key in GROUPS:
+                token = Token(GROUPS[token.key], WORD, token.raw, token.is_name, token.is_last)
         elif token.kind == NOT:
             token = token._replace(key="!")
         out.append(token)
@@ -159,7 +172,7 @@ def _unit(token: Token, before: list[Token], after: Token | None) -> Token:
         if last is not None and last.raw == "square" and before:
             name = {"ft": "sqft", "m": "sqm"}.get(name, name)
         return Token(name, UNIT, token.raw)
-    return Token(GROUPS.get(token.key, token.key), WORD, token.raw, token.is_name)
+    return Token(name if len(token.raw) > 2 else GROUPS.get(token.key, token.key), WORD, token.raw, token.is_name)
 
 
 def _with_phrases(tokens: list[Token]) -> list[Token]:
@@ -168,9 +181,10 @@ def _with_phrases(tokens: list[Token]) -> list[Token]:
     while at < n_tokens:
         token = tokens[at]
         taken = 0
-        for rest, replacement in PHRASES.get(token.key, ()) if token.kind != NUMBER else ():
+        follows = tokens[at + 1].key if at + 1 < n_tokens else ""
+        for rest, replacement in _phrases_from(token.key, follows) if token.key in PHRASES else ():
             n = len(rest)
-            if n == 0 or tuple(one.key for one in tokens[at + 1 : at + 1 + n]) == rest:
+            if n < 2 or tuple(one.key for one in tokens[at + 1 : at + 1 + n]) == rest:
                 out.extend(word_token(word) for word in replacement)
                 taken = n + 1
                 break
@@ -181,6 +195,12 @@ def _with_phrases(tokens: list[Token]) -> list[Token]:
             out.append(token)
         at += taken
     return out
+
+
+def _phrases_from(head: str, follows: str) -> Sequence[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """The phrases that may start with two words, longest first; a phrase of one word is under the empty word."""
+    by_second = PHRASES[head]
+    return [*by_second.get(follows, ()), *by_second.get("", ())]
 
 
 def _switched(tokens: list[Token], at: int) -> Token | None:

@@ -188,7 +188,7 @@ clean, stain mark, spot stain, mold fungus, bug insect, pest insect, repel deter
 harm, harm hurt, danger threat, attack assault, protect secure, secure lock, safe protect, insure cover, cover
 include, include cover contain, consist comprise, comprise include, belong own, equal same, equivalent equal,
 equivalent same, match equal, compare contrast, differ vary, varied different, various different, several various,
-some several, few several, all every, every each, total full, full complete, complete finish, done finish, done ready,
+some several, all every, every each, total full, full complete, complete finish, done finish, done ready,
 ready prepare, ready set, set configure install, set adjust, adjust set tune, configure customize, customize
 personalize, personalize custom, custom own, template format, format layout, design layout, design style, font
 typeface, size dimension, size length, width size, weight mass, volume loudness, volume capacity, capacity size,
@@ -212,18 +212,19 @@ meet, clinic hospital, purchase order, unable fail, fail not
 """
 
 _PHRASES = """
-turn off>disable; switch off>disable; shut off>disable; power off>disable; shut down>disable; deactivate>disable
-turn on>enable; switch on>enable; power on>enable; activate>enable; log in>login; log into>login; log on>login
-sign in>login; sign into>login; log out>logout; log off>logout; sign out>logout; sign up>register; set up>install
-back up>backup; check in>checkin; check out>checkout; pick up>answer; get rid of>remove; take off>remove; find out>see
-look up>search; look for>see; figure out>see; look at>see; carry out>run; throw away>remove; put off>postpone
-call off>cancel; fill out>complete; fill in>complete; give up>quit; go up>increase; go down>decrease
-speed up>accelerate; slow down>decelerate; blow up>explode; most recent>last; right now>now; at the moment>now
-these days>now; as of now>now; prior to>before; in advance of>before; ahead of>before; in front of>front
-next to>beside; in order to>to; so as to>to; due to>because; because of>because; as a result of>because
-owing to>because; in case>if; provided that>if; as long as>if; any more>anymore; any longer>anymore
-no longer>not anymore; at no time>never; other than>except; apart from>except; aside from>except; but not>not
-instead of>instead; rather than>instead; in place of>instead; as opposed to>instead; in lieu of>instead
+half an hour>30 minute; hour and a half>90 minute; quarter of an hour>15 minute; half a year>6 month
+half a day>12 hour; turn off>disable; switch off>disable; shut off>disable; power off>disable; shut down>disable
+deactivate>disable; turn on>enable; switch on>enable; power on>enable; activate>enable; log in>login; log into>login
+log on>login; sign in>login; sign into>login; log out>logout; log off>logout; sign out>logout; sign up>register
+set up>install; back up>backup; check in>checkin; check out>checkout; pick up>answer; get rid of>remove
+take off>remove; find out>see; look up>search; look for>see; figure out>see; look at>see; carry out>run
+throw away>remove; put off>postpone; call off>cancel; fill out>complete; fill in>complete; give up>quit
+go up>increase; go down>decrease; speed up>accelerate; slow down>decelerate; blow up>explode; most recent>last
+right now>now; at the moment>now; these days>now; as of now>now; prior to>before; in advance of>before
+ahead of>before; in front of>front; next to>beside; in order to>to; so as to>to; due to>because; because of>because
+as a result of>because; owing to>because; in case>if; provided that>if; as long as>if; any more>anymore
+any longer>anymore; no longer>not anymore; at no time>never; other than>except; apart from>except; aside from>except
+but not>not; instead of>instead; rather than>instead; in place of>instead; as opposed to>instead; in lieu of>instead
 free of>without; devoid of>without; lacking>without; lack of>without; lack>not have; excluding>except
 exclude>not include; unable>not able; impossible>not possible; not able>not can; fail to>not; refuse to>not
 unless>if not; a lot of>many; lots of>many; plenty of>many; a number of>many; a couple of>several; a pair of>pair
@@ -233,36 +234,37 @@ lower than>lower than; as well as>and; along with>with; together with>together w
 with the help of>with; using>with; with regard to>about; in terms of>about; how tall>height; how high>height
 how long>duration; how old>age; how far>distance; how heavy>weight; how deep>depth; how wide>width; how big>size
 how large>size; how fast>speed; how expensive>cost; how many>count; how much>amount; how often>often
-how frequent>often; least expensive>cheapest; most affordable>cheapest; two time>2; how much time>duration
-how many time>often; length of time>duration; time zone>timezone; how come>why; how about>; how hot>temperature
-how cold>temperature; united kingdom>uk; great britain>uk; united states of america>usa; united states>usa; the us>usa
-the states>usa; european union>eu; daylight saving time>dst; daylight savings time>dst; artificial intelligence>ai
-machine learning>ml; natural language processing>nlp; operating system>os; social security number>ssn
-personal identification number>pin; identity card>id; identification>id; frequently asked questions>faq
-chief executive officer>ceo; chief executive>ceo; human resources>hr; public holiday>holiday; bank holiday>holiday
-new york city>nyc; los angeles>la; san francisco>sf; world war>ww; value added tax>vat; air conditioner>ac
-air conditioning>ac; credit union>credit union; random access memory>ram; memory>ram; central processing unit>cpu
-graphics card>gpu; graphics processing unit>gpu; user interface>ui; virtual machine>vm; web site>website
-smart phone>phone; cell phone>phone; mobile phone>phone; tv set>tv; car park>parking lot; gas station>petrol station
-hard drive>disk; hard disk>disk; hoover robot>robot vacuum; bank account>account; work from home>wfh
-work remotely>wfh; remote work>wfh; home office>wfh; time off>vacation; paid leave>vacation; annual leave>vacation
-day off>vacation day; sick day>sick leave; get in touch with>contact; reach out to>contact; customer service>support
-customer support>support; tech support>support; best way>way; right way>way; correct way>way; easiest way>way
-proper way>way; good way>way; what way>way; would like>want; feel like>want; in the name of>for; make sure>ensure
-take place>happen; go on>happen; have to>must; has to>must; need to>must; ought to>must; supposed to>must
-be allowed to>allow; allowed to>allow; able to>can; possible to>can; permitted to>allow; is it ok>can; is it okay>can
-is it fine>can; mail address>email; e mail>email; wi fi>wifi; on line>online; off line>offline; pop up>popup
-drop down>dropdown; per cent>percent; pound sterling>gbp; us dollar>usd; usa dollar>usd; american dollar>usd
-mile per hour>mph; kilometer per hour>kmh; km per hour>kmh; meter per second>mps; foot per second>fps
-per annum>per year; each year>per year; every year>per year; each month>per month; every month>per month
-a month>per month; a year>per year; a week>per week; a day>per day; an hour>per hour; each day>per day
-every day>per day; each week>per week; every week>per week; per hour>per hour; each hour>per hour; every hour>per hour
-whether or not>whether; not only>also; why not>why; or not>; or no>; if not>else; do not forget>remember; not sure>
-not know>; can not find>see; can not figure out>see; do not understand>explain; do not mind>; not yet>not yet
-is there no>is there; is there not>is there; no idea>; by heart>memorize; of course>; no problem>; fall asleep>sleep
-have trouble>problem; broken>not work; stop work>not work; out of order>not work; out of stock>unavailable
-sold out>unavailable; divided by>divide by; multiplied by>multiply by; square root>sqrt; to the power of>^
-squared>^ 2; cubed>^ 3; percent of>% of
+how frequent>often; low cost>cheap; low price>cheap; least expensive>cheapest; most affordable>cheapest; two time>2
+how much time>duration; how many time>often; length of time>duration; time zone>timezone; how come>why; how about>
+how hot>temperature; how cold>temperature; united kingdom>uk; great britain>uk; united states of america>usa
+united states>usa; the us>usa; the states>usa; european union>eu; daylight saving time>dst; daylight savings time>dst
+artificial intelligence>ai; machine learning>ml; natural language processing>nlp; operating system>os
+social security number>ssn; personal identification number>pin; identity card>id; identification>id
+frequently asked questions>faq; chief executive officer>ceo; chief executive>ceo; human resources>hr
+public holiday>holiday; bank holiday>holiday; new york city>nyc; los angeles>la; san francisco>sf; world war>ww
+value added tax>vat; air conditioner>ac; air conditioning>ac; credit union>credit union; random access memory>ram
+memory>ram; central processing unit>cpu; graphics card>gpu; graphics processing unit>gpu; user interface>ui
+virtual machine>vm; web site>website; smart phone>phone; cell phone>phone; mobile phone>phone; tv set>tv
+car park>parking lot; gas station>petrol station; hard drive>disk; hard disk>disk; hoover robot>robot vacuum
+bank account>account; work from home>wfh; work remotely>wfh; remote work>wfh; home office>wfh; time off>vacation
+paid leave>vacation; annual leave>vacation; day off>vacation day; sick day>sick leave; get in touch with>contact
+reach out to>contact; customer service>support; customer support>support; tech support>support; best way>way
+right way>way; correct way>way; easiest way>way; proper way>way; good way>way; what way>way; would like>want
+feel like>want; in the name of>for; make sure>ensure; take place>happen; go on>happen; have to>must; has to>must
+need to>must; ought to>must; supposed to>must; be allowed to>allow; allowed to>allow; able to>can; possible to>can
+permitted to>allow; is it ok>can; is it okay>can; is it fine>can; mail address>email; e mail>email; wi fi>wifi
+on line>online; off line>offline; pop up>popup; drop down>dropdown; per cent>percent; pound sterling>gbp
+us dollar>usd; usa dollar>usd; american dollar>usd; nautical mile>nmi; mile per hour>mph; kilometer per hour>kmh
+km per hour>kmh; meter per second>mps; foot per second>fps; per annum>per year; each year>per year
+every year>per year; each month>per month; every month>per month; a month>per month; a year>per year; a week>per week
+a day>per day; an hour>per hour; each day>per day; every day>per day; each week>per week; every week>per week
+per hour>per hour; each hour>per hour; every hour>per hour; whether or not>whether; not only>also; why not>why
+or not>; or no>; if not>else; do not forget>remember; not sure>; not know>; can not find>see; can not figure out>see
+do not understand>explain; do not mind>; not yet>not yet; is there no>is there; is there not>is there; no idea>
+by heart>memorize; of course>; no problem>; fall asleep>asleep; have trouble>problem
+be down>not work; stop work>not work; out of order>not work; out of stock>unavailable; sold out>unavailable
+divided by>divide by; multiplied by>multiply by; square root>sqrt; to the power of>^; squared>^ 2; cubed>^ 3
+percent of>% of
 """
 
 _EMPTY = """
@@ -278,8 +280,11 @@ maybe perhaps sir madam everyone ensure that whether case got lot
 _LINKS = (
     "of in on at by for with from to into onto out off up down over under through and or than as per each every "
     "about against within during till until since behind beyond across along above below before after between vs "
-    "who whom whose when where why if because while via is_ all both only even instead"
+    "who whom whose when where why if because while via all both only even instead but"
 )
+
+
+Phrase = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 def _groups() -> dict[str, str]:
@@ -291,15 +296,18 @@ def _groups() -> dict[str, str]:
     return classes
 
 
-def _phrases() -> dict[str, list[tuple[tuple[str, ...], tuple[str, ...]]]]:
-    by_head: dict[str, list[tuple[tuple[str, ...], tuple[str, ...]]]] = {}
+def _phrases() -> dict[str, dict[str, list[Phrase]]]:
+    """By first and second word; what follows the first word, and what replaces all."""
+    by_head: dict[str, dict[str, list[Phrase]]] = {}
     for entry in _PHRASES.replace("\n", ";").split(";"):
         if entry.strip():
             left, _, right = entry.partition(">")
             head, *rest = (root(word) for word in left.split())
-            by_head.setdefault(head, []).append((tuple(rest), tuple(right.split())))
-    for choices in by_head.values():
-        choices.sort(key=lambda choice: -len(choice[0]))
+            by_second = by_head.setdefault(head, {})
+            by_second.setdefault(rest[0] if rest else "", []).append((tuple(rest), tuple(right.split())))
+    for by_second in by_head.values():
+        for choices in by_second.values():
+            choices.sort(key=lambda choice: -len(choice[0]))
     return by_head
 
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 from vdb.cache.guard.words import listed, root
 
 _NAMES = """
-mm|millimeter cm|centimeter m|meter km|kilometer,kilo-meter,kms mi|mile yd|yard ft|foot,feet inch|inches,in.
+mm|millimeter cm|centimeter m|meter km|kilometer,kilo-meter,kms mi|mile nmi|nmis yd|yard ft|foot,feet inch|inches,in.
 um|micrometer,micron nm|nanometer
 g|gram,gr kg|kilogram,kilo,kgs,kilos mg|milligram mcg|microgram,µg,ug t|ton lb|lbs oz|ounce stone|stones,st.
 ml|milliliter,mls cl|centiliter l|liter,ltr gal|gallon pint|pints quart|quarts cup|cups tbsp|tablespoon tsp|teaspoon
@@ -71,7 +71,8 @@ SCALES = _scales()
 # Only behind a number, or `per`: elsewhere these are letters or words of their own.
 AFTER_NUMBER = listed(
     "m g t b s l h w v j n a p c f k d y in ft mi pa st oz bar cup stone foot second pound degree minute "
-    "quarter page serving won real rand ether mole cent hand point bit kt ha rad em try us gr mo turn atmosphere"
+    "ms nm mb tb pb kv ma mw gw kj pa px db quarter page serving won real rand ether mole cent hand point bit kt ha "
+    "rad em try us gr mo turn atmosphere"
 )
 BARE = {"c": "celsius", "f": "fahrenheit", "k": "kelvin", "d": "day", "y": "year", "p": "penny"}
 BARE |= {"b": "b_", "st": "stone", "mo": "month"}

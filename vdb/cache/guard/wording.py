@@ -14,13 +14,18 @@ from vdb.cache.guard.synonyms import NEAR
 from vdb.cache.guard.words import is_derived, is_slip, listed, root
 
 MAX_RUN = 4
-MAX_REST = 1
-MAX_SUBSTITUTED = 2
+MAX_AROUND = 2
+MAX_SUBSTITUTED = 3
 _MIN_SHARED = 0.3
 _ENDS = ("^", "$")
+# Verbs that take their meaning from what follows: they stand for too many others to be set against one.
+_LIGHT = listed(
+    "make makes made come comes get got have has had go goes do does take takes give gives keep keeps put use using "
+    "used see need needs bring let set work works look looks feel run turn like be happen happens amount count"
+)
 _CONTRASTED = """
 to/from into/from since/until before/after before/during after/during with/from for/against to/in over/under above/below
-with/against until/after from/until in/outside through/around toward/from
+into/out in/out and/or and/but with/or with/against until/after from/until in/outside through/around toward/from
 """
 _CONTRASTS = frozenset(frozenset(map(root, pair.split("/"))) for pair in _CONTRASTED.split())
 _ARTICLES = listed("a an the my our your his her their this that these those its")
@@ -52,11 +57,22 @@ def substitution(one: Reading, other: Reading) -> str | None:
     there = {(left, right): run for left, right, run in _runs(other.tokens, theirs)}
     for left, right, run in _runs(one.tokens, mine):
         against = there.get((left, right))
-        if against and (left, right) != _ENDS and not _is_joined(run, against):
-            rest = len(mine - {token.key for token in run}) + len(theirs - {token.key for token in against})
-            if rest <= MAX_REST:
-                return _named(run, against)
+        is_apart = against and (left, right) != _ENDS and _is_told_apart(one, other, run, against)
+        if against and is_apart and (rule := _named(run, against)):
+            return rule
     return None
+
+
+def _is_told_apart(one: Reading, other: Reading, run: Sequence[Token], against: Sequence[Token]) -> bool:
+    """Whether two runs ask for different things, and the texts are not just worded otherwise around them."""
+    if _is_joined(run, against) or _is_light(run) or _is_light(against):
+        return False
+    around = (one.raws ^ other.raws) - _ARTICLES - {token.raw for token in (*run, *against)}
+    return len(around) <= MAX_AROUND or all(token.is_name for token in (*run, *against))
+
+
+def _is_light(run: Sequence[Token]) -> bool:
+    return all(token.raw in _LIGHT for token in run)
 
 
 def _in_place(one: tuple[Token, ...], other: tuple[Token, ...]) -> str | None:
@@ -70,18 +86,23 @@ def _in_place(one: tuple[Token, ...], other: tuple[Token, ...]) -> str | None:
     while end < n - start and mine[-1 - end].key == theirs[-1 - end].key:
         end += 1
     left, right = mine[start : len(mine) - end], theirs[start : len(theirs) - end]
-    if not (0 < len(left) <= MAX_RUN and 0 < len(right) <= MAX_RUN) or start + end == 0:
-        return None
-    if len(left) == len(right) == 1 and frozenset((left[0].key, right[0].key)) in _CONTRASTS:
-        return "direction"
-    left = [x for x in left if x.kind not in (EMPTY_WORD, LINK) and not any(are_same(x.key, y.key) for y in right)]
-    right = [x for x in right if x.kind not in (EMPTY_WORD, LINK) and not any(are_same(x.key, y.key) for y in left)]
-    if not left or not right or _is_joined(left, right):
-        return None
     n_most = max(len(left), len(right))
-    is_like = n_most <= MAX_SUBSTITUTED and abs(len(left) - len(right)) <= 1
-    is_like = is_like or all(token.is_name for token in (*left, *right))
-    return _named(left, right) if is_like and start + end > n_most else None
+    if not left or not right or n_most > MAX_RUN or start + end < n_most:
+        return None
+    if all(token.kind == LINK for token in (*left, *right)):
+        pairs = (frozenset((x.key, y.key)) for x in left for y in right)
+        return "direction" if any(pair in _CONTRASTS for pair in pairs) else None
+    here, there = _content(left, right), _content(right, left)
+    if not here or not there or _is_joined(here, there) or n_most > MAX_SUBSTITUTED:
+        return None
+    if not _are_opposite(here, there) and (_is_light(here) or _is_light(there)):
+        return None
+    return _named(here, there)
+
+
+def _content(run: Sequence[Token], other: Sequence[Token]) -> list[Token]:
+    """The content words of a run that the other does not say too."""
+    return [x for x in run if x.kind not in (EMPTY_WORD, LINK) and not any(are_same(x.key, y.key) for y in other)]
 
 
 def opposites(one: Reading, other: Reading) -> bool:
@@ -126,14 +147,18 @@ def _is_joined(one: Sequence[Token], other: Sequence[Token]) -> bool:
     return len(words) > 1 and short == "".join(token.raw[:1] for token in words)
 
 
-def _named(one: Sequence[Token], other: Sequence[Token]) -> str:
+def _named(one: Sequence[Token], other: Sequence[Token]) -> str | None:
     """The rule's name by what was substituted."""
     both = [*one, *other]
-    for kind, rule in ((NUMBER, "number"), (DATE, "date"), (UNIT, "unit")):
+    for kind, rule in ((NUMBER, None), (DATE, None), (UNIT, "unit")):
         if any(token.kind == kind for token in one) and any(token.kind == kind for token in other):
-            return rule
-    if any(is_opposite(x.key, y.key) or frozenset((x.key, y.key)) in SIDES for x in one for y in other):
+            return rule  # numbers and dates were compared already, and may be one amount in two units
+    if _are_opposite(one, other):
         return "antonym"
     if any(token.raw in TIME_WORDS for token in both):
         return "date"
     return "entity" if all(token.kind != LINK for token in both) else "direction"
+
+
+def _are_opposite(one: Sequence[Token], other: Sequence[Token]) -> bool:
+    return any(is_opposite(x.key, y.key) or frozenset((x.key, y.key)) in SIDES for x in one for y in other)

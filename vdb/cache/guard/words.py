@@ -59,7 +59,7 @@ neednt|need_not aint|is_not cuz|because coz|because bc|because tho|though thru|t
 tomorow|tomorrow wich|which teh|the recieve|receive adress|address seperate|separate definately|definitely
 b4|before w/o|without w/|with vs.|versus vs|versus &|and +|+ ok|okay lil|little pic|picture pics|picture
 ppl|person yr|year yrs|year mo|month mos|month wk|week wks|week hr|hour hrs|hour mins|minute min|minute secs|second
-sec|second approx|about asap|soon info|information eg|example etc|etc
+sec|second approx|about asap|soon info|information broken|not_work eg|example etc|etc
 """
 
 _CONTRACTED = {"won't": ("will", "not"), "can't": ("can", "not"), "shan't": ("shall", "not"), "ain't": ("is", "not")}
