@@ -1,8 +1,8 @@
 """The real engine in the closed loop: it has to decide as its core does, over a store, one commit per answer.
 
-The first requests of the stream of `quality` go through `cache_lookup` and `cache_store`; the numbers that decide what is
-explored are those of the core's run, so every request should end alike. Cosines are computed in another order, so a few
-may fall on the other side of a bar.
+The first requests of the stream of `quality` go through `cache_lookup` and `cache_store`; the numbers that decide what
+is explored are those of the core's run, so every request should end alike. Cosines are computed in another order, so a
+few may fall on the other side of a bar.
 """
 
 import argparse
