@@ -1,8 +1,9 @@
 """Cases of the served OpenAPI document by schemathesis, one caller at a time, and the checks of every answer.
 
 Left as generated, most cases end at "no such collection". So in every second case the path names things that exist: a
-collection of dimension 1 (which random vectors fit), a tenant, a key and a job made for it. `min_sequence` is set to 0,
-because waiting for a sequence that never comes is answered 503 by design, after up to a minute.
+collection and a cache of dimension 1 (which random vectors fit), a tenant, a key, a job and an entry made for it.
+`min_sequence` is set to 0, because waiting for a sequence that never comes is answered 503 by design, after up to a
+minute; and so is `wait_ms`, which would only take that long.
 """
 
 import struct
@@ -43,6 +44,8 @@ CONFORMANCE = [
 AnyCase = Case[Any]
 
 _COLLECTION, _TENANT, _VICTIM = "fuzzed", "fuzzed", "fuzzed-victim"
+_CACHE, _CATEGORY = "fuzzed", "fuzzed"
+_WAITS = ("min_sequence", "wait_ms")
 _TIMEOUT_S = 30.0
 _FIRST_SERVER_ERROR = 500
 
@@ -132,7 +135,15 @@ class Fuzz:
         points.upsert(["a"], [[1.0]], [{"lang": "en"}])
         job = points.delete(filter={"field": "lang", "eq": "none"})
         key = self._admin.create_key(role="service").id
-        return {"collection": _COLLECTION, "tenant": victim, "key": key, "job": getattr(job, "id", "")}
+        made = {"collection": _COLLECTION, "tenant": victim, "key": key, "job": getattr(job, "id", "")}
+        return made | self._prepare_cache()
+
+    def _prepare_cache(self) -> dict[str, str]:
+        _unless_there(lambda: self._admin.create_cache(_CACHE, dimension=1))
+        self._admin.cache(_CACHE).put_policy(_CATEGORY, threshold=0.9)
+        cache = self._admin.cache(_CACHE, tenant=_TENANT)
+        stored = cache.store(None, "An answer.", text="A question?", vector=[1.0], category=_CATEGORY)
+        return {"cache": _CACHE, "category": _CATEGORY, "entry": stored.entry_id or ""}
 
 
 def _points(admin: Client) -> Any:
@@ -147,8 +158,8 @@ def _aimed(case: AnyCase, caller: str, existing: dict[str, str]) -> AnyCase:
         case.headers["Vdb-Tenant"] = _TENANT
     if caller == "tenant":
         case.headers.pop("Vdb-Tenant", None)
-    if isinstance(case.body, dict) and "min_sequence" in case.body:
-        case.body["min_sequence"] = 0
+    if isinstance(case.body, dict):
+        case.body.update({name: 0 for name in _WAITS if name in case.body})
     return case
 
 

@@ -1,6 +1,9 @@
 """Partitions that choose candidates by codes and by a graph answer as small ones do, whatever the graph does."""
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from vdb.index.coded_rows import CodedRows
 from vdb.index.graph import RowGraph, is_available
 from vdb.kernels.reference import Float32s, UInt32s
 
+ROOT = Path(__file__).parents[2]
 D = 32
 CODED = Indexes(make_codes=CodedRows)
 
@@ -248,11 +252,35 @@ def test_a_closed_partition_answers_on(rng: np.random.Generator) -> None:
     assert made[0].n_asked == 0
 
 
-HNSWLIB = pytest.param(
-    Indexes(CodedRows, RowGraph, 320),
-    id="hnswlib",
-    marks=pytest.mark.skipif(not is_available(), reason="hnswlib is not installed"),
-)
+needs_hnswlib = pytest.mark.skipif(not is_available(), reason="hnswlib is not installed")
+HNSWLIB = pytest.param(Indexes(CodedRows, RowGraph, 320), id="hnswlib", marks=needs_hnswlib)
+
+
+ENDING = """
+import time
+import numpy as np
+from tests.cache.plain_graph import PlainGraph
+from vdb.cache.candidates import Indexes
+from vdb.cache.partition import Partition
+from vdb.index.coded_rows import CodedRows
+from vdb.index.graph import RowGraph
+
+class Slow(PlainGraph):
+    def put(self, rows, vectors):
+        time.sleep(2)
+
+vectors = np.random.default_rng(1).standard_normal((40_000, 64), dtype=np.float32)
+partition = Partition.bulk(np.arange(40_000, dtype=np.uint64), vectors, Indexes(CodedRows, MADE, graph_from_rows=200))
+time.sleep(0.3)
+assert not partition.is_settled
+"""
+
+
+@pytest.mark.parametrize("made", ["Slow", pytest.param("RowGraph", marks=needs_hnswlib)])
+def test_a_process_that_ends_while_a_graph_is_made_ends_well(made: str) -> None:
+    command = [sys.executable, "-c", ENDING.replace("MADE", made)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(

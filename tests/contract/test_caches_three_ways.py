@@ -192,6 +192,7 @@ def test_entries_go_by_id_category_and_tenant(world: World, answers: Any) -> Non
     assert told(admin.invalidate(category="chat", dry_run=True))["n_entries"] == 2
     assert told(admin.invalidate(tenant=world.name("acme"), category="chat"))["n_entries"] == 1
     assert (_held(answers), _held(world.cache("answers", "globex"))) == (1, 1)
+    assert told(admin.invalidate(tenant="no-such-thing"))["n_entries"] == 0
     assert told(answers.invalidate(embedding_version="old"))["n_entries"] == 0
     assert told(admin.invalidate(embedding_version=""))["n_entries"] == 2
 
@@ -209,6 +210,8 @@ def test_an_answer_dies_with_its_sources(world: World, answers: Any, docs: Any) 
     named = {"collection": world.name("docs"), "id": "b", "owner": world.name("acme")}
     fresh = {"collection": world.name("docs"), "id": "b", "version": told(docs.get(["b"])[0])["version"]}
     answers.store(None, "Of b.", text="What is b?", category="faq", sources=[fresh])
+    assert world.code(answers.invalidate, source=named | {"id": "a" * 600}) == "invalid_id"
+    assert told(answers.invalidate(["0" * 16], source=named))["n_entries"] == 0
     assert told(answers.invalidate(source=named))["n_entries"] == 1
 
 

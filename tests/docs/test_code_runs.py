@@ -72,7 +72,7 @@ def test_the_code_of_the_cache_document_runs(server: RunningServer, capsys: pyte
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "False True {'text': 'A cache.'}"
     assert printed[1] == "None below_bar 0.0" and printed[2] == "stored wrong"
-    assert printed[3:] == ["False", "True", "False"]
+    assert printed[3:] == ["False", "True", "False", "Once. Once."]
 
 
 def _curl_knows_json() -> bool:

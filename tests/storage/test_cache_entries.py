@@ -236,6 +236,15 @@ def test_expired_entries_come_earliest_first_and_no_more_than_asked_for(env: Env
         assert store.iterate_expired(txn, 30, 1) == [(2, 2)]
 
 
+def test_who_purges_what_has_expired_is_not_given_a_damaged_entry_for_ever(env: Environment) -> None:
+    put(env, entry(1, expires_at_ms=10), entry(2, expires_at_ms=20))
+    with env.write() as txn:
+        txn.put(entry_key(Space.ENTRY, 2, 1), b"\0" * 12)
+        assert store.iterate_expired(txn, 30, 1) == [(2, 1)]
+        store.remove_damaged(txn, 2, 1)
+        assert store.iterate_expired(txn, 30, 1) == [(2, 2)]
+
+
 def test_usages_are_the_sums_of_what_is_there_after_any_puts_and_removals(env: Environment) -> None:
     rng = random.Random(7)
     there: dict[tuple[int, int], CacheEntry] = {}

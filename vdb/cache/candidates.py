@@ -47,7 +47,8 @@ class Graph(Protocol):
 
 
 def _on_a_thread(work: Callable[[], None]) -> None:
-    threading.Thread(target=work, name="vdb-cache-graph", daemon=True).start()
+    """No daemon: one that is in a library's code when the process ends has it aborted. `GraphKeeper` sees the end."""
+    threading.Thread(target=work, name="vdb-cache-graph").start()
 
 
 @dataclass(frozen=True, slots=True)

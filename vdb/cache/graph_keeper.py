@@ -142,19 +142,23 @@ class GraphKeeper:
         else:
             told, changed = np.zeros(len(rows.stamps), np.uint32), distinct(late.first(n_late))
             told[: len(self._told)] = self._told
-        self._tell(graph, rows, changed, told)
+        is_told = self._tell(graph, rows, changed, told)
         with self._lock:
-            if not self._is_over:
+            if not is_told:
+                self.close()
+            elif not self._is_over:
                 self._told = told
                 self._view = graph, late.after(n_late)
         return True
 
-    def _tell(self, graph: Graph, rows: Rows, changed: UInt32s, told: UInt32s) -> None:
-        """Put and drop until the graph has these rows as they are. One that a writer changes meanwhile is late
-        again."""
+    def _tell(self, graph: Graph, rows: Rows, changed: UInt32s, told: UInt32s) -> bool:
+        """Put and drop until the graph has these rows as they are; False where it or the process ends before.
+
+        A row that a writer changes meanwhile is late again.
+        """
         for first in range(0, len(changed), BLOCK_ROWS):
-            if self._is_over:
-                return
+            if self._is_over or not threading.main_thread().is_alive():
+                return False
             block = changed[first : first + BLOCK_ROWS]
             stamps = rows.stamps[block]
             block, stamps = block[stamps != told[block]], stamps[stamps != told[block]]
@@ -164,6 +168,7 @@ class GraphKeeper:
             is_whole = rows.stamps[block[is_live]] == stamps[is_live]
             graph.put(block[is_live][is_whole], vectors[is_whole])
             told[block] = stamps
+        return True
 
 
 def _within(rows: Rows, named: UInt32s) -> UInt32s:

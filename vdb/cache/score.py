@@ -39,13 +39,17 @@ def decision_score(
         groups: uint64 (k,), the answer group of each.
         rejected: uint64 (k,), the group that each one's group was founded against; 0 for none.
     """
-    mass = np.exp(SLOPE * (similarities - np.float32(1.0)))
-    is_same = groups == groups[0]
-    is_different = (rejected == groups[0]) | (groups == rejected[0])
-    same = float(mass @ is_same)
-    different = float(mass @ is_different)
-    unknown = float(mass.sum()) - same - different
-    return same / (same + different + DOUBT * max(unknown, 0.0) + _BACKGROUND_MASS)
+    first, against = int(groups[0]), int(rejected[0])
+    same = different = unknown = 0.0
+    for similarity, group, other in zip(similarities.tolist(), groups.tolist(), rejected.tolist(), strict=True):
+        mass = math.exp(SLOPE * (similarity - 1.0))
+        if group == first:
+            same += mass
+        elif other == first or group == against:
+            different += mass
+        else:
+            unknown += mass
+    return same / (same + different + DOUBT * unknown + _BACKGROUND_MASS)
 
 
 def log_odds(score: float) -> float:

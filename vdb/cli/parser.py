@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from vdb import __version__
 from vdb.cli import (
     backup,
+    caches,
     check,
     collections,
     compact,
@@ -30,6 +31,7 @@ MODULES = (
     collections,
     tenants,
     keys,
+    caches,
     search,
     transfer,
     stats,

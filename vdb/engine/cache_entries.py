@@ -6,6 +6,7 @@ from itertools import islice
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from vdb.engine.batch import check_ids
 from vdb.engine.cache_shard import CacheGroup, CacheShard, Place
 from vdb.engine.cursor import decode_cursor, encode_cursor
 from vdb.engine.owners import named_owner
@@ -33,6 +34,8 @@ from vdb.types import Caller, Role
 STEP_ENTRIES = 1_000
 """Entries removed in one commit."""
 MAX_ENTRY_IDS = 1_000
+NOBODY = -1
+"""In the place of the number of a tenant that does not exist."""
 
 
 def entry_answer(services: Services, entry: CacheEntry, now_ms: int, with_sources: bool = False) -> CachedEntry:
@@ -172,7 +175,7 @@ def cache_invalidate(
 
 
 def _tenant_of(services: Services, caller: Caller, request: CacheInvalidate) -> int | None:
-    """Whose entries may go: None for anybody's; -1 where there is no such tenant, who has none."""
+    """Whose entries may go: None for anybody's; NOBODY where there is no such tenant, who has none."""
     is_admin = caller.role is Role.ADMIN
     if isinstance(request.tenant, UnsetType):
         return None if is_admin and caller.tenant is None else check_tenant_exists(caller)
@@ -181,7 +184,7 @@ def _tenant_of(services: Services, caller: Caller, request: CacheInvalidate) -> 
     if not is_admin:
         raise Forbidden("entries of other tenants are for admin keys")
     found = services.tenant_id(request.tenant)
-    return -1 if found is None else found
+    return NOBODY if found is None else found
 
 
 class _Wanted:
@@ -203,7 +206,7 @@ class _Wanted:
             collection = services.usable(caller, request.source.collection)
             owner = named_owner(services, caller, request.source.owner)
             is_whole = request.source.id is UNSET
-            point_id = None if is_whole else str(request.source.id).encode()
+            point_id = None if is_whole else check_ids([str(request.source.id)], lambda _: "/source/id")[0]
             if not is_whole and owner is None:
                 raise InvalidArgument.at("/source/owner", "name the owner of the point")
             self._source = collection.id, None if is_whole and request.source.owner is UNSET else owner, point_id
@@ -218,8 +221,13 @@ class _Wanted:
                 yield place
 
     def _candidates(self, txn: Transaction) -> Iterable[CacheEntry]:
+        if self._tenant == NOBODY:
+            return ()
         if self._source is None:
-            return iterate_entries(txn, self._tenant)
+            if self._numbers is None or self._tenant is None:
+                return iterate_entries(txn, self._tenant)
+            tenant = self._tenant
+            return (entry for number in self._numbers if (entry := _read(txn, tenant, number)) is not None)
         collection, owner, point_id = self._source
         if point_id is not None and owner is not None:
             found = entries_of_source(txn, collection, owner, point_id)

@@ -140,7 +140,7 @@ class CacheGroup(Group):
         """One category's policy is another; raises InvalidArgument where so much cannot be reserved."""
         shard, before, self.policies = self._shard, self.policies, policies
         for name in {category, UNKNOWN}:
-            self.on_undo(partial(shard.eviction.set_quota, name, quota_of(before.of(name))))
+            self.on_undo(partial(shard.eviction.restore_quota, name, quota_of(before.of(name))))
             shard.eviction.set_quota(name, quota_of(policies.of(name)))
         self.after_commit(lambda: shard.set_policies(policies))
 
@@ -213,7 +213,7 @@ class CacheShard:
             learned.load(txn, states)
         eviction = Eviction(Bounds(self._max_entries, self._max_bytes))
         for category in (*policies.by_category, UNKNOWN):
-            eviction.set_quota(category, quota_of(policies.of(category)))
+            eviction.restore_quota(category, quota_of(policies.of(category)))
         eviction.load(
             Incoming(one.tenant, one.category, one.number, one.n_bytes, one.exact)
             for one in sorted(memory.residents.values(), key=lambda one: one.created_at_ms)

@@ -185,13 +185,14 @@ def iterate_loaded(
 
 
 def iterate_expired(txn: Transaction, now_ms: int, n_max: int) -> list[Place]:
-    """Up to `n_max` entries expired by `now_ms`, earliest first."""
+    """Up to `n_max` entries expired by `now_ms`, earliest first; what a damaged entry has left in the index is none."""
     end = entry_expiry_key(now_ms + 1, 0, 0)
     found: list[Place] = []
     for key, _ in iterate_prefix(txn, bytes((Space.ENTRY_EXPIRY,))):
         if key >= end or len(found) >= n_max:
             break
-        found.append(entry_of_key(key))
+        if txn.get(entry_key(Space.ENTRY, *entry_of_key(key))) is not None:
+            found.append(entry_of_key(key))
     return found
 
 

@@ -1,0 +1,1 @@
+"""Tests of vdb behind the interfaces of other libraries."""
