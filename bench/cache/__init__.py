@@ -21,6 +21,7 @@ PARTS = {
     "quality": "bench.cache.quality",
     "zipf": "bench.cache.zipf",
     "load": "bench.cache.load",
+    "engine": "bench.cache.engine",
     "latency": "bench.cache.latency",
     "staleness": "bench.cache.staleness",
     "crash": "bench.cache.crash",
