@@ -1,8 +1,8 @@
 """The real engine in the closed loop: it has to decide as its core does, over a store, one commit per answer.
 
-The first requests of the stream of `quality` go through `cache_lookup` and `cache_store`; the numbers that decide what
-is explored are those of the core's run, so every request should end alike. Cosines are computed in another order, so a
-few may fall on the other side of a bar.
+The first shuffle of `quality` goes through `cache_lookup` and `cache_store`; the numbers that decide what is explored
+are those of the core's run, so every request should end alike. Cosines may be computed in another order, so a few could
+fall on the other side of a bar.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from unittest import mock
 from bench.cache.closed_loop import UNKNOWN, Kind, Looked, Played, play
 from bench.cache.core import CoreCache
 from bench.cache.quality import BUDGETS
-from bench.cache.questions import Arrivals, Questions, asked, shuffled
+from bench.cache.questions import Questions, asked, shuffled
 from bench.report import Figure
 from vdb.config import Settings
 from vdb.engine import cache_lookup as lookups
@@ -25,7 +25,6 @@ from vdb.protocol.cache_requests import CacheLookup, CacheStore, CreateCache, Pu
 from vdb.types import Role
 
 TENANT = "bench"
-N_REQUESTS = 40_000
 LEAST_ALIKE = 0.99
 
 
@@ -83,8 +82,7 @@ class EngineCache:
 def measure(given: argparse.Namespace) -> list[Figure]:
     """The same requests through the core and through the engine."""
     questions = asked(given)
-    whole = shuffled(questions, given.seed, 0)
-    arrivals = Arrivals(whole.rows[:N_REQUESTS], whole.draws[:N_REQUESTS], whole.loads[:N_REQUESTS])
+    arrivals = shuffled(questions, given.seed, 0)
     core = play(CoreCache(questions, BUDGETS), questions, arrivals)
     with tempfile.TemporaryDirectory(prefix="vdb-cache-") as folder:
         engine = Engine.open(Settings.with_environment({}, data_dir=Path(folder) / "data", compile_kernels=False))

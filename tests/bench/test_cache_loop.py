@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.cache import load, quality, zipf
+from bench.cache import engine, load, quality, zipf
 from bench.cache.bounds import lower_bound
 from bench.cache.closed_loop import Kind, Looked, play
 from bench.cache.core import CoreCache
@@ -86,6 +86,12 @@ def test_the_quick_runs_have_figures(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         assert all(math.isfinite(figure.value) for figure in part.measure(given))
     with pytest.raises(LeftOut, match="no trace"):
         load.measure(given)
+
+
+def test_the_engine_decides_as_its_core_does(tmp_path: Path) -> None:
+    figures = engine.measure(argparse.Namespace(seed=1, quick=True, data=tmp_path))
+    assert figures[0].value == 1.0
+    assert figures[1].value > 0.3
 
 
 def test_a_data_set_that_is_absent_leaves_the_part_out(tmp_path: Path) -> None:
