@@ -1,23 +1,25 @@
 """How long a decision takes, its vector given: 50,000 entries of one category, one client, one question after another.
 
-Entries and questions are sentences of CLINC150, Banking77 and arXiv (384-d), shuffled and apart. Ours is measured
-at three places: the search of the partition alone, the whole decision in the process, and over HTTP. GPTCache has the
-same entries and questions in a process of its own; the two take turns, and every figure is the median of the turns.
+Entries and questions are sentences of CLINC150, Banking77 and arXiv (384-d), shuffled and apart. Ours is measured at
+three places: the search of the partition alone, the whole decision in the process, and over HTTP. GPTCache has the
+same entries and questions in a process of its own and takes turns with the first two; a figure is the median of the
+turns.
 """
 
 import argparse
+import gzip
 import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter_ns
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bench.cache.decisions import Sentences, Turn, filled, in_process, over_http, until_first_decision_s
 from bench.report import Figure, median
 from bench.samples import unit_vectors
 from vdb.cache.candidates import Indexes
@@ -25,46 +27,69 @@ from vdb.cache.partition import Partition
 from vdb.index.coded_rows import CodedRows
 from vdb.kernels import warm
 
-SETS = ("clinc150/vectors_f16.npy", "banking77/vectors_f16.npy", "arxiv/base_f16.npy")
+SETS = {
+    "clinc150": ("utterances", "vectors_f16", "text"),
+    "banking77": ("utterances", "vectors_f16", "text"),
+    "arxiv": ("base", "base_f16", "title"),
+}
+"""Folder: lines, vectors, field of a line."""
 N_ENTRIES, N_QUESTIONS, N_TURNS = 50_000, 1_000, 5
 K = 16
 SIMILARITY = 0.9
-"""From which on both serve an answer."""
+"""From which on an answer is served, by both."""
+BARRED = ("search", "decision")
 BAR_P50_US, BAR_P99_US, BAR_TIMES = 500.0, 2_000.0, 4.0
-
-Turn = Callable[[], list[float]]
-"""Asks all questions once; microseconds of each."""
 
 
 def measure(given: argparse.Namespace) -> list[Figure]:
     """The figures of ours, and of the peer where its interpreter is named."""
     entries, questions = sentences(given)
     warm(background=False)
-    with (
-        tempfile.TemporaryDirectory(prefix="vdb-bench-") as folder,
-        _peer(given.peer_python, entries, questions, Path(folder)) as peer,
-    ):
-        ours = {"search": _search(entries, questions)}
-        return _figures(ours, peer, 1 if given.quick else N_TURNS)
+    n_turns = 1 if given.quick else N_TURNS
+    with tempfile.TemporaryDirectory(prefix="vdb-bench-") as place:
+        folder = Path(place)
+        with (
+            _peer(given.peer_python, entries, questions, folder) as peer,
+            filled(folder, entries, SIMILARITY) as engine,
+        ):
+            ours = {"search": _search(entries, questions), "decision": in_process(engine, questions)}
+            took = _in_turns(ours | ({"gptcache": peer} if peer else {}), n_turns)
+        reopened_s = until_first_decision_s(folder, questions)
+        with over_http(folder, questions) as turn:
+            took |= _in_turns({"over HTTP": turn}, n_turns)
+    return [*_figures(took), Figure("restart, until the first decision", reopened_s, "s")]
 
 
-def sentences(given: argparse.Namespace) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Entries and questions, float32 of length 1."""
+def sentences(given: argparse.Namespace) -> tuple[Sentences, Sentences]:
+    """Entries and questions."""
     if given.quick:
-        made = unit_vectors(2_200, 64, given.seed)
-        return made[:2_000], made[2_000:]
-    vectors = np.concatenate([np.load(given.data / name) for name in SETS]).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    np.random.default_rng(given.seed).shuffle(vectors)
-    return vectors[:N_ENTRIES], vectors[N_ENTRIES : N_ENTRIES + N_QUESTIONS]
+        vectors, texts, n = unit_vectors(2_200, 64, given.seed), [f"question {i}" for i in range(2_200)], 2_000
+    else:
+        vectors = np.concatenate([np.load(given.data / name / f"{SETS[name][1]}.npy") for name in SETS]).astype("f4")
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        texts, n = [text for name in SETS for text in _texts(given.data / name, *SETS[name])], N_ENTRIES
+    order = np.random.default_rng(given.seed).permutation(len(texts))[: n + N_QUESTIONS]
+    entries, questions = order[:n], order[n:]
+    return (
+        Sentences([texts[i] for i in entries], vectors[entries]),
+        Sentences([texts[i] for i in questions], vectors[questions]),
+    )
 
 
-def _search(entries: NDArray[np.float32], questions: NDArray[np.float32]) -> Turn:
-    partition = Partition.bulk(np.arange(len(entries), dtype=np.uint64), entries.copy(), Indexes(CodedRows))
+def _texts(folder: Path, lines: str, _: str, field: str) -> Iterator[str]:
+    with gzip.open(folder / f"{lines}.jsonl.gz", "rt", encoding="utf-8") as text:
+        for line in text:
+            yield json.loads(line)[field]
+
+
+def _search(entries: Sentences, questions: Sentences) -> Turn:
+    """The k nearest of a partition, nothing else."""
+    numbers = np.arange(len(entries.texts), dtype=np.uint64)
+    partition = Partition.bulk(numbers, entries.vectors.copy(), Indexes(CodedRows))
 
     def turn() -> list[float]:
         took = []
-        for question in questions:
+        for question in questions.vectors:
             began = perf_counter_ns()
             partition.search(question, K)
             took.append((perf_counter_ns() - began) / 1e3)
@@ -74,16 +99,14 @@ def _search(entries: NDArray[np.float32], questions: NDArray[np.float32]) -> Tur
 
 
 @contextmanager
-def _peer(
-    python: str | None, entries: NDArray[np.float32], questions: NDArray[np.float32], folder: Path
-) -> Iterator[Turn | None]:
+def _peer(python: str | None, entries: Sentences, questions: Sentences, folder: Path) -> Iterator[Turn | None]:
     """GPTCache, filled; None where it cannot run. One thread for faiss: with two a question takes longer."""
     if python is None:
         print("gptcache is left out: --peer-python names no interpreter", flush=True)
         yield None
         return
     vectors = folder / "vectors.npz"
-    np.savez(vectors, rows=entries, questions=questions)
+    np.savez(vectors, rows=entries.vectors, questions=questions.vectors)
     command = [python, "-m", "peers.gptcache_memory", "--vectors", str(vectors), "--similarity", str(SIMILARITY)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
@@ -104,24 +127,28 @@ def _peer(
         asking.close()
 
 
-def _figures(ours: dict[str, Turn], peer: Turn | None, n_turns: int) -> list[Figure]:
-    turns = ours | ({"gptcache": peer} if peer else {})
+def _in_turns(turns: Mapping[str, Turn], n: int) -> dict[str, list[list[float]]]:
+    """Microseconds of each question in `n` turns of each, after one that does not count."""
     for turn in turns.values():
         turn()
     took: dict[str, list[list[float]]] = {name: [] for name in turns}
-    for _ in range(n_turns):
+    for _ in range(n):
         for name, turn in turns.items():
             took[name].append(turn())
+    return took
+
+
+def _figures(took: Mapping[str, list[list[float]]]) -> list[Figure]:
     figures = []
     for name, runs in took.items():
-        bars = (BAR_P50_US, BAR_P99_US) if name in ours else (None, None)
-        figures += [
-            median(f"{name}: p50", [float(np.percentile(run, 50)) for run in runs], "µs", bars[0]),
-            median(f"{name}: p99", [float(np.percentile(run, 99)) for run in runs], "µs", bars[1]),
-        ]
-    if peer:
-        for name in ours:
-            pairs = zip(took["gptcache"], took[name], strict=True)
-            times = [float(np.median(theirs) / np.median(mine)) for theirs, mine in pairs]
+        bars = (BAR_P50_US, BAR_P99_US) if name in BARRED else (None, None)
+        for percent, bar in zip((50, 99), bars, strict=True):
+            figures.append(
+                median(f"{name}: p{percent}", [float(np.percentile(run, percent)) for run in runs], "µs", bar)
+            )
+    for name in BARRED:
+        pairs = zip(took.get("gptcache", []), took[name], strict=False)
+        times = [float(np.median(theirs) / np.median(ours)) for theirs, ours in pairs]
+        if times:
             figures.append(median(f"p50, gptcache / {name}", times, "x", BAR_TIMES, at_least=True))
     return figures

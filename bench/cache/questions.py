@@ -73,7 +73,7 @@ def made_up_questions(seed: int, n_categories: int = 3, n_intents: int = 12, n_r
         (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32),
         np.where(is_out, -1, intent),
         np.where(is_out, -1, category),
-        tuple(f"made up {number}" for number in range(n_categories)),
+        tuple(f"made-up-{number}" for number in range(n_categories)),
     )
 
 

@@ -149,6 +149,17 @@ def test_reserves_beyond_the_cache_are_refused() -> None:
         eviction.set_quota("a", Quota(reserve_entries=41))
 
 
+def test_a_quota_of_before_is_restored_though_tenants_have_come_since() -> None:
+    eviction, number = filled(Bounds(100), (1, "a", 1), a=Quota(reserve_entries=60))
+    eviction.set_quota("a", Quota(reserve_entries=10))
+    eviction.admit(incoming(number(), "a", 2))
+    eviction.restore_quota("a", Quota(reserve_entries=60))
+    for _ in range(100):
+        eviction.admit(incoming(number(), "a", 2))
+    assert sizes(eviction) == {(1, "a"): 1, (2, "a"): 99}, "more is reserved than there is, and nobody has lost any"
+    assert 1 in eviction
+
+
 def test_what_is_loaded_beyond_bounds_and_caps_is_trimmed_in_steps() -> None:
     eviction = Eviction(Bounds(max_entries=30))
     eviction.set_quota("a", Quota(max_entries=5))

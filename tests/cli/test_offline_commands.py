@@ -25,8 +25,8 @@ def test_a_check_says_what_it_looked_at(command: Command, data: Path) -> None:
         "n_collections": 2,
         "n_tenants": 3,
         "n_points": 15,
-        "n_caches": 0,
-        "n_entries": 0,
+        "n_caches": 1,
+        "n_entries": 5,
         "older": {},
     }
 
@@ -49,6 +49,7 @@ def test_a_compaction_says_what_it_wrote(command: Command, data: Path) -> None:
 def test_a_restore_says_where(command: Command, data: Path, tmp_path: Path) -> None:
     command("backup", "b", "--data-dir", str(data), "--backup-dir", str(tmp_path / "backups"))
     place = ("--from", str(tmp_path / "backups" / "b"), "--data-dir", str(tmp_path / "new"))
-    assert command("restore", *place, "--json").document == {"data_dir": str(tmp_path / "new"), "n_collections": 2}
+    made = command("restore", *place, "--json").document
+    assert made == {"data_dir": str(tmp_path / "new"), "n_collections": 2, "n_caches": 1}
     assert command("restore", *place).code == ExitCode.REFUSED
     assert command("restore", "--from", str(tmp_path / "nothing"), *place[2:]).code == ExitCode.NOT_FOUND

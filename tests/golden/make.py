@@ -20,8 +20,13 @@ from typing import Any
 from unittest import mock
 
 import msgspec
+from msgspec.structs import replace
 
+from tests.engine.cache_driver import CacheDriver, source
 from tests.engine.driver import Driver, opened
+from vdb.cache import policy as cache_policy
+from vdb.engine import cache_policies
+from vdb.protocol.cache_requests import Retrieval, ScrollEntries
 from vdb.protocol.requests import (
     DeletePoints,
     EmbeddingModel,
@@ -48,6 +53,8 @@ ADMIN_KEY = "golden-admin-key-of-format-1"
 MADE_AT = datetime(2026, 1, 1, tzinfo=UTC)
 EXPIRED_AT = datetime(2026, 1, 2, tzinfo=UTC)
 EXPIRES_AT = datetime(2100, 1, 1, tzinfo=UTC)
+LIFE_S = (EXPIRES_AT - MADE_AT).total_seconds()
+"""Entries of caches live as long: no server lets them."""
 TENANTS = ("acme", "globex", "initech")
 COLLECTIONS = ("notes", "shapes")
 
@@ -74,6 +81,9 @@ def fixed_clock_and_secrets() -> Iterator[None]:
         mock.patch.object(secrets, "token_bytes", draw),
         mock.patch.object(secrets, "token_hex", lambda n: draw(n).hex()),
         mock.patch.object(secrets, "token_urlsafe", lambda n: draw(n).hex()),
+        mock.patch.object(secrets, "randbits", lambda n: int.from_bytes(draw(n // 8))),
+        mock.patch.object(cache_policy, "LONGEST_TTL_S", LIFE_S),
+        mock.patch.object(cache_policies, "LONGEST_TTL_S", LIFE_S),
     ):
         yield
 
@@ -98,6 +108,7 @@ def fill(driver: Driver) -> dict[str, str]:
     job = driver.run("delete_points", "initech", ("notes",), DeletePoints(filter={"field": "draft", "eq": True}))
     assert driver.finish_job(job).state == "done"
     _fill_catalog(driver)
+    _fill_cache(driver)
     return _make_keys(driver)
 
 
@@ -132,6 +143,26 @@ def _fill_shapes(driver: Driver) -> None:
     driver.delete("acme", "shapes", ["square"])
 
 
+def _fill_cache(driver: Driver) -> None:
+    """New with format 4: entries with sources and without, one that is found by its exact key only, a label."""
+    always = {"threshold": 0.9, "guard": False, "explore": 0.0, "ttl_s": LIFE_S, "ttl_jitter": 0.0}
+    cache = CacheDriver.made(
+        driver, always | {"reserve_entries": 2}, embedding_version="eye-2", tenants=["acme", "globex"]
+    )
+    cache.put_policy("law", **always | {"mode": "exact"})
+    (point,) = driver.get("acme", "notes", ["a1"])
+    of_notes = [source("a1", point.version, "notes")]
+    sequence = driver.write("notes", lambda group: group.sequence)
+    near = Retrieval(collection="notes", vector=[1.0, 0.0, 0.0, 0.0], limit=2, sequence=sequence)
+    cache.store("acme", cache.lookup("acme", "what is first?"), {"text": "a1"}, sources=of_notes)
+    other = cache.lookup("acme", "what is second?", [0.8, 0.6])
+    cache.store("acme", other, {"text": "zwölf"}, verdict="wrong")
+    found = cache.lookup("acme", "what is near?", [0.0, 1.0], retrieval=near)
+    cache.store("acme", found, {"text": "a1 and a2"}, sources=of_notes)
+    cache.store("acme", cache.lookup("acme", "what is the law?", None, category="law"), ["§ 1"])
+    cache.store("globex", cache.lookup("globex", "what is first?"), "of globex")
+
+
 def _fill_catalog(driver: Driver) -> None:
     """What format 1 did not have. The log of changes and payload indexes are new with format 3."""
     driver.run("set_aliases", None, (), SetAliases(set={"figures": "shapes"}))
@@ -163,9 +194,11 @@ def contents(driver: Driver) -> dict[str, Any]:
         "jobs": driver.run("list_jobs", None, (), ListPage()).jobs,
         "aliases": driver.run("list_aliases", None, (), ListPage()).aliases,
         "usage": driver.run("tenant_usage", None, ("acme",), UsagePage()).months,
+        "caches": driver.run("list_caches", None, (), ListPage()).caches,
         "points": {},
         "nearest": {},
     }
+    found |= _cached(driver) if found["caches"] else {}
     for collection in COLLECTIONS:
         for tenant in TENANTS if collection == "notes" else TENANTS[:2]:
             request = Scroll(scope="visible", with_vector=True, vector_encoding="base64")
@@ -176,13 +209,31 @@ def contents(driver: Driver) -> dict[str, Any]:
     return plain
 
 
+def _cached(driver: Driver) -> dict[str, Any]:
+    """Policies, entries, and what is answered in the same words and in others."""
+    cache = CacheDriver(driver)
+    entries: list[Any] = []
+    for tenant in TENANTS[:2]:
+        page = driver.run("scroll_entries", tenant, cache.path, ScrollEntries(with_answer=True)).entries
+        entries += [replace(entry, age_s=0.0) for entry in page]
+    asked = [("what is first?", [1.0, 0.0]), ("and what is second?", [0.8, 0.6]), ("what is third?", [0.6, -0.8])]
+    return {
+        "policies": driver.run("list_policies", None, cache.path, Empty()),
+        "entries": entries,
+        "answers": {
+            f"{tenant} {text}": cache.answer(tenant, text, vector) for tenant in TENANTS[:2] for text, vector in asked
+        },
+    }
+
+
 def copy_compacted(source: Path, target: Path) -> None:
     """The directory as small as it gets: no free pages, no lock files."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(mode=0o700)
     shutil.copy(source / "secret", target / "secret")
     directory = DataDirectory(source)
-    for path in (directory.catalog_path, *sorted(directory.collections_path.iterdir())):
+    kept = [*sorted(directory.collections_path.iterdir()), *sorted(directory.caches_path.iterdir())]
+    for path in (directory.catalog_path, *kept):
         copy = target / path.relative_to(source)
         copy.mkdir(parents=True)
         env = Environment(path, map_bytes=1 << 20, max_map_bytes=1 << 20, read_only=True)

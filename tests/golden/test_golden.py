@@ -6,13 +6,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.engine.cache_driver import CacheDriver
 from tests.engine.driver import opened
 from tests.golden.make import ADMIN_KEY, VERSIONS, contents, expected_of
 from tests.storage.changes import plain
 from tests.storage.damage import golden_copy
 from vdb.errors import KeyExpired, Unauthenticated
+from vdb.storage.cache_labels import iterate_labels
 from vdb.storage.check import check_directory, examine
 from vdb.storage.codec import FORMAT_VERSION
+from vdb.storage.env import Environment
 from vdb.storage.keyspace import EVERYONE_ID
 from vdb.types import Role
 
@@ -47,6 +50,7 @@ def differences(expected: Any, found: Any, place: str = "") -> list[str]:
 def test_every_golden_directory_is_sound_by_the_rules_of_its_format(directory: Path, version: int) -> None:
     findings = examine(directory)
     assert (findings.faults, findings.n_points) == ([], 15)
+    assert (findings.n_caches, findings.n_entries) == ((1, 5) if version >= 4 else (0, 0))
     older = {"catalog", "collection notes", "collection shapes"} if version < FORMAT_VERSION else set()
     assert findings.older == dict.fromkeys(older, version)
 
@@ -86,6 +90,24 @@ def test_a_golden_directory_takes_writes_and_stays_sound(directory: Path) -> Non
         assert driver.found("acme", "notes", [4, 3, 2, 1], limit=1) == ["new"]
         assert driver.create("more").id == 3
     assert check_directory(directory) == []
+
+
+def test_a_cache_of_a_golden_directory_goes_on(tmp_path: Path) -> None:
+    path = golden_copy(tmp_path / "data", 4)
+    env = Environment(path / "caches" / "00000001", map_bytes=1 << 20, max_map_bytes=1 << 20)
+    with env.read() as txn:
+        labels = [msgspec.json.decode(label) for label in iterate_labels(txn, 1, "faq")]
+    env.close()
+    assert [label["is_right"] for label in labels] == [False]
+    with opened(path, admin_key=ADMIN_KEY) as driver:
+        cache = CacheDriver(driver)
+        assert cache.stats("acme").labels_wrong == 1
+        driver.upsert("acme", "notes", ["a1"], [[1, 2, 3, 4]])
+        assert cache.answer("acme", "what is first?") is None, "its source has changed"
+        assert cache.answer("globex", "what is first?") == "of globex"
+        cache.ask("acme", "what is first?", "new")
+        assert cache.answer("acme", "what is first?") == "new"
+    assert check_directory(path) == []
 
 
 def test_the_log_of_a_golden_directory_reads_as_it_was_written(tmp_path: Path) -> None:

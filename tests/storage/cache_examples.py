@@ -65,7 +65,7 @@ def cache_environment(path: Path, cache_id: int = CACHE_ID) -> Iterator[Environm
         env.close()
 
 
-def add_cache(path: Path, cache_id: int = CACHE_ID, name: str = "answers") -> CacheDocument:
+def add_cache(path: Path, cache_id: int = CACHE_ID, name: str = "kept") -> CacheDocument:
     """Put a cache into the golden directory at `path`: entries of tenants 1 and 2, labels, a policy, statistics."""
     document = CacheDocument(
         id=cache_id,

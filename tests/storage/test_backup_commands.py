@@ -166,8 +166,8 @@ def test_caches_are_backed_up_restored_and_compacted_too(tmp_path: Path, capsys:
     path, new = golden_copy(tmp_path / "data"), tmp_path / "new"
     add_cache(path)
     assert main(["backup", "b", "--data-dir", str(path), "--backup-dir", str(tmp_path / "backups")]) == 0
-    (held,) = BackupFolder(tmp_path / "backups").manifest("b").caches
-    assert (held.id, held.name, held.sequence, held.n_entries) == (CACHE_ID, "answers", ENTRY.sequence, 4)
+    held = BackupFolder(tmp_path / "backups").manifest("b").caches[-1]
+    assert (held.id, held.name, held.sequence, held.n_entries) == (CACHE_ID, "kept", ENTRY.sequence, 4)
     assert _restore(tmp_path / "backups" / "b", new) == 0
     assert main(["compact", "--data-dir", str(new)]) == 0
     assert f"caches/{CACHE_ID:08d}" in capsys.readouterr().out
@@ -189,7 +189,9 @@ def test_a_backup_without_the_file_of_a_cache_is_refused(tmp_path: Path, capsys:
     assert "the backup is damaged" in capsys.readouterr().err
 
 
-def test_a_backup_of_before_there_were_caches_is_restored(backup: Path, tmp_path: Path) -> None:
+def test_a_backup_of_before_there_were_caches_is_restored(tmp_path: Path) -> None:
+    path, backup = golden_copy(tmp_path / "data", 3), tmp_path / "backups" / "b"
+    assert main(["backup", "b", "--data-dir", str(path), "--backup-dir", str(tmp_path / "backups")]) == 0
     manifest = json.loads((backup / MANIFEST).read_bytes())
     del manifest["caches"]
     (backup / MANIFEST).write_text(json.dumps(manifest | {"format": 1}))

@@ -359,7 +359,7 @@ def test_the_check_lists_a_bounded_number_of_faults_and_counts_the_rest(tmp_path
             txn.put(b"\x77" + encode_u32(i), b"")
     assert report_of(path, examine(path))[-2:] == [
         "… and 5 more",
-        f"{path}: 2 collections, 3 tenants, 15 points: faults: {MAX_FAULTS + 5}",
+        f"{path}: 2 collections, 3 tenants, 15 points, 1 caches, 5 entries: faults: {MAX_FAULTS + 5}",
     ]
 
 

@@ -14,7 +14,7 @@ from vdb.storage.keyspace import META_N_POINTS, grant_key, record_key
 def test_a_sound_directory_is_ok(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = golden_copy(tmp_path / "data")
     assert main(["check", "--data-dir", str(path)]) == 0
-    assert capsys.readouterr().out == f"{path}: 2 collections, 3 tenants, 15 points: ok\n"
+    assert capsys.readouterr().out == f"{path}: 2 collections, 3 tenants, 15 points, 1 caches, 5 entries: ok\n"
 
 
 def test_faults_are_printed_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,7 +23,9 @@ def test_faults_are_printed_and_counted(tmp_path: Path, capsys: pytest.CaptureFi
         drop(META_N_POINTS)(txn)
     assert main(["check", "--data-dir", str(path)]) == 1
     first, last = capsys.readouterr().out.splitlines()
-    assert first == "collection notes: it counts 0 points, not 12" and last.endswith(", 15 points: faults: 1")
+    assert first == "collection notes: it counts 0 points, not 12" and last.endswith(
+        ", 15 points, 1 caches, 5 entries: faults: 1"
+    )
 
 
 def test_the_directory_may_come_from_the_environment(
@@ -60,7 +62,7 @@ def test_a_repair_says_what_it_did_and_what_is_left(tmp_path: Path, capsys: pyte
     assert capsys.readouterr().out.splitlines() == [
         "collection notes: entries of the index grant added: 1",
         "collection notes: number of points counted anew: 1",
-        f"{path}: 2 collections, 3 tenants, 15 points: ok",
+        f"{path}: 2 collections, 3 tenants, 15 points, 1 caches, 5 entries: ok",
     ]
     assert main(["check", "--data-dir", str(path), "--repair"]) == 0
     assert capsys.readouterr().out.startswith(f"{path}: nothing was changed\n")

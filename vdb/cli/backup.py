@@ -105,7 +105,8 @@ def _create(given: argparse.Namespace, output: Output) -> int:
             made = client.create_backup(given.name)
     output.document(made)
     pause = f", pause {made.pause_ms} ms" if made.pause_ms else ""
-    output.line(f"{made.name}: {made.n_collections} collections, {made.bytes} bytes{pause}")
+    caches = f"{len(made.caches)} caches, " if made.caches else ""
+    output.line(f"{made.name}: {made.n_collections} collections, {caches}{made.bytes} bytes{pause}")
     return ExitCode.OK
 
 

@@ -24,6 +24,8 @@ def _restore(given: argparse.Namespace, output: Output) -> int:
     from vdb.storage.restore import restore
 
     manifest = restore(given.backup, given.data_dir)
-    output.line(f"{given.data_dir}: {len(manifest.collections)} collections restored")
-    output.document({"data_dir": str(given.data_dir), "n_collections": len(manifest.collections)})
+    n_collections, n_caches = len(manifest.collections), len(manifest.caches)
+    caches = f", {n_caches} caches" if n_caches else ""
+    output.line(f"{given.data_dir}: {n_collections} collections{caches} restored")
+    output.document({"data_dir": str(given.data_dir), "n_collections": n_collections, "n_caches": n_caches})
     return ExitCode.OK

@@ -1,9 +1,10 @@
 """Online backups: all write queues pause, one read transaction per environment begins, writes go on, copies are made.
 
-So catalog and collections are of one instant, and contain every write that was answered before it. The pause lasts as
-long as the commits in hand and the beginning of the transactions. The copies are made in the request's thread; every
-collection is open until it is copied, and its map cannot grow meanwhile: a write that needs it to waits. An engine that
-closes gives a backup up once the environment in hand is copied, so that a stop does not take as long as a backup.
+So catalog, collections and caches are of one instant, and contain every write that was answered before it. The pause
+lasts as long as the commits in hand and the beginning of the transactions. The copies are made in the request's thread;
+every collection and cache is open until it is copied, and its map cannot grow meanwhile: a write that needs it to
+waits. An engine that closes gives a backup up once the environment in hand is copied, so that a stop does not take as
+long as a backup.
 """
 
 import time
@@ -11,25 +12,31 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from vdb.engine.cache_shard import CacheShard
 from vdb.engine.commit import CommitQueue
 from vdb.engine.listing import name_after, page_of
+from vdb.engine.opened import Pool
 from vdb.engine.services import Services
 from vdb.engine.shard import Shard, epoch_ms
 from vdb.engine.tenants import moment_of
-from vdb.errors import CollectionNotFound, DiskFull, InvalidArgument, ShuttingDown
+from vdb.errors import CacheNotFound, CollectionNotFound, DiskFull, InvalidArgument, ShuttingDown
 from vdb.protocol import answers
 from vdb.protocol.requests import CreateBackup, ListPage
 from vdb.storage import catalog as store
-from vdb.storage.backup import BackupFolder, Draft, Held, Manifest, entry_of
-from vdb.storage.catalog import ACTIVE, CollectionDocument
+from vdb.storage.backup import BackupFolder, Draft, Held, Manifest, cache_entry_of, entry_of
+from vdb.storage.catalog import ACTIVE, CacheDocument, CollectionDocument
 from vdb.storage.env import Environment, Transaction, free_disk_bytes
 from vdb.storage.keyspace import Space
 from vdb.types import Caller
 
 SCHEDULED_PREFIX = "auto-"
 """Begins the names of scheduled backups, which retention removes."""
+
+
+D = TypeVar("D", CollectionDocument, CacheDocument)
+S = TypeVar("S", Shard, CacheShard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +50,11 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Instant:
-    """Snapshots of one moment: the catalog's, and of each active collection its shard's."""
+    """Snapshots of one moment: the catalog's, and those of each active collection and cache."""
 
     catalog: Snapshot
     collections: list[tuple[CollectionDocument, Snapshot]]
+    caches: list[tuple[CacheDocument, Snapshot]]
     pause_ms: float
 
 
@@ -103,40 +111,45 @@ def backup_folder(services: Services) -> BackupFolder:
 def _instant(services: Services) -> Iterator[Instant]:
     """Snapshots of everything at one instant. Shards stay acquired until the block ends."""
     with ExitStack() as stack:
-        acquired: dict[int, Shard] = {}
-        _acquire(services, services.catalog.collections(), acquired, stack)  # opening takes long: before the pause
-        _refuse_without_room(services, acquired.values())
+        shards: dict[int, Shard] = {}
+        caches: dict[int, CacheShard] = {}
+        _acquire(services.shards, services.catalog.collections(), shards, stack)  # opening takes long: before the pause
+        _acquire(services.caches, services.catalog.caches(), caches, stack)
+        environments = [shard.env for shard in shards.values()] + [cache.env for cache in caches.values()]
+        _refuse_without_room(services, environments)
         began = time.monotonic()
         with ExitStack() as held:
             _hold(services.catalog.queue, held)
             services.catalog.queue.await_stillness()
             catalog = _begin(services.catalog.env, stack)
-            documents = [
-                document
-                for document in store.iterate_documents(catalog.txn, Space.COLLECTION, CollectionDocument)
-                if document.state == ACTIVE
-            ]
-            _acquire(services, documents, acquired, stack)
-            shards = [acquired[document.id] for document in documents]
-            for shard in shards:
-                _hold(shard.queue, held)
-            for shard in shards:
-                shard.queue.await_stillness()
-            snapshots = [_begin(shard.env, stack) for shard in shards]
-        yield Instant(catalog, list(zip(documents, snapshots, strict=True)), round((time.monotonic() - began) * 1e3, 3))
+            of_collections = _active(catalog.txn, Space.COLLECTION, CollectionDocument)
+            of_caches = _active(catalog.txn, Space.CACHE, CacheDocument)
+            _acquire(services.shards, of_collections, shards, stack)
+            _acquire(services.caches, of_caches, caches, stack)
+            queues: list[CommitQueue[Any]] = [shards[document.id].queue for document in of_collections]
+            queues += [caches[document.id].queue for document in of_caches]
+            for queue in queues:
+                _hold(queue, held)
+            for queue in queues:
+                queue.await_stillness()
+            collections = [(document, _begin(shards[document.id].env, stack)) for document in of_collections]
+            kept = [(document, _begin(caches[document.id].env, stack)) for document in of_caches]
+        yield Instant(catalog, collections, kept, round((time.monotonic() - began) * 1e3, 3))
 
 
-def _acquire(
-    services: Services, documents: list[CollectionDocument], acquired: dict[int, Shard], stack: ExitStack
-) -> None:
+def _active(txn: Transaction, space: Space, shape: type[D]) -> list[D]:
+    return [document for document in store.iterate_documents(txn, space, shape) if document.state == ACTIVE]
+
+
+def _acquire(pool: Pool[D, S], documents: Iterable[D], acquired: dict[int, S], stack: ExitStack) -> None:
     for document in documents:
         if document.id in acquired:
             continue
         try:
-            shard = services.shards.acquire(document, counts_as_use=False)
-        except CollectionNotFound:  # deleted meanwhile: the catalog's snapshot will say so
+            shard = pool.acquire(document, counts_as_use=False)
+        except (CacheNotFound, CollectionNotFound):  # deleted meanwhile: the catalog's snapshot will say so
             continue
-        stack.callback(services.shards.release, shard)
+        stack.callback(pool.release, shard)
         acquired[document.id] = shard
 
 
@@ -151,8 +164,8 @@ def _hold(queue: CommitQueue[Any], held: ExitStack) -> None:
     held.callback(queue.resume)
 
 
-def _refuse_without_room(services: Services, shards: Iterable[Shard]) -> None:
-    n_bytes = services.catalog.env.live_bytes + sum(shard.env.live_bytes for shard in shards)
+def _refuse_without_room(services: Services, environments: Iterable[Environment]) -> None:
+    n_bytes = services.catalog.env.live_bytes + sum(env.live_bytes for env in environments)
     if free_disk_bytes(Path(services.settings.backup_dir)) < n_bytes + services.settings.disk_reserve_bytes:
         raise DiskFull(f"the backup needs {n_bytes} bytes of free disk")
 
@@ -163,12 +176,21 @@ def _copy(services: Services, draft: Draft, instant: Instant) -> Held:
     instant.catalog.ending.close()
     held = Held()
     for document, snapshot in instant.collections:
-        if services.is_stopping.is_set():
-            raise ShuttingDown("the server is shutting down: the backup was given up", retry_after_s=1.0)
+        _refuse_while_stopping(services)
         held.collections.append(entry_of(document, snapshot.txn))
         draft.add_environment(f"collections/{document.id:08d}", snapshot.env, snapshot.txn)
         snapshot.ending.close()
+    for cache, snapshot in instant.caches:
+        _refuse_while_stopping(services)
+        held.caches.append(cache_entry_of(cache, snapshot.txn))
+        draft.add_environment(f"caches/{cache.id:08d}", snapshot.env, snapshot.txn)
+        snapshot.ending.close()
     return held
+
+
+def _refuse_while_stopping(services: Services) -> None:
+    if services.is_stopping.is_set():
+        raise ShuttingDown("the server is shutting down: the backup was given up", retry_after_s=1.0)
 
 
 def answer_of(name: str, manifest: Manifest) -> answers.Backup:
@@ -184,5 +206,9 @@ def answer_of(name: str, manifest: Manifest) -> answers.Backup:
         collections=[
             answers.BackupCollection(id=held.id, name=held.name, sequence=held.sequence, n_points=held.n_points)
             for held in manifest.collections
+        ],
+        caches=[
+            answers.BackupCache(id=held.id, name=held.name, sequence=held.sequence, n_entries=held.n_entries)
+            for held in manifest.caches
         ],
     )

@@ -304,6 +304,15 @@ class BackupCollection(Struct, kw_only=True):
     n_points: int
 
 
+class BackupCache(Struct, kw_only=True):
+    """A cache as a backup holds it: everything up to `sequence`."""
+
+    id: int
+    name: str
+    sequence: int
+    n_entries: int
+
+
 class Backup(Struct, kw_only=True):
     """A finished backup; `pause_ms` is how long writes waited for it, `bytes` the size of its files."""
 
@@ -315,6 +324,7 @@ class Backup(Struct, kw_only=True):
     finished_at: datetime
     release: str
     collections: list[BackupCollection]
+    caches: list[BackupCache] = []
 
 
 class Backups(Struct, kw_only=True):

@@ -18,7 +18,7 @@ def report_of(path: Path, findings: Findings) -> list[str]:
     ]
     counts = f"{findings.n_collections} collections, {findings.n_tenants} tenants, {findings.n_points} points"
     if findings.n_caches:
-        counts += f", {findings.n_caches} caches of {findings.n_entries} entries"
+        counts += f", {findings.n_caches} caches, {findings.n_entries} entries"
     lines.append(f"{path}: {counts}: {f'faults: {findings.n_faults}' if findings.n_faults else 'ok'}")
     return lines
 

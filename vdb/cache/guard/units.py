@@ -71,8 +71,8 @@ SCALES = _scales()
 # Only behind a number, or `per`: elsewhere these are letters or words of their own.
 AFTER_NUMBER = listed(
     "m g t b s l h w v j n a p c f k d y in ft mi pa st oz bar cup stone foot second pound degree minute "
-    "ms nm mb tb pb kv ma mw gw kj pa px db quarter page serving won real rand ether mole cent hand point bit kt ha rad "
-    "em try us gr mo turn atmosphere"
+    "ms nm mb tb pb kv ma mw gw kj pa px db quarter page serving won real rand ether mole cent hand point bit kt ha "
+    "rad em try us gr mo turn atmosphere"
 )
 BARE = {"c": "celsius", "f": "fahrenheit", "k": "kelvin", "d": "day", "y": "year", "p": "penny"}
 BARE |= {"b": "b_", "st": "stone", "mo": "month"}
