@@ -1,4 +1,4 @@
-"""`invalidate` with a whole collection of an owner that does not exist removed all that was made from the collection."""
+"""`invalidate` with a whole collection of an owner that does not exist removed all made from it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""One collection that could not be read ended each round of a cache's upkeep: nothing else was purged, trimmed, saved."""
+"""One collection that could not be read ended each round of a cache's upkeep: nothing else was purged."""
 
 from pathlib import Path
 from typing import Any
