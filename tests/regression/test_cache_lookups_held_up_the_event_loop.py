@@ -27,7 +27,7 @@ def driver(tmp_path: Path) -> Iterator[Driver]:
 
 
 def lookup(driver: Driver, text: str = "who?") -> Any:
-    request = CacheLookup(text=text, vector=[1.0, 0.0], category="faq")  # type: ignore[arg-type]
+    request = CacheLookup(text=text, vector=[1.0, 0.0], category="faq")
     return driver.engine.run("cache_lookup", driver.caller("acme"), ("answers",), request)
 
 
@@ -95,8 +95,7 @@ def test_two_moments_that_want_the_same_collections_do_not_wait_for_each_other(d
         cache.store("acme", cache.lookup("acme", text), text, sources=sources)
     found: list[Any] = []
     threads = [
-        threading.Thread(target=lambda text=text: found.append(cache.answer("acme", text)))  # type: ignore[misc]
-        for text in ("one", "two")
+        threading.Thread(target=lambda text=text: found.append(cache.answer("acme", text))) for text in ("one", "two")
     ]
     for thread in threads:
         thread.start()

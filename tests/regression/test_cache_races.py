@@ -39,7 +39,7 @@ def test_what_is_forgotten_while_it_is_asked_for_does_not_count_as_untouched() -
 
 def test_a_category_that_goes_while_a_question_is_put_to_it_is_unknown(tmp_path: Path) -> None:
     with opened(tmp_path / "data") as driver:
-        cache = CacheDriver.made(driver, {**NEAREST, "examples": [Example(text="e", vector=[1.0, 0.0])]})  # type: ignore[arg-type]
+        cache = CacheDriver.made(driver, {**NEAREST, "examples": [Example(text="e", vector=[1.0, 0.0])]})
         document = driver.engine.services.catalog.cache("answers")
         assert document is not None
         with driver.engine.services.caches.use(document) as shard:
@@ -53,7 +53,8 @@ def test_a_change_that_memory_cannot_take_in_is_there_all_the_same(
 ) -> None:
     with opened(tmp_path / "data") as driver:
         cache = CacheDriver.made(driver)
-        adds, failed = CacheMemory.add, []
+        failed: list[Any] = []
+        adds = CacheMemory.add
 
         def failing(memory: CacheMemory, new: Any) -> None:
             if not failed:
@@ -82,10 +83,10 @@ def test_a_reserve_can_be_lowered_and_a_category_removed_however_much_is_reserve
 
 def test_examples_of_another_category_do_not_move_what_is_classified(tmp_path: Path) -> None:
     with opened(tmp_path / "data") as driver:
-        examples: Any = [Example(text="e", vector=[1.0, 0.0])] * 2  # type: ignore[arg-type]
+        examples: Any = [Example(text="e", vector=[1.0, 0.0])] * 2
         cache = CacheDriver.made(driver, {**NEAREST, "examples": examples})
         cache.ask("acme", "who?", "me", (0.9, 0.1))
-        for others in ([Example(text="o", vector=[0.0, 1.0])], []):  # type: ignore[arg-type]
+        for others in ([Example(text="o", vector=[0.0, 1.0])], []):
             cache.put_policy("other", **NEAREST, examples=others)
             expected = "other" if others else "faq"
             assert cache.lookup("acme", "which?", (0.3, 0.9), category=None).category == expected

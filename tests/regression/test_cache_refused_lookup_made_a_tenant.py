@@ -33,8 +33,9 @@ def test_a_refused_lookup_makes_no_tenant(tmp_path: Path, given: dict[str, Any])
 def test_a_refused_store_makes_no_tenant(tmp_path: Path) -> None:
     with opened(tmp_path / "data") as driver:
         cache = CacheDriver.made(driver)
-        given = {"text": "who?", "vector": [1.0, 0.0], "category": "faq"}
-        for wrong in ({"ttl_s": -1.0}, {"lookup_id": "0" * 16}, {"outcome": "error"}):
+        given: dict[str, Any] = {"text": "who?", "vector": [1.0, 0.0], "category": "faq"}
+        wrongs: list[dict[str, Any]] = [{"ttl_s": -1.0}, {"lookup_id": "0" * 16}, {"outcome": "error"}]
+        for wrong in wrongs:
             try:
                 driver.run("cache_store", "fresh", cache.path, CacheStore(**{**given, "answer": "me", **wrong}))
             except VdbError:
