@@ -23,6 +23,7 @@ PARTS = {
     "load": "bench.cache.load",
     "engine": "bench.cache.engine",
     "latency": "bench.cache.latency",
+    "http": "bench.cache.http",
     "staleness": "bench.cache.staleness",
     "crash": "bench.cache.crash",
     "flood": "bench.cache.flood",
