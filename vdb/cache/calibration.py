@@ -4,7 +4,7 @@ Each refit learns how often candidates of a score are wrong (`error_model`), pri
 takes the lowest bar whose forecast, at its one-sided 90 % bound, keeps both budgets: false hits per request, and per
 hit. What was spent beyond the plan, by the same bound, is won back over the next `HORIZON` requests; what was not spent
 may be spent then, within limits. Where load may relax the bar, the plan leaves a share of the budgets for it; load
-spends what past spending, by that bound, leaves of the whole.
+spends what past spending, at its 95 % bound, leaves of the whole.
 
 Nothing is drawn here: the caller brings a number in [0, 1) for each decision, so decisions can be repeated. Constants
 were chosen on shuffles of CLINC150 and Banking77 other than those that `bench cache` reports, and on simulated streams.
@@ -127,7 +127,6 @@ class CalibrationState(Struct, frozen=True, kw_only=True):
     bar: float | None
     spent: float
     spent_bound: float
-    planned: float = 0.0
     n_labels: int
     n_due: int
     newest_lookup: int | None
@@ -149,7 +148,6 @@ class Calibration:
         self._bar = math.inf
         self._spent = 0.0
         self._spent_bound = 0.0
-        self._planned = 0.0
         self._n_labels = 0
         self._n_due = 0
         self._newest_lookup: int | None = None
@@ -204,7 +202,6 @@ class Calibration:
         self._spending.count_hit(number)
         self._spent += self._wrong[number]
         self._spent_bound += self._wrong[number]
-        self._planned += self._wrong[number]
         reason = Reason.RELAXED if is_relaxed else Reason.ABOVE_BAR
         return Decision(Verdict.SERVE, reason, score, bar, is_relaxed)
 
@@ -272,7 +269,6 @@ class Calibration:
             bar=None if self._bar == math.inf else self._bar,
             spent=self._spent,
             spent_bound=self._spent_bound,
-            planned=self._planned,
             n_labels=self._n_labels,
             n_due=self._n_due,
             newest_lookup=self._newest_lookup,
@@ -318,7 +314,7 @@ class Calibration:
             self._model = ErrorModel(*state.model)
             self._wrong = self._model.wrong.tolist()
         self._bar = math.inf if state.bar is None else state.bar
-        self._spent, self._spent_bound, self._planned = state.spent, state.spent_bound, state.planned
+        self._spent, self._spent_bound = state.spent, state.spent_bound
 
     def _take(self, label: Label) -> None:
         self._window.add(log_odds(label.score), label.is_right, label.weight)
@@ -339,7 +335,7 @@ class Calibration:
         self._wrong = [min(factor * chance, 1.0) for chance in model.wrong.tolist()]
         self._spent = factor * spent + spending.n_reported
         self._spent_bound = factor * (spent + BOUND_DEVIATIONS * deviation) + spending.n_reported
-        planned = self._planned = factor * (spent + PLAN_DEVIATIONS * deviation) + spending.n_reported
+        planned = factor * (spent + PLAN_DEVIATIONS * deviation) + spending.n_reported
         aim = 1.0 - RESERVED if budgets.relax else 1.0
         per_request = _rate(aim * budgets.max_false_per_request, spending.n_requests, planned, MOST_EXTRA, LEAST_RATE)
         per_hit = _rate(aim * budgets.max_false_per_hit, spending.n_hits, planned, 0.0, LEAST_RATE_OF_HITS)
@@ -364,8 +360,8 @@ class Calibration:
         return per_request < 0.0 or (per_hit < 0.0 and self._wrong[number] > self.budgets.max_false_per_hit)
 
     def _affords(self, number: int) -> bool:
-        """Whether both budgets have room for one more candidate of this bin, by the bound that is planned with."""
-        return self._model is not None and min(self._left(self._planned)) >= self._wrong[number]
+        """Whether both budgets have room for one more candidate of this bin, by the bound."""
+        return self._model is not None and min(self._left(self._spent_bound)) >= self._wrong[number]
 
 
 def _rate(budget: float, count: float, spent: float, most_extra: float, least: float) -> float:
