@@ -24,7 +24,6 @@ from bench.server import Server
 from vdb.client import Cache, Client
 
 DIMENSION, N_ENTRIES, N_QUESTIONS, N_ASKED, N_REPEATS = 384, 5_000, 256, 2_000, 5
-JSON_BAR_MS = 0.25
 _CACHE, _CATEGORY, _TENANT = "answers", "faq", "acme"
 _LOOKUP = f"/v1/caches/{_CACHE}/lookup"
 _ANSWER = {"text": "An answer of a few words, as models give them. " * 4}
@@ -109,6 +108,5 @@ def _cpu_ms(server: Server, call: Callable[[T], object], inputs: Sequence[T], n:
 
 
 def _figures(runs: dict[str, list[float]]) -> list[Figure]:
-    bars = {"hit, JSON": JSON_BAR_MS}
     named = {name: f"{'client' if name == 'SDK' else 'server'}, {name}" for name in runs}
-    return [median(named[name], values, "ms", bars.get(name)) for name, values in runs.items()]
+    return [median(named[name], values, "ms") for name, values in runs.items()]
