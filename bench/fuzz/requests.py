@@ -139,7 +139,14 @@ class Fuzz:
         return made | self._prepare_cache()
 
     def _prepare_cache(self) -> dict[str, str]:
+        """A cache as new, whatever earlier cases made of it; those that they made go, for a server holds a hundred."""
+        for made in self._admin.caches():
+            if made.name != _CACHE:
+                self._admin.delete_cache(made.name)
         _unless_there(lambda: self._admin.create_cache(_CACHE, dimension=1))
+        for policy in self._admin.cache(_CACHE).policies().policies:
+            self._admin.cache(_CACHE).delete_policy(policy.category)
+        self._admin.update_cache(_CACHE, tenants=None, max_entries=1_000, max_bytes=1 << 20)
         self._admin.cache(_CACHE).put_policy(_CATEGORY, threshold=0.9)
         cache = self._admin.cache(_CACHE, tenant=_TENANT)
         stored = cache.store(None, "An answer.", text="A question?", vector=[1.0], category=_CATEGORY)

@@ -117,6 +117,18 @@ def test_long_and_odd_texts_are_judged(text: str) -> None:
     assert check(text + " 3", text + " 4") in RULES
 
 
+def test_long_words_that_differ_in_their_middle_are_told_apart() -> None:
+    link = "https://example.org/a/rather/long/path/{}/that/goes/on/for/a/while"
+    assert check(f"Summarise {link.format('one')}", f"Summarise {link.format('two')}") == "identifier"
+    assert check(f"Summarise {link.format('one')}", f"summarise {link.format('one')}.") is None
+
+
+def test_scripts_without_spaces_are_read_by_character() -> None:
+    assert check("北京的天气怎么样？", "上海的天气怎么样？") == "entity"
+    assert check("2024年的税率", "2025年的税率") in ("date", "number")
+    assert check("北京的天气怎么样？", "北京的天气怎么样") is None
+
+
 def test_a_difference_deep_inside_a_long_text_is_found() -> None:
     around = "the quick brown fox and the lazy dog met again. " * 500
     assert check(f"{around}the fee is 30 euros. {around}", f"{around}the fee is 50 euros. {around}") == "number"

@@ -29,6 +29,11 @@ class Counts(Struct, kw_only=True):
     expired: int = 0
     guard_rejects: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def n_events(self) -> int:
+        """A number that is another once something was counted."""
+        return sum(getattr(self, name) for name in COUNTED)
+
     def reject(self, rule: str) -> None:
         """The guard refused a candidate by this rule."""
         self.guard_rejects[rule] = self.guard_rejects.get(rule, 0) + 1

@@ -31,6 +31,10 @@ class Quota:
     max_entries: int | None = None
     max_bytes: int | None = None
 
+    def reserves_more_than(self, other: "Quota") -> bool:
+        """Of entries or of bytes."""
+        return self.reserve_entries > other.reserve_entries or self.reserve_bytes > other.reserve_bytes
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:

@@ -5,6 +5,7 @@ Nothing of one tenant moves another's bar, or another's centroids.
 
 import base64
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -25,6 +26,8 @@ OFF: Final = Policy(mode="off")
 """Of a category that is gone."""
 
 Vector = NDArray[np.float32]
+Example = tuple[str, Vector]
+"""A category, and a vector that belongs to it."""
 
 
 class Learned:
@@ -82,10 +85,6 @@ class Learned:
         if centroids is not None:
             centroids.remove(category, vector)
 
-    def states(self) -> dict[tuple[int, str], CalibrationState]:
-        """What calibrations have come to, to be stored now and then."""
-        return {place: calibration.state() for place, calibration in list(self._calibrations.items())}
-
     def set_policies(self, policies: Policies) -> None:
         """Other budgets, other examples; labels stay."""
         self._policies = policies
@@ -93,11 +92,12 @@ class Learned:
             calibration.set_budgets(budgets_of(policies.of(category) or OFF))
         old, self._examples = self._examples, _examples_of(policies)
         self._only_examples = self._new_centroids()
+        gone, new = _difference(old, self._examples), _difference(self._examples, old)
         for centroids in list(self._centroids.values()):
-            for category, vector in old:
-                centroids.remove(category, vector)
-            for category, vector in self._examples:
+            for category, vector in new:  # first: look-ups that come in between find no category without its examples
                 centroids.add(category, vector)
+            for category, vector in gone:
+                centroids.remove(category, vector)
 
     def forget_tenant(self, tenant: int) -> None:
         self._centroids.pop(tenant, None)
@@ -109,6 +109,19 @@ class Learned:
         for category, vector in self._examples:
             centroids.add(category, vector)
         return centroids
+
+
+def _difference(these: list[Example], others: list[Example]) -> list[Example]:
+    """Those of `these` that are not among `others`, each as often as it is there more often."""
+    left = Counter((category, vector.tobytes()) for category, vector in others)
+    found = []
+    for category, vector in these:
+        key = category, vector.tobytes()
+        if left[key]:
+            left[key] -= 1
+        else:
+            found.append((category, vector))
+    return found
 
 
 def _labels(txn: Transaction, tenant: int, category: str) -> Iterator[Label]:
@@ -130,7 +143,7 @@ def budgets_of(policy: Policy) -> Budgets:
     )
 
 
-def _examples_of(policies: Policies) -> list[tuple[str, Vector]]:
+def _examples_of(policies: Policies) -> list[Example]:
     return [
         (category, np.frombuffer(base64.b64decode(example.vector), "<f4"))
         for category, policy in policies.by_category.items()

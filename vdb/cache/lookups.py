@@ -9,6 +9,8 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,8 @@ from vdb.cache.identity import Identity
 KEPT_S = 600.0
 KEPT = 16_384
 KEPT_BYTES = 64 << 20
+COMPARED_TENANTS = 64
+"""So many tenants are compared where one that has less than its share needs room: it is looked for at every lookup."""
 
 
 @dataclass(slots=True)
@@ -26,7 +30,7 @@ class Asked:
 
     `label_weight`: 1 over the probability with which a lookup like this one comes to be labelled; 0 where a label of it
     would say nothing. `is_guarded`: the guard was asked about the candidate, and passed it. `candidate` and `served`
-    are numbers of entries.
+    are numbers of entries. `names`: what names of collections led to then, the engine's own.
     """
 
     id: str
@@ -44,6 +48,7 @@ class Asked:
     is_guarded: bool = False
     is_labelled: bool = False
     load: float = 0.0
+    names: Any = None
     at_s: float = 0.0
 
     @property
@@ -81,7 +86,8 @@ class Lookups:
             self._n_bytes += asked.n_bytes
             self._drop_old(own, asked.at_s)
             while self._n > self._kept or self._n_bytes > KEPT_BYTES:
-                self._drop_first(own if len(own) * len(self._of_tenant) >= self._n else self._largest())
+                has_share = len(own) > 1 and len(own) * len(self._of_tenant) >= self._n
+                self._drop_first(own if has_share else self._largest())
 
     def get(self, tenant: int, lookup_id: str) -> Asked | None:
         """The tenant's lookup of that id, None where there is none (any more)."""
@@ -119,4 +125,5 @@ class Lookups:
             del self._of_tenant[asked.tenant]
 
     def _largest(self) -> OrderedDict[str, Asked]:
-        return max(self._of_tenant.values(), key=len)
+        """Of the tenants that have lookups for longest: the one that asked just now is the last of them."""
+        return max(islice(self._of_tenant.values(), COMPARED_TENANTS), key=len)

@@ -204,12 +204,15 @@ class _Wanted:
         self._source: tuple[int, int | None, bytes | None] | None = None
         if not isinstance(request.source, UnsetType):
             collection = services.usable(caller, request.source.collection)
+            is_named = request.source.owner is not UNSET
             owner = named_owner(services, caller, request.source.owner)
             is_whole = request.source.id is UNSET
             point_id = None if is_whole else check_ids([str(request.source.id)], lambda _: "/source/id")[0]
-            if not is_whole and owner is None:
+            if owner is None and not is_whole and not is_named:
                 raise InvalidArgument.at("/source/owner", "name the owner of the point")
-            self._source = collection.id, None if is_whole and request.source.owner is UNSET else owner, point_id
+            if owner is None and is_named:
+                self._tenant = NOBODY  # nothing was made from points of an owner that does not exist
+            self._source = collection.id, owner if is_named or not is_whole else None, point_id
 
     def places(self, txn: Transaction) -> Iterator[Place]:
         """(tenant, number) of each entry that matches, once."""

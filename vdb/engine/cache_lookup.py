@@ -25,6 +25,7 @@ from vdb.cache.text import normalise
 from vdb.engine.cache_entries import entry_answer
 from vdb.engine.cache_questions import Asking, asking_of
 from vdb.engine.cache_shard import CacheShard
+from vdb.engine.fair import NO_TENANT
 from vdb.engine.provenance import Moment, TakesLong
 from vdb.engine.services import Services
 from vdb.engine.shard import epoch_ms
@@ -50,19 +51,25 @@ def cache_lookup(
 ) -> "LookupAnswer | Future[LookupAnswer]":
     """Raises CacheNotFound, TenantNotFound, InvalidArgument and its kinds; AnswerPending: wait, and ask again."""
     document = services.usable_cache(caller, path[0])
-    tenant = ensure_tenant(services, caller)  # what is asked for may be stored next
     if not 0.0 <= request.load <= 1.0:
         raise InvalidArgument.at("/load", "load is 0 to 1")
     if not 0 <= request.wait_ms <= MAX_WAIT_MS:
         raise InvalidArgument.at("/wait_ms", f"wait_ms is 0 to {MAX_WAIT_MS}")
     if caller.role is Role.READ:  # whoever may not store must not keep others waiting
         request = structs.replace(request, lease=False)
-    with services.caches.use(document) as shard:
-        asking = asking_of(services, caller, tenant, document, shard, request)
+    asking = _asking(services, caller, document, request, caller.tenant_id or NO_TENANT)
+    tenant = ensure_tenant(services, caller)  # what is asked for may be stored next; a refused look-up makes no tenant
+    if tenant != caller.tenant_id:
+        asking = _asking(services, caller, document, request, tenant)
     try:
         return _answer(services, document, tenant, request, asking, is_hurried=True)
     except TakesLong:
         return services.cache_checks.submit(_answer, services, document, tenant, request, asking, is_hurried=False)
+
+
+def _asking(services: Services, caller: Caller, document: CacheDocument, request: CacheLookup, tenant: int) -> Asking:
+    with services.caches.use(document) as shard:
+        return asking_of(services, caller, tenant, document, shard, request)
 
 
 def _answer(
@@ -111,6 +118,7 @@ class _Lookup:
         self.asked = Asked(
             new_lookup_id(), tenant, asking.identity, asking.text, asking.vector, asking.exact,
             asking.category_from == "request", load=request.load,
+            names=services.catalog.names,
         )  # fmt: skip
         self.stale: set[int] = set()
 

@@ -10,7 +10,7 @@ from msgspec import UnsetType
 from numpy.typing import NDArray
 
 from vdb.cache.identity import NO_RETRIEVAL, Identity, exact_key, retrieval_key
-from vdb.cache.policy import UNKNOWN, Policy
+from vdb.cache.policy import UNKNOWN, Policies, Policy
 from vdb.config import Limits
 from vdb.engine.cache_shard import CacheShard
 from vdb.engine.matching import filter_of
@@ -54,8 +54,9 @@ def asking_of(
     retrieval = NO_RETRIEVAL
     if not isinstance(request.retrieval, UnsetType):
         retrieval = key_of(services, caller, request.retrieval)[1]
-    category, category_from = _category_of(shard, tenant, request, vector)
-    policy = shard.policies.of(category)
+    policies = shard.policies  # of one moment: another thread may be putting others
+    category, category_from = _category_of(shard, policies, tenant, request, vector)
+    policy = policies.of(category)
     assert policy is not None, "a known category has a policy"
     identity = Identity(
         tenant, category, request.scope, request.model, request.fingerprint, request.turns, version, retrieval
@@ -84,15 +85,15 @@ def unit_vector(vector: Any, dimension: int, pointer: str = "/vector") -> NDArra
 
 
 def _category_of(
-    shard: CacheShard, tenant: int, request: Question, vector: NDArray[np.float32] | None
+    shard: CacheShard, policies: Policies, tenant: int, request: Question, vector: NDArray[np.float32] | None
 ) -> tuple[str, CategoryFrom]:
     """The category given, else that of the nearest centroid; raises UnknownCategory."""
     if not isinstance(request.category, UnsetType):
-        if not shard.policies.is_known(request.category):
+        if not policies.is_known(request.category):
             raise UnknownCategory.at("/category", "the cache has no category of that name")
         return request.category, "request"
     found = None if vector is None else shard.learned.classify(tenant, vector)
-    return (UNKNOWN, "none") if found is None else (found, "centroid")
+    return (UNKNOWN, "none") if found is None or not policies.is_known(found) else (found, "centroid")
 
 
 def key_of(services: Services, caller: Caller, retrieval: Retrieval) -> tuple[CollectionDocument, bytes]:

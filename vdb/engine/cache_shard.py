@@ -32,6 +32,8 @@ from vdb.storage.meta import read_sequence, write_number
 logger = logging.getLogger(__name__)
 
 Place = tuple[int, int]
+CategoryPlace = tuple[int, str]
+"""(tenant, category)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +142,12 @@ class CacheGroup(Group):
         """One category's policy is another; raises InvalidArgument where so much cannot be reserved."""
         shard, before, self.policies = self._shard, self.policies, policies
         for name in {category, UNKNOWN}:
-            self.on_undo(partial(shard.eviction.restore_quota, name, quota_of(before.of(name))))
-            shard.eviction.set_quota(name, quota_of(policies.of(name)))
+            known, wanted = quota_of(before.of(name)), quota_of(policies.of(name))
+            self.on_undo(partial(shard.eviction.restore_quota, name, known))
+            if wanted.reserves_more_than(known):
+                shard.eviction.set_quota(name, wanted)
+            else:  # whatever the other categories reserve: less has to be possible always
+                shard.eviction.restore_quota(name, wanted)
         self.after_commit(lambda: shard.set_policies(policies))
 
     def note_label(self, tenant: int, category: str, label: Label) -> None:
@@ -186,7 +192,7 @@ class CacheShard:
         self._reject_margin = document.reject_margin
         self._max_entries, self._max_bytes = document.max_entries, document.max_bytes
         self._load()
-        self.queue: CommitQueue[CacheGroup] = CommitQueue(env, self._open_group, writers, caps, self._load)
+        self.queue: CommitQueue[CacheGroup] = CommitQueue(env, self._open_group, writers, caps, self._reload)
 
     @property
     def id(self) -> int:
@@ -198,8 +204,14 @@ class CacheShard:
     def _open_group(self, txn: Transaction) -> CacheGroup:
         return CacheGroup(txn, self)
 
+    def _reload(self) -> None:
+        """All of memory anew, after a commit that failed, which may have reached the store."""
+        former = self.memory
+        self._load()
+        former.close()
+
     def _load(self) -> None:
-        """All of memory from the store: at the start, and after a commit that failed, which may have reached it."""
+        """All of memory from the store."""
         memory = CacheMemory(self._new_partition)
         with self.env.read() as txn:
             policies = Policies(
@@ -208,6 +220,7 @@ class CacheShard:
             memory.load(txn)
             kept = _kept(txn)
             memory.counts = {place: found.counts for place, found in kept.items()}
+            saved = {place: found.counts.n_events for place, found in kept.items()}
             learned = Learned(policies, self.document.dimension, self._reject_margin)
             states = {place: found.calibration for place, found in kept.items() if found.calibration is not None}
             learned.load(txn, states)
@@ -224,11 +237,22 @@ class CacheShard:
                 learned.entry_added(resident.tenant, resident.category, vector)
         self.wants_trim = True
         self.policies, self.memory, self.learned, self.eviction = policies, memory, learned, eviction
+        self._saved = saved
 
-    @property
-    def n_decided(self) -> int:
-        """Requests counted so far, and reports."""
-        return sum(counts.requests + counts.feedback_wrong for counts in list(self.memory.counts.values()))
+    def unsaved(self) -> list[tuple[CategoryPlace, int]]:
+        """(tenant, category) of the figures that have changed since they were stored, with how far they had come."""
+        now = [(place, counts.n_events) for place, counts in list(self.memory.counts.items())]
+        return [(place, n_events) for place, n_events in now if self._saved.get(place) != n_events]
+
+    def figures_of(self, place: CategoryPlace) -> bytes:
+        """What is stored of a tenant's category now and then."""
+        calibration = self.learned.known(*place)
+        state = None if calibration is None else calibration.state()
+        return msgspec.json.encode(Kept(counts=self.memory.counts_of(*place), calibration=state))
+
+    def note_saved(self, saved: list[tuple[CategoryPlace, int]]) -> None:
+        """These of `unsaved` are stored."""
+        self._saved.update(saved)
 
     def set_policies(self, policies: Policies) -> None:
         """Policies have changed: what was learned goes on under the new budgets."""
@@ -237,7 +261,14 @@ class CacheShard:
         self.learned.set_policies(policies)
 
     def publish(self, changes: list[Changed]) -> None:
-        """Bring memory up to a commit."""
+        """Bring memory up to a commit. Where it cannot take a change it is loaded anew: the write itself is done."""
+        try:
+            self._publish(changes)
+        except Exception as exc:  # whatever it was, what is in memory can no longer be trusted
+            logger.error("a cache's memory is loaded anew", exc_info=exc, extra={"cache": self.id})
+            self._reload()
+
+    def _publish(self, changes: list[Changed]) -> None:
         for change in changes:
             if isinstance(change, NewEntry):
                 self._add(change)
@@ -269,6 +300,7 @@ class CacheShard:
         self.lookups.forget_tenant(tenant)
         self.learned.forget_tenant(tenant)
         self.memory.forget_tenant(tenant)
+        self._saved = {place: n_events for place, n_events in self._saved.items() if place[0] != tenant}
 
     def _add(self, new: NewEntry) -> None:
         self.memory.add(new)

@@ -29,6 +29,7 @@ from vdb.engine.cache_draft import Draft
 from vdb.engine.cache_questions import asking_of, filter_bytes, key_of
 from vdb.engine.cache_shard import CacheGroup, CacheShard
 from vdb.engine.cache_verdicts import have_judged, note_label, verdict_of
+from vdb.engine.fair import NO_TENANT
 from vdb.engine.owners import check_live, named_owner
 from vdb.engine.provenance import Moment
 from vdb.engine.services import Services
@@ -58,11 +59,15 @@ def cache_store(
     An answer that may not be stored is no error: `entry_id` is null, for `reason`.
     """
     document = services.usable_cache(caller, path[0])
-    tenant = ensure_tenant(services, caller)
     with services.caches.use(document) as shard:
-        prepared = _prepare(services, caller, document, shard, tenant, request)
-    if isinstance(prepared, Stored):
-        return prepared
+        prepared = _prepare(services, caller, document, shard, caller.tenant_id or NO_TENANT, request)
+        if isinstance(prepared, Stored):
+            return prepared
+        tenant = ensure_tenant(services, caller)  # not before: a refused store makes no tenant
+        if tenant != caller.tenant_id:
+            prepared = _prepare(services, caller, document, shard, tenant, request)
+            if isinstance(prepared, Stored):
+                return prepared
     shard = services.caches.acquire(document)
     return services.caches.submit(
         shard,
@@ -110,6 +115,8 @@ def _prepare(
         is_category_given=question.is_category_given,
     )
     checked = Resident(tenant, entry.number, b"", b"", "", 0, 0, 0, False, 0)
+    if asked is not None and _leads_elsewhere(services, asked, request):
+        return _given_up(shard, lease, "sources_changed")
     if entry.sources or entry.retrieval is not None:
         with Moment(services, tenant, is_hurried=False) as moment:
             if not moment.is_sound(entry, checked, now_ms):
@@ -234,6 +241,21 @@ def _sources(services: Services, caller: Caller, given: list[Source]) -> tuple[S
     return tuple(found.values())
 
 
+def _leads_elsewhere(services: Services, asked: Asked, request: CacheStore) -> bool:
+    """Whether an alias was switched since the look-up: nobody knows then which collection the answer was made from.
+
+    Versions do not tell: the same points, loaded in the same order, have the same ones.
+    """
+    then, now = asked.names, services.catalog.names
+    if then is now:
+        return False
+    names = {source.collection for source in request.sources}
+    if not isinstance(request.retrieval, UnsetType):
+        names.add(request.retrieval.collection)
+    led = [(then.find(name), now.find(name)) for name in names]
+    return any(old is not None and (new is None or new.id != old.id) for old, new in led)
+
+
 def _retrieval(services: Services, caller: Caller, identity: Identity, request: CacheStore) -> StoredRetrieval | None:
     """The search that the answer was made from; None where it is not told, or only what has to be equal of it."""
     given = request.retrieval
@@ -246,8 +268,13 @@ def _retrieval(services: Services, caller: Caller, identity: Identity, request: 
         raise InvalidArgument.at("/retrieval/vector", "a stored answer's retrieval has its vector")
     if isinstance(given.sequence, UnsetType) or given.sequence < 0:
         raise InvalidArgument.at("/retrieval/sequence", "a stored answer's retrieval has the sequence of its search")
+    with services.shards.use(collection) as searched:
+        if given.sequence > searched.readings.published_sequence:
+            raise InvalidArgument.at("/retrieval/sequence", "the collection has not come so far")
     vector = matrix_of([given.vector], collection.dimension, lambda _: "/retrieval/vector")[0]
     distance = math.inf if isinstance(given.distance, UnsetType) else given.distance
+    if math.isnan(distance):
+        raise InvalidArgument.at("/retrieval/distance", "a distance is a number")
     return StoredRetrieval(
         collection=collection.id,
         vector=np.ascontiguousarray(vector, "<f4").tobytes(),

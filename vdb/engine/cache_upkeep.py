@@ -11,20 +11,18 @@ import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-import msgspec
-
-from vdb.cache.counts import Kept
 from vdb.cache.memory import Resident
 from vdb.cache.policy import Policies
 from vdb.engine.cache_entries import STEP_ENTRIES, remove_entries
-from vdb.engine.cache_shard import CacheGroup, CacheShard, Place
+from vdb.engine.cache_shard import CacheGroup, CacheShard, CategoryPlace, Place
 from vdb.engine.provenance import Moment, TakesLong
 from vdb.engine.services import Services
 from vdb.engine.shard import epoch_ms
 from vdb.errors import CacheNotFound, CollectionNotFound, CorruptData, VdbError
+from vdb.storage.cache_codec import CacheEntry
 from vdb.storage.cache_entries import entries_of_source, iterate_expired, read_entry
 from vdb.storage.cache_labels import put_statistics
-from vdb.storage.catalog import CacheDocument
+from vdb.storage.catalog import ACTIVE, CacheDocument
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +38,8 @@ class CacheUpkeep:
         self._services = services
         self._is_stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="vdb-caches", daemon=True)
-        self._seen: dict[tuple[int, int], int] = {}
-        """(cache, collection) → the sequence up to which the entries made from it were judged."""
-        self._saved: dict[int, int] = {}
+        self._seen: dict[tuple[int, int], tuple[int | None, list[int] | None]] = {}
+        """(cache, collection) → the sequence up to which the entries made from it were judged, and who might use it."""
         self._swept_for: dict[int, tuple[Policies, str]] = {}
 
     def start(self) -> None:
@@ -76,9 +73,7 @@ class CacheUpkeep:
             n_removed += self._remove(shard, self._meaningless(document, shard), "meaningless")
             n_removed += self._remove(shard, self._changed(shard), "stale")
             n_removed += self._trim(shard)
-            if shard.n_decided != self._saved.get(shard.id, 0):
-                self._saved[shard.id] = shard.n_decided
-                save_counts(shard)
+            save_counts(self._services, shard)
             return n_removed
 
     def _remove(self, shard: CacheShard, places: Iterable[Place], why: str) -> int:
@@ -103,7 +98,11 @@ class CacheUpkeep:
         shard.wants_trim = False
         n_evicted = 0
         while not self._is_stopping.is_set():
-            n_step: int = shard.queue.submit(lambda group: group.trim(STEP_ENTRIES), 1024, True).result()
+            try:
+                n_step: int = shard.queue.submit(lambda group: group.trim(STEP_ENTRIES), 1024, True).result()
+            except VdbError:
+                shard.wants_trim = True
+                raise
             n_evicted += n_step
             if n_step < STEP_ENTRIES:
                 break
@@ -145,14 +144,18 @@ class CacheUpkeep:
                     sequence, touched = snapshot.sequence, source.touched
             except CollectionNotFound:  # dropped in this moment: the next round sees it
                 continue
-            since = self._seen.get(key)
-            touches = None if since is None else touched.since(since)
+            except VdbError as exc:  # look-ups do not serve from it either; what is made from others must not wait
+                logger.warning("a collection cannot be read", exc_info=exc, extra={"collection": collection_id})
+                continue
+            since, tenants = self._seen.get(key, (None, None))
+            # Whoever lost the collection's use has entries there that no write has touched.
+            touches = touched.since(since) if since is not None and tenants == document.tenants else None
             if touches is None:
                 yield from self._judged(shard, shard.memory.of_collection(collection_id))
             elif touches:
                 points = {(touch.owner, touch.id) for touch in touches if touch.id is not None}
                 yield from self._judged(shard, self._made_from(shard, collection_id, points))
-            self._seen[key] = sequence
+            self._seen[key] = sequence, document.tenants
 
     def _made_from(self, shard: CacheShard, collection_id: int, points: Iterable[tuple[int, bytes]]) -> list[Resident]:
         with shard.env.read() as txn:
@@ -186,22 +189,43 @@ class CacheUpkeep:
             try:
                 return moment.is_sound(entry, resident, epoch_ms())
             except TakesLong:  # to make searches again is left to look-ups; of the sources themselves all is known
-                return moment.has_sources(entry)
+                return self._has_sources(moment, entry)
             except CorruptData:
                 return False
+            except VdbError:  # nobody can say: one entry must not keep the others from being looked at
+                return True
+
+    @staticmethod
+    def _has_sources(moment: Moment, entry: CacheEntry) -> bool:
+        try:
+            return moment.has_sources(entry)
+        except CorruptData:
+            return False
+        except VdbError:
+            return True
 
 
-def save_counts(shard: CacheShard) -> None:
-    """Store counters and what calibrations have come to, so that they go on after a restart."""
-    states = shard.learned.states()
-    kept = [
-        (place, msgspec.json.encode(Kept(counts=counts, calibration=states.get(place))))
-        for place, counts in list(shard.memory.counts.items())
-    ]
+def save_counts(services: Services, shard: CacheShard) -> None:
+    """Store counters and what calibrations have come to, where they changed, so that they go on after a restart."""
+    changed = shard.unsaved()
+    for first in range(0, len(changed), STEP_ENTRIES):
+        _save(services, shard, changed[first : first + STEP_ENTRIES])
+
+
+def _save(services: Services, shard: CacheShard, changed: list[tuple[CategoryPlace, int]]) -> None:
+    kept = [(place, shard.figures_of(place)) for place, _ in changed]
 
     def apply(group: CacheGroup) -> None:
         for (tenant, category), stored in kept:
-            put_statistics(group.txn, tenant, category, stored)
+            document = services.catalog.tenant_by_id(tenant)
+            if document is not None and document.state == ACTIVE:  # else its figures have gone, or are about to
+                put_statistics(group.txn, tenant, category, stored)
 
-    if kept:
-        shard.queue.submit(apply, sum(len(stored) for _, stored in kept), True).result()
+    shard.queue.submit(apply, sum(len(stored) for _, stored in kept), True).result()
+    shard.note_saved(changed)
+
+
+def save_all_counts(services: Services) -> None:
+    """The same of all open caches."""
+    for shard in services.caches.open_shards():
+        save_counts(services, shard)

@@ -137,7 +137,11 @@ def update_cache(
         shard.check_reserves(shard.policies, replace(known, **changed))
     document = services.catalog.write(apply)
     with services.caches.use(document) as shard:
-        shard.queue.submit(lambda group: group.after_commit(lambda: shard.resize(document))).result()
+
+        def resize() -> None:  # to what the catalog says by then: of two changes at once the last one counts
+            shard.resize(services.catalog.cache_by_id(document.id) or document)
+
+        shard.queue.submit(lambda group: group.after_commit(resize)).result()
     return answer_of(services, caller, document)
 
 

@@ -20,7 +20,7 @@ from vdb.engine import aliases, backup, caches, collections, edit, jobs, keys, m
 from vdb.engine.backup_schedule import BackupSchedule
 from vdb.engine.cache_handlers import CACHE_HANDLERS
 from vdb.engine.cache_shard import CacheShard
-from vdb.engine.cache_upkeep import CacheUpkeep, save_counts
+from vdb.engine.cache_upkeep import CacheUpkeep, save_all_counts
 from vdb.engine.catalog import Catalog
 from vdb.engine.commit import QueueCaps
 from vdb.engine.delete import delete_points
@@ -206,13 +206,15 @@ class Engine:
         self.services.judge.close()
         self._cache_checks.shutdown()
         self._background.shutdown()
-        for save, what in ((keys.save_last_used, "last uses of keys"), (usage.save_usage, "tenants' usage")):
+        for save, what in (
+            (keys.save_last_used, "last uses of keys"),
+            (usage.save_usage, "tenants' usage"),
+            (save_all_counts, "caches' figures"),
+        ):
             try:
                 save(self.services)
             except VdbError as exc:
                 logger.warning("%s were not stored", what, exc_info=exc)
-        for cache in self._caches.open_shards():
-            save_counts(cache)
         self._caches.close()
         self._shards.close()
         self.services.catalog.close()
@@ -316,10 +318,15 @@ class Engine:
             return cost_s(self.services, caller, path[0], request, _n_queries(request)) < INLINE_S
         if name == "cache_lookup":
             cache = self.services.catalog.cache(path[0])
-            return cache is None or (caller.tenant_id is not None and self._caches.peek(cache.id) is not None)
+            return cache is None or (caller.tenant_id is not None and self._is_cache_at_hand(cache.id))
         if name != "upsert" or caller.tenant_id is None or not self._is_open(path[0]):
             return False
         return _n_points(request) <= INLINE_POINTS and not _names_tenants(request)
+
+    def _is_cache_at_hand(self, cache_id: int) -> bool:
+        """Whether a look-up waits for nothing: while the map has to grow, new transactions wait for those inside."""
+        shard = self._caches.peek(cache_id)
+        return shard is not None and not shard.env.is_held
 
     def _is_open(self, name: str) -> bool:
         collection = self.services.catalog.collection(name)

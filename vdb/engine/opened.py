@@ -36,12 +36,13 @@ S = TypeVar("S", bound=Opened)
 
 
 class _Entry(Generic[S]):
-    __slots__ = ("is_closing", "n_pins", "shard")
+    __slots__ = ("has_closer", "is_closing", "n_pins", "shard")
 
     def __init__(self, shard: S) -> None:
         self.shard = shard
         self.n_pins = 0
         self.is_closing = False
+        self.has_closer = False
 
 
 class Pool(Generic[D, S]):
@@ -163,10 +164,20 @@ class Pool(Generic[D, S]):
     def _close(self, document_id: int, entry: _Entry[S]) -> None:
         with self._changed:
             entry.is_closing = True
+            while entry.has_closer and self._entries.get(document_id) is entry:
+                self._changed.wait()
+            if self._entries.get(document_id) is not entry:  # another thread has closed it
+                return
+            entry.has_closer = True
             while entry.n_pins:
                 self._changed.wait()
-        entry.shard.close()
+        try:
+            entry.shard.close()
+        except BaseException:
+            with self._changed:
+                entry.has_closer = False
+                self._changed.notify_all()
+            raise
         with self._changed:
-            if self._entries.get(document_id) is entry:
-                del self._entries[document_id]
+            del self._entries[document_id]
             self._changed.notify_all()

@@ -34,14 +34,15 @@ from vdb.tenancy.access import may_use
 from vdb.types import Caller, Metric, Role
 
 INLINE_POINTS = 256
-"""So many points written since are looked at by the thread that answers; more are for a thread beside."""
+"""So many sources and points written since, of all entries judged for a look-up together, are looked at by the thread
+that answers; more are for a thread beside."""
 
 SLACK = 1e-5
 """By so much, relatively, a distance may exceed that of the last hit and still count as nearer: float32 rounds."""
 
 
 class TakesLong(Exception):
-    """Much was written since, or a collection has to be opened: ask again where that does not matter."""
+    """Much was written since, or a collection has to be opened, or waited for: ask again where that does not matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Moment:
         self._is_hurried = is_hurried
         self._places: dict[int, Place | None] = {}
         self._stack = ExitStack()
+        self._n_looked_at = 0
 
     def __enter__(self) -> "Moment":
         return self
@@ -79,7 +81,7 @@ class Moment:
         document = self._services.catalog.collection_by_id(collection_id)
         if document is None or not may_use(document, self._tenant_id):
             return None
-        if self._is_hurried and self._services.shards.peek(collection_id) is None:
+        if self._is_hurried and _has_to_be_awaited(self._services.shards.peek(collection_id)):
             raise TakesLong
         try:
             shard = self._stack.enter_context(self._services.shards.use(document))
@@ -125,7 +127,12 @@ class Moment:
         ids = {source.collection for source in entry.sources}
         if entry.retrieval is not None:
             ids.add(entry.retrieval.collection)
-        found = [self.place(collection_id) for collection_id in ids]
+        # In one order always: who holds one collection's snapshot and waits for another's, while both their maps
+        # have to grow, must not meet somebody who holds the other and waits for the one.
+        new = ids.difference(self._places)
+        if new and self._places and min(new) < max(self._places):
+            self.renew()
+        found = [self.place(collection_id) for collection_id in sorted(ids)]
         return None if None in found else [place for place in found if place is not None]
 
     def _is_known(self, places: list[Place], resident: Resident, now_ms: int) -> bool:
@@ -146,6 +153,7 @@ class Moment:
         """The first expiry among the sources, 0 for none; None where one has changed, or may not be seen."""
         first_ms = 0
         for source in sources:
+            self._look_at(1)
             place = self.place(source.collection)
             record = None if place is None else _record_of(place.snapshot, source.owner, source.id)
             if place is None or record is None or record.version != source.version:
@@ -155,6 +163,12 @@ class Moment:
             if record.expires_at_ms and (not first_ms or record.expires_at_ms < first_ms):
                 first_ms = record.expires_at_ms
         return first_ms
+
+    def _look_at(self, n_points: int) -> None:
+        """Count points that are about to be read; raises TakesLong where a caller in a hurry has seen enough."""
+        self._n_looked_at += n_points
+        if self._is_hurried and self._n_looked_at > INLINE_POINTS:
+            raise TakesLong
 
     # The search that the answer was made from
 
@@ -169,8 +183,7 @@ class Moment:
         if touches is None:
             return self._is_found_again(entry, retrieval, place, since)
         own = [touch for touch in touches if concerns(touch, self._tenant_id)]
-        if self._is_hurried and sum(touch.n for touch in own) > INLINE_POINTS:
-            raise TakesLong
+        self._look_at(sum(touch.n for touch in own))
         return not any(self._would_rank(entry, retrieval, place, touch, since) for touch in own)
 
     def _would_rank(self, entry: CacheEntry, retrieval: Retrieval, place: Place, touch: Touch, since: int) -> bool:
@@ -219,6 +232,11 @@ class Moment:
             if not is_old and hit.distance <= bound:
                 return False
         return self._is_nearest(entry, retrieval, answer.sequence)
+
+
+def _has_to_be_awaited(shard: Shard | None) -> bool:
+    """Whether a snapshot has to wait: for the collection to open, its map to grow, or a commit to be published."""
+    return shard is None or shard.env.is_held or shard.readings.is_publishing
 
 
 def _record_of(snapshot: Snapshot, owner: int, point_id: bytes) -> Record | None:

@@ -45,9 +45,9 @@ class Touched:
 
     def is_untouched(self, tenant_id: int, since: int) -> bool:
         """Whether nothing that the tenant may see, or saw, was written after `since`."""
-        if since < self._known_from:
-            return False
-        return self._last.get(tenant_id, 0) <= since and self._last.get(EVERYONE_ID, 0) <= since
+        last = self._last
+        is_untouched = last.get(tenant_id, 0) <= since and last.get(EVERYONE_ID, 0) <= since
+        return is_untouched and since >= self._known_from  # last: who starts over moves it before it forgets the rest
 
     def since(self, sequence: int) -> list[Touch] | None:
         """All touches of commits after `sequence`; None where they are not all remembered."""

@@ -50,13 +50,8 @@ _SUM = re.compile(r"\d+(?:[+*=]\d+){1,8}")
 
 
 def read_chunk(chunk: str) -> tuple[Token, ...]:
-    """The tokens of one piece of text without white space."""
-    return _kept(chunk) if len(chunk) <= MAX_KEPT else _read(chunk[:MAX_DIGITS] + str(hash_of(chunk)))
-
-
-def hash_of(chunk: str) -> str:
-    """A long piece in short: its length and its end; such pieces are compared whole, as identifiers."""
-    return f"…{len(chunk)}…{chunk[-MAX_DIGITS:]}"
+    """The tokens of one piece of text without white space; a long one is an identifier, compared whole."""
+    return _kept(chunk) if len(chunk) <= MAX_KEPT else _name(chunk.strip(_TRIM_LEFT + _TRIM_RIGHT).casefold())
 
 
 @lru_cache(maxsize=1 << 15)

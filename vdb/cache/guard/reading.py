@@ -4,6 +4,7 @@
 costs nothing.
 """
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
@@ -31,6 +32,8 @@ MAX_KEPT_CHARACTERS = 1024
 _SETTLED = dates.TRIGGERS | numbers.TRIGGERS
 _SWITCHED = frozenset(word_token(word).key for word in ("turn", "switch", "shut", "power", "keep", "put"))
 _SWITCH_SPAN = 8
+# Scripts written without spaces, Thai to Chinese: each character is read as a word.
+_SPACELESS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 
 
 class Reading(NamedTuple):
@@ -103,7 +106,9 @@ def _in_order(text: str) -> list[Token]:
     """The tokens of all pieces; a capital at the start of a sentence says nothing."""
     tokens: list[Token] = []
     is_start = True
-    for chunk in text.replace("’", "'").replace("‘", "'").split():
+    if not text.isascii():
+        text = _SPACELESS.sub(r" \g<0> ", text.replace("’", "'").replace("‘", "'"))
+    for chunk in text.split():
         pieces = read_chunk(chunk)
         if not pieces:
             continue
