@@ -29,13 +29,13 @@ LEAST_ALIKE = 0.99
 
 
 class EngineCache:
-    """A cache of one tenant in an engine of this process. `took_s` is what lookups took, by the clock."""
+    """A cache of one tenant in an engine of this process. `cpu_s` is what lookups took of their thread's CPU."""
 
     def __init__(self, engine: Engine, questions: Questions) -> None:
         self._engine, self._questions = engine, questions
         self._rows: dict[str, int] = {}
         self._draw = 0.0
-        self.took_s = 0.0
+        self.cpu_s = 0.0
         self._run("create_cache", (), CreateCache(name="bench", dimension=questions.vectors.shape[1]), is_admin=True)
         for name in (*questions.names, UNKNOWN):
             policy = PutPolicy(
@@ -53,9 +53,9 @@ class EngineCache:
             request.category = category
         self._draw = draw
         with mock.patch.object(lookups, "random", self):
-            began = time.perf_counter()
+            began = time.thread_time()
             found = self._run("cache_lookup", ("bench",), request)
-            self.took_s += time.perf_counter() - began
+            self.cpu_s += time.thread_time() - began
         near = found.entry.id if found.entry is not None else found.candidate.entry_id if found.candidate else None
         kind = {None: Kind.MISS, "exact": Kind.EXACT, "semantic": Kind.SEMANTIC}[found.hit]
         place = None if near is None else self._rows[near]
@@ -85,7 +85,9 @@ def measure(given: argparse.Namespace) -> list[Figure]:
     arrivals = shuffled(questions, given.seed, 0)
     core = play(CoreCache(questions, BUDGETS), questions, arrivals)
     with tempfile.TemporaryDirectory(prefix="vdb-cache-") as folder:
-        engine = Engine.open(Settings.with_environment({}, data_dir=Path(folder) / "data", compile_kernels=False))
+        engine = Engine.open(
+            Settings.with_environment({}, data_dir=Path(folder) / "data", compile_kernels=not given.quick)
+        )
         try:
             cache = EngineCache(engine, questions)
             real = play(cache, questions, arrivals)
@@ -97,7 +99,7 @@ def measure(given: argparse.Namespace) -> list[Figure]:
         Figure("engine: hits by meaning", float(real.is_hit.mean()), "of requests"),
         Figure("engine: hits by meaning, core", float(core.is_hit.mean()), "of requests"),
         Figure("engine: false per request", float(real.is_false.mean()), "", BUDGETS.max_false_per_request),
-        Figure("engine: a lookup, by the clock", cache.took_s / n * 1e6, "µs"),
+        Figure("engine: a lookup, CPU of its thread", cache.cpu_s / n * 1e6, "µs"),
     ]
 
 
