@@ -4,7 +4,7 @@ from the store, and changed after each commit by the one thread that made it.
 Readers take what they find without a lock and read the entry itself in their transaction: what is gone there is gone.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -178,10 +178,6 @@ class CacheMemory:
         numbers = self._made_from.get(collection, set()).copy()
         return [resident for resident in map(self.residents.get, numbers) if resident is not None]
 
-    def of_tenant(self, tenant: int) -> Iterable[Resident]:
-        """The tenant's entries at this moment."""
-        return [resident for resident in list(self.residents.values()) if resident.tenant == tenant]
-
     def forget_tenant(self, tenant: int) -> None:
         """Counters of a tenant that is gone; its entries went one by one."""
         for place in [place for place in list(self.counts) if place[0] == tenant]:
@@ -191,10 +187,6 @@ class CacheMemory:
         """End what partitions do beside."""
         for partition in self._partitions.values():
             partition.close()
-
-    @property
-    def n_partitions(self) -> int:
-        return len(self._partitions)
 
     @property
     def nbytes(self) -> int:
