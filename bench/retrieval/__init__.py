@@ -1,4 +1,4 @@
-"""Retrieval for text: what fusing two legs is worth, keyword search against its oracle, ingest, hybrid search over HTTP.
+"""Retrieval for text: what two fused legs find, keyword search against its oracle, ingest, hybrid search over HTTP.
 
 A part is measured in a process of its own. Texts come from `--data`, the folder with `squad2`, `ir`, `tools` and
 `limit_small`; `--quick` takes few of them, or made-up ones. A part whose data is not there is left out.
