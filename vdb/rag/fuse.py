@@ -10,7 +10,7 @@ kind weighs what it makes of the dense scores with `weight` and what it makes of
 - `minmax`: from 0, the least, to 1, the most; BM25 begins at 0.
 - `rrf`: 1 / (`rrf_k` + rank) where the leg itself found the candidate (Cormack et al., SIGIR 2009).
 
-A candidate that is better in both legs is never below the other. ADR 12 has the measurements.
+A candidate that is better in both legs is never below the other. ADR 11 has the measurements.
 """
 
 from typing import Literal, NamedTuple, get_args
@@ -18,8 +18,6 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-
-__all__ = ["DEFAULT", "KINDS", "Candidates", "FusionKind", "FusionOptions", "fused"]
 
 FusionKind = Literal["coverage", "minmax", "rrf", "sigma"]
 KINDS: tuple[FusionKind, ...] = get_args(FusionKind)
@@ -88,7 +86,7 @@ def _least(scores: Scores) -> float:
 
 def _between(scores: Scores, least: float) -> Scores:
     extent = float(scores.max()) - least if len(scores) else 0.0
-    return (scores - least) / extent if extent > 0 else np.zeros(len(scores))
+    return np.asarray((scores - least) / extent if extent > 0 else np.zeros(len(scores)))
 
 
 def _deviations(scores: Scores) -> Scores:
@@ -99,7 +97,7 @@ def _deviations(scores: Scores) -> Scores:
     deviation = float(np.sqrt(np.mean(centred * centred)))
     if deviation <= 1e-12 * float(np.abs(scores).max()):
         return np.zeros(len(scores))
-    return centred / deviation
+    return np.asarray(centred / deviation)
 
 
 def _reciprocal(ranks: Ranks, rrf_k: float) -> Scores:

@@ -1,10 +1,10 @@
 """The fusion of a collection learned from judgements: which kind and weight puts first what was judged to answer.
 
 Few judgements say little, so a choice has to win by more than chance explains. Of all kinds and weights the one is
-taken whose sure gain over the default is greatest: the mean gain less `CAUTION` standard errors, both as if `N_IMAGINED`
-more queries had been judged that gained nothing; the default where none is above zero. On folds that it was not chosen
-by it then has to beat the default, and a leg alone replaces it that is surely better there. Deterministic: the folds
-follow the order of the queries. ADR 12 has the measurements.
+taken whose sure gain over the default is greatest: the mean gain less `CAUTION` standard errors, both as if so
+many as `N_IMAGINED` queries more had been judged that gained nothing; the default where none is above zero. On folds it was not chosen by it
+then has to beat the default, and a leg alone replaces it that is surely better there. Deterministic: the folds follow
+the order of the queries. ADR 11 has the measurements.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vdb.rag.fuse import Candidates, FusionKind, FusionOptions, fused, scaled
-
-__all__ = ["JudgedCandidates", "LearnedFusion", "Metric", "learned", "measured"]
 
 Metric = Literal["ndcg", "recall", "mrr"]
 Float64s = NDArray[np.float64]
