@@ -1,8 +1,8 @@
 """The fusion of a collection learned from judgements: which kind and weight puts first what was judged to answer.
 
 Few judgements say little, so a choice has to win by more than chance explains. Of all kinds and weights the one is
-taken whose sure gain over the default is greatest: the mean gain less `CAUTION` standard errors, both as if so
-many as `N_IMAGINED` queries more had been judged that gained nothing; the default where none is above zero. On folds it was not chosen by it
+taken whose sure gain over the default is greatest: the mean gain less `CAUTION` standard errors, as if `N_IMAGINED`
+more queries had been judged that gained nothing; the default where none is above zero. On folds it was not chosen by it
 then has to beat the default, and a leg alone replaces it that is surely better there. Deterministic: the folds follow
 the order of the queries. ADR 11 has the measurements.
 """
