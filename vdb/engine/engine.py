@@ -204,6 +204,7 @@ class Engine:
         self._jobs.stop()
         self.cache_upkeep.stop()
         self.services.judge.close()
+        self.services.models.close()
         self._cache_checks.shutdown()
         self._background.shutdown()
         for save, what in (

@@ -18,6 +18,7 @@ from vdb.engine.shard import Shard
 from vdb.engine.shards import Shards
 from vdb.engine.stale_entries import StaleEntries
 from vdb.errors import CollectionNotFound, InvalidArgument, SequenceTimeout
+from vdb.rag.models import Models
 from vdb.storage.catalog import ACTIVE, CacheDocument, CollectionDocument
 from vdb.storage.directory import DataDirectory
 from vdb.storage.keyspace import EVERYONE_ID
@@ -63,6 +64,7 @@ class Services:
     usage: UsageCounts = field(default_factory=UsageCounts)
     row_sets: RowSetCache = field(default_factory=RowSetCache)
     judge: Judge = field(default_factory=Judge)
+    models: Models = field(default_factory=Models)
     stale_entries: StaleEntries = field(default_factory=StaleEntries)
     damaged_indexes: set[int] = field(default_factory=set)
     """Ids of collections whose payload indexes could not be read: they are to be built anew."""
