@@ -42,7 +42,7 @@ def test_vectors_of_version_1_never_change() -> None:
 @given(st.lists(st.text(max_size=300), max_size=5), st.sampled_from([32, 100, 1024]))
 def test_any_text_has_a_unit_vector_or_none(texts: list[str], dimension: int) -> None:
     rows = LEXICAL.embed_documents(texts, dimension)
-    assert (rows.shape, rows.dtype) == ((len(texts), dimension), np.float32)
+    assert rows.shape == (len(texts), dimension) and rows.dtype == np.float32
     norms = np.linalg.norm(rows, axis=1)
     assert np.all((norms == 0) | (np.abs(norms - 1) < 1e-5))
 

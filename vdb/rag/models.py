@@ -36,5 +36,7 @@ class Models:
 
     def close(self) -> None:
         """Close all of them."""
-        for model in (*self._embedders.values(), *self._rerankers.values()):
-            model.close()
+        for embedder in self._embedders.values():
+            embedder.close()
+        for reranker in self._rerankers.values():
+            reranker.close()

@@ -76,7 +76,8 @@ class Lexical:
             sketch_words(characters, ends, weights, _GRAM_WEIGHTS, row)
         rows = sums.astype(np.float64)
         norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-        return (rows / np.maximum(norms, 1.0)[:, None]).astype(np.float32)
+        unit: Float32s = (rows / np.maximum(norms, 1.0)[:, None]).astype(np.float32)
+        return unit
 
     def close(self) -> None:
         """Nothing to close."""
