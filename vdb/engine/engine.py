@@ -31,6 +31,7 @@ from vdb.engine.limits import limits_answer
 from vdb.engine.maintenance import Maintenance
 from vdb.engine.memory import MemoryCap, Place
 from vdb.engine.meter import Meter
+from vdb.engine.models import read_models
 from vdb.engine.names import PinnedName
 from vdb.engine.opened import Pool
 from vdb.engine.recall_checks import RecallChecker
@@ -115,6 +116,7 @@ class Engine:
     """An open data directory. `open` locks it; `close` drains the write queues and lets it go."""
 
     def __init__(self, settings: Settings, directory: DataDirectory) -> None:
+        models = read_models(settings)
         self.settings = settings
         self.is_closed = False
         self._directory = directory
@@ -150,6 +152,7 @@ class Engine:
             self._caches,
             self._cache_checks,
             secret,
+            models=models,
         )
         self.meter = Meter(self.services)
         collections.finish_interrupted(self.services)
@@ -205,6 +208,7 @@ class Engine:
         self.cache_upkeep.stop()
         self.services.judge.close()
         self.services.models.close()
+        self.services.model_calls.shutdown()
         self._cache_checks.shutdown()
         self._background.shutdown()
         for save, what in (

@@ -11,8 +11,10 @@ from vdb.config import Settings
 from vdb.engine.cache_judge import Judge
 from vdb.engine.cache_shard import CacheShard
 from vdb.engine.catalog import Catalog
+from vdb.engine.fair_pool import FairPool
 from vdb.engine.memory import MemoryCap
 from vdb.engine.opened import Pool
+from vdb.engine.query_vectors import QueryVectors
 from vdb.engine.row_sets import RowSetCache
 from vdb.engine.shard import Shard
 from vdb.engine.shards import Shards
@@ -26,6 +28,11 @@ from vdb.tenancy.access import check_cache_usable, check_usable
 from vdb.tenancy.quota import Ledger
 from vdb.tenancy.usage import UsageCounts
 from vdb.types import EVERYONE, Caller
+
+N_MODEL_CALLS = 8
+"""Calls of slow models at a time, of all tenants."""
+MAX_WAITING_CALLS = 256
+"""Calls that wait for one of those threads; one tenant gets at most half."""
 
 
 class Read(Protocol):
@@ -65,6 +72,9 @@ class Services:
     row_sets: RowSetCache = field(default_factory=RowSetCache)
     judge: Judge = field(default_factory=Judge)
     models: Models = field(default_factory=Models)
+    model_calls: FairPool = field(default_factory=lambda: FairPool(N_MODEL_CALLS, MAX_WAITING_CALLS, "vdb-models"))
+    """Threads for what waits for a model that is not quick."""
+    query_vectors: QueryVectors = field(default_factory=QueryVectors)
     stale_entries: StaleEntries = field(default_factory=StaleEntries)
     damaged_indexes: set[int] = field(default_factory=set)
     """Ids of collections whose payload indexes could not be read: they are to be built anew."""
