@@ -12,7 +12,7 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from msgspec import Struct
 
@@ -210,13 +210,13 @@ def _units(text: str, block: Block, size: int, is_heading: bool) -> list[_Unit]:
 
 def _cut(text: str, start: int, end: int, size: int) -> Iterator[_Unit]:
     """Pieces of a stretch that is too long, of nearly equal size: a full one and a scrap are both worse."""
-    from semchunk import chunk
+    from semchunk.semchunk import chunk
 
     words = n_words(text[start:end])
     n_pieces = -(-words // size)
     aim = min(size, -(-words // n_pieces) + words // n_pieces // 8)
-    _, offsets = chunk(text[start:end], aim, n_words, memoize=False, offsets=True)
-    for piece in offsets:
+    found = chunk(text[start:end], aim, n_words, memoize=False, offsets=True)
+    for piece in cast(tuple[list[str], list[tuple[int, int]]], found)[1]:
         a, b = _stripped(text, start + piece[0], start + piece[1])
         if a < b:
             yield _Unit(a, b, n_words(text[a:b]))
