@@ -10,7 +10,7 @@
     ├── NotFound                CollectionNotFound TenantNotFound KeyNotFound JobNotFound PointNotFound RouteNotFound
     │                           MethodNotAllowed UnsupportedMediaType
     ├── Conflict                AlreadyExists VersionConflict QuotaExceeded LimitReached NoIndex
-    ├── Unavailable             QueueFull SequenceTimeout ShuttingDown RateLimited
+    ├── Unavailable             QueueFull SequenceTimeout ShuttingDown RateLimited TextIndexBuilding
     ├── StorageFailure          DiskFull DirectoryLocked FormatTooNew CorruptData
     ├── TransportError          TransportTimeout        (raised by the SDK only)
     └── InternalError
@@ -289,6 +289,12 @@ class ShuttingDown(Unavailable):
 
 class RateLimited(Unavailable):
     code = "rate_limited"
+
+
+class TextIndexBuilding(Unavailable):
+    """The collection's text index is being built."""
+
+    code = "text_index_building"
 
 
 class StorageFailure(VdbError):

@@ -19,6 +19,7 @@ from vdb.kernels import (
     reference_coded,
     reference_layout,
     reference_lists,
+    reference_postings,
 )
 from vdb.kernels.reference import COSINE, IP, L2, Float32s, Int64s, UInt32s
 from vdb.kernels.signatures import (
@@ -29,9 +30,11 @@ from vdb.kernels.signatures import (
     NameRows,
     NearestCells,
     NearestCellsBelow,
+    RankPostings,
     ScanCodes,
     ScanMany,
     ScanRows,
+    ScorePoints,
     SearchCells,
     SearchLists,
     SharingKeys,
@@ -67,6 +70,8 @@ class Kernels:
     two_means: TwoMeans
     scan_codes: ScanCodes
     compare_rows: CompareRows
+    rank_postings: RankPostings
+    score_points: ScorePoints
 
 
 def _of_arrays(kernel: Callable[..., None]) -> SearchCells:
@@ -150,6 +155,8 @@ def reference_kernels() -> Kernels:
         reference_clustering.two_means,
         reference_coded.scan_codes,
         reference_coded.compare_rows,
+        reference_postings.rank_postings,
+        reference_postings.score_points,
     )
 
 
@@ -161,6 +168,7 @@ def cpu_kernels() -> Kernels:
     layout = importlib.import_module("vdb.kernels.cpu.layout")
     clustering = importlib.import_module("vdb.kernels.cpu.clustering")
     coded = importlib.import_module("vdb.kernels.cpu.coded")
+    postings = importlib.import_module("vdb.kernels.cpu.postings")
     return Kernels(
         "cpu",
         scan.scan_rows,
@@ -178,6 +186,8 @@ def cpu_kernels() -> Kernels:
         clustering.two_means,
         coded.scan_codes,
         coded.compare_rows,
+        postings.rank_postings,
+        postings.score_points,
     )
 
 

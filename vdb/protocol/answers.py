@@ -138,6 +138,16 @@ class Embedding(Struct, kw_only=True):
     version: str
 
 
+class TextIndex(Struct, kw_only=True):
+    """A collection's text index; it is searched once it is `ready`."""
+
+    fields: dict[str, int]
+    language: str
+    k1: float
+    b: float
+    state: IndexState
+
+
 class Collection(Struct, kw_only=True):
     """A collection; `aliases` lead to it like its name, `tenants` is shown to admins only.
 
@@ -160,6 +170,7 @@ class Collection(Struct, kw_only=True):
     metadata: dict[str, str]
     tier: Tier
     memory_bytes: int | None
+    text: TextIndex | None
     tenants: list[str] | None | UnsetType = UNSET
 
 

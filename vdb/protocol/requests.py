@@ -7,7 +7,7 @@ A vector is a list of numbers, or base64 of little-endian float32; in process al
 from datetime import datetime
 from typing import Any, Literal
 
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from vdb.types import FieldType, Metric, Role, Sharing, Tier
 
@@ -48,11 +48,23 @@ class EmbeddingModel(Request):
     version: str
 
 
+class TextIndex(Request):
+    """What texts are to be searched: payload fields with their weights, 1 to 100; the first is that of a chunk's text.
+
+    `language` decides stop words and stemming, "none" is without either; `k1` and `b` are those of BM25.
+    """
+
+    fields: dict[str, int] = field(default_factory=lambda: {"text": 1})
+    language: str = "english"
+    k1: float = 1.5
+    b: float = 0.75
+
+
 class CreateCollection(Request):
     """A collection: one dimension, one metric, many tenants. `tenants` null means every tenant may use it.
 
     `indexes` names the declared fields that filters are to be fast on. `tier` is where its index is to lie,
-    `memory_bytes` what that may take of memory; null: no cap but the server's.
+    `memory_bytes` what that may take of memory; null: no cap but the server's. `text` makes it searchable by words.
     """
 
     name: str
@@ -66,6 +78,7 @@ class CreateCollection(Request):
     metadata: dict[str, str] = {}
     tier: Tier = Tier.AUTO
     memory_bytes: int | None = None
+    text: TextIndex | None = None
 
 
 class UpdateCollection(Request):
@@ -74,7 +87,8 @@ class UpdateCollection(Request):
     `embedding`, `metadata` and `memory_bytes`: null clears.
 
     `add_tenants` and `remove_tenants` change the list of a collection that has one, and exclude `tenants`.
-    `indexes` is the whole list: those new in it are built in the background, the others dropped.
+    `indexes` is the whole list: those new in it are built in the background, the others dropped. `text`: null drops the
+    text index, other fields or another language build it anew in the background.
     """
 
     name: str | UnsetType = UNSET
@@ -87,6 +101,7 @@ class UpdateCollection(Request):
     metadata: dict[str, str] | None | UnsetType = UNSET
     tier: Tier | UnsetType = UNSET
     memory_bytes: int | None | UnsetType = UNSET
+    text: TextIndex | None | UnsetType = UNSET
 
 
 class TuneEncoding(Request):
