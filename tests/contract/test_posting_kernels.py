@@ -41,8 +41,10 @@ class Lists:
 
     def rank(self, kernels: Kernels, k: int, allowed: np.ndarray | None = None) -> list[tuple[int, float]]:
         score, pid = np.empty(k), np.empty(k, np.uint32)
-        given = (NONE, False) if allowed is None else (allowed, True)
-        n = kernels.rank_postings(self.postings, self.starts, self.weights, self.flat, self.slope, *given, score, pid)
+        n = kernels.rank_postings(
+            self.postings, self.starts, self.weights, self.flat, self.slope,
+            NONE if allowed is None else allowed, allowed is not None, score, pid,
+        )  # fmt: skip
         return list(zip(pid[:n].tolist(), score[:n].tolist(), strict=True))
 
 

@@ -1,1 +1,1 @@
-"""Tests of retrieval for text."""
+"""Tests of retrieval for text: chunks, formats of documents, terms, BM25."""

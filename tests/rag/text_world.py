@@ -85,7 +85,8 @@ class TextWorld:
 
     def stored(self) -> Stored:
         """What it holds; asserts that blocks ascend, lie where they should, and are of a right size."""
-        statistics, postings = {}, {}
+        statistics: dict[int, tuple[int, int]] = {}
+        postings: dict[tuple[int, bytes], dict[int, tuple[int, int]]] = {}
         with self.env.read() as txn:
             for key, value in iterate_prefix(txn, bytes((Space.TEXT_STATISTICS,))):
                 statistics[int.from_bytes(key[1:], "big")] = decode_statistics(value)
