@@ -7,6 +7,7 @@ answers 403; what a tenant may not see answers 404.
 
 from vdb.protocol import answers, requests, statistics
 from vdb.protocol.cache_operations import CACHE_OPERATIONS
+from vdb.protocol.document_operations import DOCUMENT_OPERATIONS
 from vdb.protocol.operation import Operation as Operation
 
 _C = "/v1/collections/{collection}"
@@ -138,6 +139,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("get_backup", "GET", _B, requests.Empty, answers.Backup, "admin", "Describe a backup"),
     Operation("delete_backup", "DELETE", _B, requests.Empty, answers.Done, "admin", "Delete a backup"),
     Operation("limits", "GET", "/v1/limits", requests.Empty, answers.LimitsAnswer, "any", "Every cap of the server"),
+    *DOCUMENT_OPERATIONS,
     *CACHE_OPERATIONS,
 )
 
