@@ -3,8 +3,8 @@
     VdbError
     ├── InvalidArgument         InvalidJson UnknownField DuplicateKey NestedTooDeep IntegerOutOfRange DimensionMismatch
     │                           NonFiniteVector EmptyBatch DuplicateId InvalidId InvalidFilter InvalidCursor
-    │                           FieldTypeMismatch TenantRequired UnknownGrantee
-    ├── TooLarge                BodyTooLarge PayloadTooLarge
+    │                           FieldTypeMismatch TenantRequired UnknownGrantee UnreadableDocument
+    ├── TooLarge                BodyTooLarge PayloadTooLarge DocumentTooLarge
     ├── Unauthenticated         KeyExpired
     ├── Forbidden               SharingForbidden NotOwner
     ├── NotFound                CollectionNotFound TenantNotFound KeyNotFound JobNotFound PointNotFound RouteNotFound
@@ -131,6 +131,12 @@ class UnknownCategory(InvalidArgument):
     code = "unknown_category"
 
 
+class UnreadableDocument(InvalidArgument):
+    """A document is not of its format, is damaged or encrypted, or has no text."""
+
+    code = "unreadable_document"
+
+
 class TooLarge(VdbError):
     code = "too_large"
 
@@ -141,6 +147,12 @@ class BodyTooLarge(TooLarge):
 
 class PayloadTooLarge(TooLarge):
     code = "payload_too_large"
+
+
+class DocumentTooLarge(TooLarge):
+    """A document has more bytes or more chunks than one may have."""
+
+    code = "document_too_large"
 
 
 class AnswerTooLarge(TooLarge):

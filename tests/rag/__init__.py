@@ -1,0 +1,1 @@
+"""Tests of retrieval for text: chunks, formats of documents."""
