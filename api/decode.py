@@ -7,6 +7,7 @@ where it is decoded: the filter here, payloads in the engine. A number of a vect
 """
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -24,7 +25,7 @@ from vdb.errors import (
     UnknownField,
     VdbError,
 )
-from vdb.protocol import cache_requests, columns, requests, strict_json
+from vdb.protocol import cache_requests, columns, document_requests, requests, strict_json
 from vdb.protocol.operations import OPERATIONS, Operation
 from vdb.protocol.pointers import from_validation_error
 from vdb.protocol.strict_json import INT64_MAX, INT64_MIN, child_pointer
@@ -65,6 +66,7 @@ _decode_text = msgspec.json.Decoder(str).decode
 _decode_upsert = msgspec.json.Decoder(requests.Upsert).decode
 _decode_upsert_head = msgspec.json.Decoder(columns.UpsertHead).decode
 _decode_update_payload = msgspec.json.Decoder(requests.UpdatePayload).decode
+_decode_put_documents = msgspec.json.Decoder(document_requests.PutDocuments).decode
 _cold_decoders = {operation.name: msgspec.json.Decoder(operation.request) for operation in OPERATIONS}
 
 
@@ -78,6 +80,8 @@ def decode_body(operation: Operation, body: bytes, is_binary: bool) -> Decoded:
         return _lookup(body), None
     if operation.name == "update_payload":
         return _update_payload(body), None
+    if operation.name == "put_documents":
+        return _put_documents(body), None
     return _cold(operation, body), None
 
 
@@ -132,6 +136,41 @@ def _update_payload(body: bytes) -> requests.UpdatePayload:
     for position, point in enumerate(request.points):
         _check_integer(point.if_version, f"/points/{position}/if_version")
     return request
+
+
+def _put_documents(body: bytes) -> document_requests.PutDocuments:
+    """Texts hold colons and vectors many numbers: the keys found are counted, and the judge asked only in doubt."""
+    try:
+        request = _decode_put_documents(body)
+    except _REFUSED as exc:
+        raise _refusal(body, exc) from exc
+    n_keys = 1 + (request.owner is not UNSET) + (request.chunking is not UNSET)
+    if isinstance(request.chunking, document_requests.Chunking):
+        n_keys += _n_changed(request.chunking)
+    for document in request.documents:
+        n_keys += 1 + _n_changed(document)
+        for chunk in document.chunks if isinstance(document.chunks, list) else ():
+            n_keys += 1 + _n_changed(chunk)
+    _judge(body, n_keys)
+    return request
+
+
+@cache
+def _optional(shape: type[msgspec.Struct]) -> tuple[tuple[str, Any], ...]:
+    """Name and default of the fields that need not be given."""
+    return tuple((field.name, field.default) for field in msgspec.structs.fields(shape) if not field.required)
+
+
+def _n_changed(request: msgspec.Struct) -> int:
+    """How many of the fields that have a default were given another value, and the keys of a payload among them."""
+    n_given = 0
+    for name, default in _optional(type(request)):
+        value = getattr(request, name)
+        if value is not default and value != default:
+            n_given += 1
+            if isinstance(value, Raw):
+                n_given += strict_json.count_keys(msgspec.json.decode(value))
+    return n_given
 
 
 def _search(body: bytes) -> requests.Search:
@@ -275,14 +314,19 @@ def _count_outside(text: bytes, what: bytes, payloads: Iterable[bytes]) -> int:
     return text.count(what) - sum(payload.count(what) for payload in payloads)
 
 
-def _judge(text: bytes) -> None:
+def _judge(text: bytes, n_keys: int | None = None) -> None:
     """Let the judge look at syntax and keys, which it does before it looks at values.
+
+    `n_keys`: so many different keys were found, which may spare it the look.
 
     Its verdict on values is left aside where types or the engine judge them: integers were checked with types, those of
     a vector have no bound, and the depth of a payload counts from the payload.
     """
     try:
-        strict_json.decode(text)
+        if n_keys is None:
+            strict_json.decode(text)
+        else:
+            strict_json.check_body(text, n_keys)
     except IntegerOutOfRange:
         return
     except NestedTooDeep as error:

@@ -58,6 +58,7 @@ class Limits:
     max_question_bytes: int = 64 * KIB
     max_cached_answer_bytes: int = 1 * MIB
     max_cached_sources: int = 256
+    max_documents_per_request: int = 1_000
     max_document_bytes: int = 32 * MIB
     max_chunks_per_document: int = 10_000
     max_aliases: int = 1_000

@@ -120,7 +120,7 @@ class Drafts:
             raise InvalidArgument.at(f"{pointer}/text", "give text, data, chunks, or content_hash alone")
         source: bytes | None = None
         if isinstance(given.text, str):
-            source = _encoded(given.text, f"{pointer}/text")
+            source = given.text.encode()
         elif isinstance(given.data, str):
             try:
                 source = base64.b64decode(given.data, validate=True)
@@ -205,24 +205,14 @@ def _id_of(document: str, pointer: str) -> bytes:
     return encoded
 
 
-def _encoded(text: str, pointer: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError as exc:
-        raise InvalidArgument.at(pointer, "the text is not valid Unicode") from exc
-
-
 def _chunk(given: GivenChunk, pointer: str) -> Chunk:
     """A given chunk, its place checked; 0 to 0 where it has none."""
-    _encoded(given.text, f"{pointer}/text")
     if not given.text.strip():
         raise UnreadableDocument.at(f"{pointer}/text", "the chunk has no text")
     start, end = (_place(given, name, pointer, 0) for name in ("start", "end"))
     if (start is None) != (end is None) or (start is not None and end is not None and start >= end):
         raise InvalidArgument.at(f"{pointer}/end", "start and end go together, and end is greater")
     heading = () if isinstance(given.heading, UnsetType) else tuple(given.heading)
-    for i, part in enumerate(heading):
-        _encoded(part, f"{pointer}/heading/{i}")
     return Chunk(given.text, start or 0, end or 0, heading, _place(given, "page", pointer, 1))
 
 

@@ -24,6 +24,7 @@ from vdb.engine.cache_upkeep import CacheUpkeep, save_all_counts
 from vdb.engine.catalog import Catalog
 from vdb.engine.commit import QueueCaps
 from vdb.engine.delete import delete_points
+from vdb.engine.document_handlers import DOCUMENT_HANDLERS
 from vdb.engine.figures import Sample, health, metrics
 from vdb.engine.indexer import Indexer
 from vdb.engine.indexing import Indexing
@@ -48,6 +49,7 @@ from vdb.index.graph import RowGraph, is_available
 from vdb.protocol.columns import SearchHead, UpsertHead
 from vdb.protocol.operations import BY_NAME
 from vdb.protocol.requests import Request, Search, Upsert
+from vdb.rag.extract import Extractor
 from vdb.storage.catalog import CacheDocument, CollectionDocument
 from vdb.storage.codec import Usage
 from vdb.storage.create import create_environment
@@ -107,6 +109,7 @@ HANDLERS: dict[str, Handler] = {
     "get_backup": backup.get_backup,
     "delete_backup": backup.delete_backup,
     "limits": limits_answer,
+    **DOCUMENT_HANDLERS,
     **CACHE_HANDLERS,
 }
 
@@ -150,6 +153,7 @@ class Engine:
             self._caches,
             self._cache_checks,
             secret,
+            Extractor(settings.limits),
         )
         self.meter = Meter(self.services)
         collections.finish_interrupted(self.services)
@@ -203,6 +207,8 @@ class Engine:
         self._indexer.stop()
         self._jobs.stop()
         self.cache_upkeep.stop()
+        self.services.ingests.shutdown()
+        self.services.extractor.close()
         self.services.judge.close()
         self._cache_checks.shutdown()
         self._background.shutdown()

@@ -11,6 +11,7 @@ from vdb.config import Settings
 from vdb.engine.cache_judge import Judge
 from vdb.engine.cache_shard import CacheShard
 from vdb.engine.catalog import Catalog
+from vdb.engine.fair_pool import FairPool
 from vdb.engine.memory import MemoryCap
 from vdb.engine.opened import Pool
 from vdb.engine.row_sets import RowSetCache
@@ -18,6 +19,7 @@ from vdb.engine.shard import Shard
 from vdb.engine.shards import Shards
 from vdb.engine.stale_entries import StaleEntries
 from vdb.errors import CollectionNotFound, InvalidArgument, SequenceTimeout
+from vdb.rag.extract import Extractor
 from vdb.storage.catalog import ACTIVE, CacheDocument, CollectionDocument
 from vdb.storage.directory import DataDirectory
 from vdb.storage.keyspace import EVERYONE_ID
@@ -25,6 +27,9 @@ from vdb.tenancy.access import check_cache_usable, check_usable
 from vdb.tenancy.quota import Ledger
 from vdb.tenancy.usage import UsageCounts
 from vdb.types import EVERYONE, Caller
+
+N_INGESTERS = 4
+MAX_WAITING_INGESTS = 256
 
 
 class Read(Protocol):
@@ -55,6 +60,7 @@ class Services:
     caches: Pool[CacheDocument, CacheShard]
     cache_checks: Executor
     secret: bytes
+    extractor: Extractor
     last_used_ms: dict[str, int] = field(default_factory=dict)
     last_finished_job: int = 0
     n_queued_refused: int = 0
@@ -63,6 +69,8 @@ class Services:
     usage: UsageCounts = field(default_factory=UsageCounts)
     row_sets: RowSetCache = field(default_factory=RowSetCache)
     judge: Judge = field(default_factory=Judge)
+    ingests: FairPool = field(default_factory=lambda: FairPool(N_INGESTERS, MAX_WAITING_INGESTS, "vdb-ingest"))
+    """Threads that read, embed and write documents."""
     stale_entries: StaleEntries = field(default_factory=StaleEntries)
     damaged_indexes: set[int] = field(default_factory=set)
     """Ids of collections whose payload indexes could not be read: they are to be built anew."""
