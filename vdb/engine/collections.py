@@ -17,6 +17,7 @@ from vdb.engine.jobs import start_indexing
 from vdb.engine.labels import checked_embedding, checked_metadata, embedding_answer
 from vdb.engine.listing import name_after, page_of
 from vdb.engine.members import member_change, member_ids
+from vdb.engine.models import check_embedding
 from vdb.engine.services import Services
 from vdb.engine.shard import epoch_ms
 from vdb.engine.tenants import check_name, moment_of
@@ -43,7 +44,7 @@ MAX_FIELD_NAME = 512
 def create_collection(
     services: Services, caller: Caller, path: tuple[str, ...], request: CreateCollection
 ) -> answers.Collection:
-    """Make a collection; raises AlreadyExists, LimitReached, InvalidArgument."""
+    """Make a collection; raises AlreadyExists, LimitReached, InvalidArgument, ModelMismatch."""
     name = check_name(request.name, "/name")
     limits = services.settings.limits
     if not 1 <= request.dimension <= limits.max_dimension:
@@ -54,6 +55,7 @@ def create_collection(
         raise InvalidArgument.at("/fields", f"a field's name has 1 to {MAX_FIELD_NAME} characters")
     members = None if request.tenants is None else member_ids(services, request.tenants, "/tenants")
     embedding, metadata = checked_embedding(request.embedding, limits), checked_metadata(request.metadata, limits)
+    check_embedding(services.models, embedding, request.dimension)
     indexes = checked_indexes(request.indexes, request.fields, limits)
     memory_bytes = checked_memory_bytes(request.memory_bytes)
 
@@ -122,7 +124,7 @@ def update_collection(
     """Rename, change members, sharing, embedding, metadata or tier: what is given, in one commit.
 
     Raises InvalidArgument (also for a cap of memory below what its points need), TooLarge, CollectionNotFound,
-    AlreadyExists (the name), Conflict (members of an open one).
+    AlreadyExists (the name), Conflict (members of an open one), ModelMismatch.
     Indexes that are new are built by a job of that commit.
     """
     members = member_change(services, request)
@@ -132,6 +134,8 @@ def update_collection(
     def apply(group: Group) -> CollectionDocument:
         known = _active(group.txn, path[0])
         document = replace(known, tenants=members.apply(known.tenants), **changed)
+        if "embedding" in changed:
+            check_embedding(services.models, document.embedding, known.dimension)
         if document.name != known.name:
             _check_free(group.txn, document.name)
         if not isinstance(request.indexes, UnsetType):

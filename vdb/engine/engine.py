@@ -210,6 +210,7 @@ class Engine:
         self.services.ingests.shutdown()
         self.services.extractor.close()
         self.services.judge.close()
+        self.services.models.close()
         self._cache_checks.shutdown()
         self._background.shutdown()
         for save, what in (

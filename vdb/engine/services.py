@@ -20,6 +20,7 @@ from vdb.engine.shards import Shards
 from vdb.engine.stale_entries import StaleEntries
 from vdb.errors import CollectionNotFound, InvalidArgument, SequenceTimeout
 from vdb.rag.extract import Extractor
+from vdb.rag.models import Models
 from vdb.storage.catalog import ACTIVE, CacheDocument, CollectionDocument
 from vdb.storage.directory import DataDirectory
 from vdb.storage.keyspace import EVERYONE_ID
@@ -71,6 +72,7 @@ class Services:
     judge: Judge = field(default_factory=Judge)
     ingests: FairPool = field(default_factory=lambda: FairPool(N_INGESTERS, MAX_WAITING_INGESTS, "vdb-ingest"))
     """Threads that read, embed and write documents."""
+    models: Models = field(default_factory=Models)
     stale_entries: StaleEntries = field(default_factory=StaleEntries)
     damaged_indexes: set[int] = field(default_factory=set)
     """Ids of collections whose payload indexes could not be read: they are to be built anew."""

@@ -19,6 +19,7 @@ from vdb.kernels import (
     reference_coded,
     reference_layout,
     reference_lists,
+    reference_sketch,
 )
 from vdb.kernels.reference import COSINE, IP, L2, Float32s, Int64s, UInt32s
 from vdb.kernels.signatures import (
@@ -35,6 +36,7 @@ from vdb.kernels.signatures import (
     SearchCells,
     SearchLists,
     SharingKeys,
+    SketchWords,
     SumRows,
     TwoMeans,
 )
@@ -67,6 +69,7 @@ class Kernels:
     two_means: TwoMeans
     scan_codes: ScanCodes
     compare_rows: CompareRows
+    sketch_words: SketchWords
 
 
 def _of_arrays(kernel: Callable[..., None]) -> SearchCells:
@@ -150,6 +153,7 @@ def reference_kernels() -> Kernels:
         reference_clustering.two_means,
         reference_coded.scan_codes,
         reference_coded.compare_rows,
+        reference_sketch.sketch_words,
     )
 
 
@@ -161,6 +165,7 @@ def cpu_kernels() -> Kernels:
     layout = importlib.import_module("vdb.kernels.cpu.layout")
     clustering = importlib.import_module("vdb.kernels.cpu.clustering")
     coded = importlib.import_module("vdb.kernels.cpu.coded")
+    sketch = importlib.import_module("vdb.kernels.cpu.sketch")
     return Kernels(
         "cpu",
         scan.scan_rows,
@@ -178,6 +183,7 @@ def cpu_kernels() -> Kernels:
         clustering.two_means,
         coded.scan_codes,
         coded.compare_rows,
+        sketch.sketch_words,
     )
 
 

@@ -190,3 +190,13 @@ ScanCodes = Callable[
 ]
 CompareRows = Callable[[Float32s, Float32s, UInt32s, Float32s], None]
 """query (d,), vectors (capacity, d), rows (n,), similarity (n,)."""
+SketchWords = Callable[
+    [
+        UInt32s,  # characters (n,)
+        Int64s,  # ends (w,)
+        Int32s,  # weights (w,)
+        Int32s,  # gram_weights
+        Int64s,  # sums (d,)
+    ],
+    None,
+]
