@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from tests.contract.raw_cache import RawCache
+from tests.contract.raw_documents import RawDocuments
 from vdb.client import AsyncClient, Client
 from vdb.errors import BY_CODE, Problem, VdbError
 from vdb.local import Database
@@ -170,7 +171,7 @@ class RawHits(list[Any]):
         self.sequence, self.explain = sequence, explain
 
 
-class RawCollection:
+class RawCollection(RawDocuments):
     """Points over plain HTTP: rows instead of columns, lists instead of arrays."""
 
     def __init__(self, client: RawClient, name: str) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from vdb.errors import QueueFull, ShuttingDown
 from vdb.engine.fair_pool import FairPool
+from vdb.errors import QueueFull, ShuttingDown
 
 WAIT_S = 20.0
 

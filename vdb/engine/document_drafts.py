@@ -1,4 +1,4 @@
-"""One document of a request, checked as far as possible without the store: its source or chunks, its hashes, its grants.
+"""One document of a request, checked as far as possible without the store: source or chunks, hashes, grants.
 
 What is wrong in one document is said with a pointer into it, and stands in the way of no other.
 """

@@ -1,4 +1,4 @@
-"""What stands in the payload of a chunk: its text and place, what ties it to its document, and the document's own payload.
+"""What stands in the payload of a chunk: its text and place, what ties it to its document, the document's own payload.
 
 Flat, so that filters and the text index reach all of it. The first chunk says what the document is; `hash` tells which
 text and model a vector that the server made is of.
@@ -20,8 +20,10 @@ from vdb.storage.catalog import CollectionDocument
 from vdb.storage.codec import Record
 
 RESERVED = frozenset(
-    ("document", "chunk", "start", "end", "heading", "page", "title", "hash", "n_chunks", "content_hash")
-    + ("settings_hash", "media_type")
+    (
+        *("document", "chunk", "start", "end", "heading", "page", "title", "hash"),
+        *("n_chunks", "content_hash", "settings_hash", "media_type"),
+    )
 )
 """Members that only the server writes, beside the main text field."""
 
@@ -48,7 +50,8 @@ _decode_hash = msgspec.json.Decoder(_Hashed).decode
 
 def main_field(collection: CollectionDocument) -> str:
     """The payload field that a chunk's text goes to: the first of the text index, `text` where there is none."""
-    return next(iter(collection.text.fields), DEFAULT_FIELD) if collection.text is not None else DEFAULT_FIELD
+    text = getattr(collection, "text", None)
+    return DEFAULT_FIELD if text is None else str(next(iter(text.fields)))
 
 
 def head_of(record: Record, document: str) -> Head:
@@ -110,9 +113,7 @@ def chunk_members(field: str, chunk: Chunk, document: str, number: int, title: s
     return members
 
 
-def checked_payload(
-    members: dict[str, Any], collection: CollectionDocument, limits: Limits, pointer: str
-) -> bytes:
+def checked_payload(members: dict[str, Any], collection: CollectionDocument, limits: Limits, pointer: str) -> bytes:
     """The payload as it is stored; raises FieldTypeMismatch, PayloadTooLarge."""
     if collection.fields:
         check_fields(members, collection.fields, pointer)

@@ -46,7 +46,8 @@ from vdb.rag.chunk import ChunkOptions, check_options
 from vdb.storage.catalog import CollectionDocument
 from vdb.storage.chunk_ids import chunk_id
 from vdb.storage.points import read_records
-from vdb.types import Caller
+from vdb.tenancy.access import check_sharing
+from vdb.types import EVERYONE, EVERYONE_ID, Caller
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +72,9 @@ def put_documents(
     options = _options_of(request)
     first_ids = [chunk_id(document.id.encode(), 0) for document in request.documents]
     check_own(services, caller, collection, request.owner, first_ids)
+    for names in (document.shared_with for document in request.documents):
+        if not isinstance(names, UnsetType):  # before anything is written: it is the caller who may not
+            check_sharing(collection, caller, (EVERYONE_ID,) if EVERYONE in names else ())
     put = _Put(services, caller, collection, request, options)
     return services.ingests.submit(caller.tenant_id or NO_TENANT, put.run)
 
@@ -211,9 +215,7 @@ class _Put:
         return all(record is not None and record.shared == draft.grants for record in records)
 
     def _settle(self, draft: Draft, status: Status, n_chunks: int, n_embedded: int = 0) -> None:
-        self._results[draft.name] = PutResult(
-            id=draft.name, status=status, n_chunks=n_chunks, n_embedded=n_embedded
-        )
+        self._results[draft.name] = PutResult(id=draft.name, status=status, n_chunks=n_chunks, n_embedded=n_embedded)
 
     def _write(self, works: list[Work]) -> list[Work]:
         """Write documents; those that were changed by others meanwhile are returned."""

@@ -38,9 +38,7 @@ _MAX_CURSOR_CHARS = 400
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-def list_documents(
-    services: Services, caller: Caller, path: tuple[str, ...], request: ListDocuments
-) -> DocumentPage:
+def list_documents(services: Services, caller: Caller, path: tuple[str, ...], request: ListDocuments) -> DocumentPage:
     """One page of the tenant's own documents, in byte order of their ids."""
     collection = services.usable(caller, path[0])
     tenant_id = check_tenant_exists(caller)
@@ -51,12 +49,12 @@ def list_documents(
     found: list[Document] = []
     with services.shards.use(collection) as shard, shard.snapshot() as snapshot:
         answers = _Answers(services, collection, tenant_id, snapshot)
-        last, n_looked_at, cursor = after, 0, None
-        for document, pid in iterate_documents(snapshot.txn, tenant_id, (request.prefix or "").encode(), after):
+        last, cursor = after, None
+        listed = iterate_documents(snapshot.txn, tenant_id, (request.prefix or "").encode(), after)
+        for n_looked_at, (document, pid) in enumerate(listed):
             if len(found) == request.limit or n_looked_at == MAX_LOOKED_AT:
                 cursor = base64.urlsafe_b64encode(last).decode()
                 break
-            n_looked_at += 1
             last = document if pid is None else chunk_id(document, 0)
             first = None if pid is None else read_record(snapshot.txn, tenant_id, pid)
             if first is not None and not first.is_expired(snapshot.now_ms):
@@ -125,9 +123,7 @@ def _position_of(cursor: str | None) -> bytes:
 class _Answers:
     """Documents as one tenant sees them at one moment; raises TooLarge beyond the cap on an answer's bytes."""
 
-    def __init__(
-        self, services: Services, collection: CollectionDocument, tenant_id: int, snapshot: Snapshot
-    ) -> None:
+    def __init__(self, services: Services, collection: CollectionDocument, tenant_id: int, snapshot: Snapshot) -> None:
         self._services, self._tenant_id, self._snapshot = services, tenant_id, snapshot
         self._field = main_field(collection)
         self._max_bytes = services.settings.limits.max_answer_bytes

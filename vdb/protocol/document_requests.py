@@ -1,4 +1,4 @@
-"""Request shapes of documents: texts that are cut into chunks, each stored as a point. Conventions: `vdb.protocol.requests`."""
+"""Request shapes of documents: texts cut into chunks, each stored as a point. Conventions: `vdb.protocol.requests`."""
 
 from datetime import datetime
 
