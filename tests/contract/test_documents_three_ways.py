@@ -11,6 +11,7 @@ import pytest
 from tests.contract.bad_documents import BAD_DOCUMENTS, X
 from tests.contract.conftest import Y
 from tests.contract.ways import World
+from vdb.errors import VdbError
 
 GUIDE = "# Returns\n\nPrint the label.\n\n# Refunds\n\nWait a week.\n"
 GUIDE_HASH = hashlib.sha256(GUIDE.encode()).hexdigest()
@@ -94,7 +95,7 @@ def test_a_hash_alone_asks_whether_a_document_is_there(world: World, notes: Any)
 
 
 def test_given_chunks_are_stored_with_their_vectors(world: World, notes: Any) -> None:
-    chunks = [
+    chunks: list[dict[str, Any]] = [
         {"text": "One.", "vector": X, "start": 0, "end": 4, "page": 1},
         {"text": "Two.", "payload": {"lang": "en"}},
     ]
@@ -168,7 +169,7 @@ def test_a_bad_request_stores_nothing(
 ) -> None:
     if code == "too_large" and world.way != "raw":
         return  # the SDK cuts it into several
-    with pytest.raises(Exception) as caught:
+    with pytest.raises(VdbError) as caught:
         notes.put_documents(**given)
     assert (caught.value.code, [p.pointer for p in caught.value.problems]) == (code, [pointer] if pointer else [])
     assert notes.count() == 0
