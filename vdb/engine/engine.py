@@ -397,6 +397,4 @@ def _names_tenants(request: Request) -> bool:
 def _n_queries(request: Search | SearchHead) -> int:
     if isinstance(request, SearchHead):
         return 1 if request.n_queries is UNSET else int(request.n_queries)
-    if isinstance(request.texts, list):
-        return max(1, len(request.texts))
     return len(request.vectors) if isinstance(request.vectors, list) else 1
