@@ -49,6 +49,13 @@ _PATHS: dict[str, Schema] = {
 _EXAMPLES: dict[str, Any] = {
     "create_collection": {"name": "notes", "dimension": 3, "fields": {"lang": "string"}, "indexes": ["lang"]},
     "update_collection": {"tenants": ["acme", "globex"], "metadata": {"owner": "search-team"}},
+    "learn_fusion": {
+        "queries": [{"text": "leaking pump", "relevant": {"pumps": 1}}],
+        "field": "document",
+        "metric": "recall",
+        "at": 5,
+        "dry_run": True,
+    },
     "tune": {"queries": "rows", "encoding": {"form": "lvq8", "dimension": 160}},
     "set_aliases": {"set": {"docs": "docs-v2"}, "remove": ["docs-old"]},
     "upsert": {"points": [{"id": "a", "vector": [1, 0, 0], "payload": {"lang": "en"}}]},
@@ -64,6 +71,8 @@ _EXAMPLES: dict[str, Any] = {
         "filter": {"field": "lang", "eq": "en"},
         "params": {"recall": 0.95},
         "explain": True,
+        "mode": "dense",
+        "group": {"field": "lang"},
     },
     "create_tenant": {"name": "acme", "quota": {"points": 1000000}, "rate": {"reads_per_s": 100}},
     "update_tenant": {"quota": {"points": 2000000, "bytes": None}, "rate": None},

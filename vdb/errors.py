@@ -11,6 +11,7 @@
     │                           MethodNotAllowed UnsupportedMediaType
     ├── Conflict                AlreadyExists VersionConflict QuotaExceeded LimitReached NoIndex ModelMismatch
     ├── Unavailable             QueueFull SequenceTimeout ShuttingDown RateLimited ModelUnavailable
+    │                           TextIndexBuilding
     ├── StorageFailure          DiskFull DirectoryLocked FormatTooNew CorruptData
     ├── TransportError          TransportTimeout        (raised by the SDK only)
     └── InternalError
@@ -313,6 +314,12 @@ class ModelUnavailable(Unavailable):
     """A model that embeds or ranks texts gave no answer that can be used."""
 
     code = "model_unavailable"
+
+
+class TextIndexBuilding(Unavailable):
+    """The collection's text index is being built."""
+
+    code = "text_index_building"
 
 
 class StorageFailure(VdbError):

@@ -25,6 +25,7 @@ EXPECTED = {
     "collection_stats": "401 401 401 200 200 400 200 200 200",
     "list_members": "401 401 401 403 403 403 403 200 200",
     "tune": "401 401 401 403 403 403 403 409 409",
+    "learn_fusion": "401 401 401 403 403 403 403 400 200",
     "list_aliases": "401 401 401 200 200 200 200 200 200",
     "set_aliases": "401 401 401 403 403 403 403 200 200",
     "upsert": "401 401 401 403 200 400 200 400 200",
@@ -92,7 +93,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     backups = tmp_path_factory.mktemp("backups")
     with vdb.testing.server(compile_kernels=False, backup_dir=backups) as server:
         live = Live(server)
-        live.must("create_collection", (), {"name": "notes", "dimension": 3})
+        live.must("create_collection", (), {"name": "notes", "dimension": 3, "text": {"fields": {"text": 1}}})
         live.must("create_cache", (), {"name": "answers", "dimension": 3})
         live.must("create_tenant", (), {"name": "globex"})
         live.must("upsert", ("notes",), {"points": [POINT]}, tenant="acme")
@@ -164,6 +165,7 @@ REQUESTS: dict[str, Callable[[Live], Asked]] = {
     "collection_stats": lambda live: (("notes",), None),
     "list_members": lambda live: (("notes",), None),
     "tune": lambda live: (("notes",), {}),
+    "learn_fusion": lambda live: (("notes",), {"queries": [{"text": "a", "vector": [1, 0, 0], "relevant": {"a": 1}}]}),
     "list_aliases": lambda live: ((), None),
     "set_aliases": lambda live: ((), {"set": {"current": "notes"}}),
     "upsert": lambda live: (("notes",), {"points": [POINT]}),

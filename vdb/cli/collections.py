@@ -8,7 +8,7 @@ from vdb.cli.confirm import add_yes, confirm
 from vdb.cli.exit_codes import ExitCode, WrongUsage
 from vdb.cli.output import Output
 from vdb.cli.remote import add_server, connected
-from vdb.cli.values import field_type, names, pair, size_or_none
+from vdb.cli.values import field_type, names, pair, size_or_none, text_field
 from vdb.types import Metric, Sharing, Tier
 
 __all__ = ["add"]
@@ -67,6 +67,7 @@ def _add_create(group: Commands) -> None:
             "vdb collections create docs --dimension 384",
             "vdb collections create docs --dimension 384 --metric l2 --tenants acme,globex --field year=integer",
             "vdb collections create docs --dimension 384 --field lang=string --index lang",
+            "vdb collections create handbook --dimension 256 --text text --text title=3 --embedding lexical=1",
         ),
     )
     create.add_argument("name", metavar="NAME", help="[a-z0-9][a-z0-9_-]{0,63}")
@@ -129,6 +130,7 @@ def _add_update(group: Commands) -> None:
         "--index", action="append", metavar="FIELD", help="index these declared fields and no others; may be repeated"
     )
     update.add_argument("--no-indexes", action="store_true", help="drop all indexes")
+    update.add_argument("--no-text", action="store_true", help="drop the text index")
     update.add_argument("--no-embedding", action="store_true", help="forget the embedding model")
     update.add_argument("--no-metadata", action="store_true", help="forget all metadata")
     add_server(update)
@@ -137,9 +139,15 @@ def _add_update(group: Commands) -> None:
 def _add_properties(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tenants", type=names, metavar="NAMES", help="tenants that may use it, separated by commas")
     parser.add_argument("--sharing", choices=[str(sharing) for sharing in Sharing], help="who may grant points")
+    parser.add_argument("--embedding", type=pair, metavar="MODEL=VERSION", help="the model that the vectors come from")
     parser.add_argument(
-        "--embedding", type=pair, metavar="MODEL=VERSION", help="the model that the vectors come from, to be shown"
+        "--text",
+        type=text_field,
+        action="append",
+        metavar="FIELD[=WEIGHT]",
+        help="find points by the words of a payload field; may be repeated, the first holds the text of a chunk",
     )
+    parser.add_argument("--language", metavar="NAME", help="of the texts: stop words and stemming (default: english)")
     parser.add_argument(
         "--metadata", type=pair, action="append", metavar="KEY=VALUE", help="a note, to be shown; may be repeated"
     )
@@ -197,6 +205,7 @@ def _create(given: argparse.Namespace, output: Output) -> int:
             given.index,
             given.tier or "auto",
             None if given.memory_bytes is _KEEP else given.memory_bytes,
+            _text(given),
         )
     output.record(made)
     return ExitCode.OK
@@ -236,7 +245,12 @@ def _changes(given: argparse.Namespace) -> dict[str, Any]:
     """What an update names; raises WrongUsage for options that exclude each other."""
     if given.all_tenants + (given.tenants is not None) + bool(given.add_tenants or given.remove_tenants) > 1:
         raise WrongUsage("--tenants, --all-tenants, and --add-tenants or --remove-tenants exclude each other")
-    forms = (given.no_embedding, given.embedding), (given.no_metadata, given.metadata), (given.no_indexes, given.index)
+    forms = (
+        (given.no_embedding, given.embedding),
+        (given.no_metadata, given.metadata),
+        (given.no_indexes, given.index),
+        (given.no_text, given.text),
+    )
     if any(is_off and value for is_off, value in forms):
         raise WrongUsage("an option and its --no- form exclude each other")
     changes: dict[str, Any] = {
@@ -248,15 +262,26 @@ def _changes(given: argparse.Namespace) -> dict[str, Any]:
         "metadata": dict(given.metadata) if given.metadata else None,
         "indexes": [] if given.no_indexes else given.index,
         "tier": given.tier,
+        "text": _text(given),
     }
     changes = {name: value for name, value in changes.items() if value is not None}
     cleared = {"tenants": given.all_tenants, "embedding": given.no_embedding, "metadata": given.no_metadata}
+    cleared["text"] = given.no_text
     changes |= {name: None for name, is_cleared in cleared.items() if is_cleared}
     return changes if given.memory_bytes is _KEEP else changes | {"memory_bytes": given.memory_bytes}
 
 
 def _embedding(given: argparse.Namespace) -> dict[str, str] | None:
     return None if given.embedding is None else dict(zip(("model", "version"), given.embedding, strict=True))
+
+
+def _text(given: argparse.Namespace) -> dict[str, Any] | None:
+    """What is to be searched by words; raises WrongUsage for a language without fields."""
+    if not given.text:
+        if given.language is not None:
+            raise WrongUsage("--language belongs to --text")
+        return None
+    return {"fields": dict(given.text)} | ({} if given.language is None else {"language": given.language})
 
 
 def _rename(given: argparse.Namespace, output: Output) -> int:

@@ -7,7 +7,17 @@ from argparse import ArgumentTypeError
 from datetime import datetime
 from typing import Any
 
-__all__ = ["count_or_none", "field_type", "json_value", "moment", "names", "number_or_none", "pair", "size_or_none"]
+__all__ = [
+    "count_or_none",
+    "field_type",
+    "json_value",
+    "moment",
+    "names",
+    "number_or_none",
+    "pair",
+    "size_or_none",
+    "text_field",
+]
 
 _UNITS = {"": 1, "b": 1} | {
     f"{letter}{suffix}": base**power
@@ -87,6 +97,14 @@ def field_type(text: str) -> tuple[str, str]:
     if not sign or not name:
         raise ArgumentTypeError(f"{text!r} is not of the form FIELD=TYPE")
     return name, kind
+
+
+def text_field(text: str) -> tuple[str, int]:
+    """FIELD=WEIGHT, or a FIELD of weight 1."""
+    name, _, weight = text.rpartition("=") if "=" in text else (text, "", "1")
+    if not name or not weight.isdecimal() or len(weight) > 9:
+        raise ArgumentTypeError("must be FIELD, or FIELD=WEIGHT with a whole number")
+    return name, int(weight)
 
 
 def json_value(text: str) -> Any:

@@ -17,7 +17,7 @@ from vdb.client.progress import progress_bar
 from vdb.client.upload import Upload, in_upload
 from vdb.client.wire import Call
 from vdb.errors import InternalError, TransportTimeout, VdbError
-from vdb.protocol.answers import Deleted, Job, Point
+from vdb.protocol.answers import Deleted, FusionLearned, Job, Point
 from vdb.protocol.document_answers import Document, DocumentsDeleted, DocumentsPut
 
 T = TypeVar("T")
@@ -112,9 +112,16 @@ class AsyncCollection:
 
     async def search(
         self,
-        vector: ArrayLike,
+        vector: ArrayLike | None = None,
         limit: int = 10,
         *,
+        text: str | Sequence[str] | None = None,
+        mode: str | None = None,
+        fusion: Mapping[str, Any] | None = None,
+        reranker: Mapping[str, Any] | None = None,
+        group: str | Mapping[str, Any] | None = None,
+        combine: str | None = None,
+        weights: Sequence[float] | None = None,
         filter: Filter = None,
         max_distance: float | None = None,
         with_payload: bool = True,
@@ -132,11 +139,39 @@ class AsyncCollection:
         `recall` (0.5 to below 1; None: 0.99, on tier `disk` 0.95) is the share of the true neighbours to be found.
         `budget` (rows scored) and `rerank` (rows compared by their full vectors, `limit` and more) set its effort by
         hand. `exact` compares with every vector and takes none of the three.
+
+        By `text` (a list of texts for a matrix) the best come first, by `score`: `mode` dense, sparse or hybrid, not
+        given the widest that is possible. `fusion` (kind, weight, rrf_k, depth), `reranker` (by, depth, diversity,
+        model, query), `group` (a field, or field and size), `combine` (rrf, max, sum: several queries, one list, with
+        `weights`) are as in the HTTP API.
         """
         params = {"exact": None if exact is False else exact, "recall": recall, "budget": budget, "rerank": rerank}
         fields: dict[str, Any] = {"limit": limit, "with_payload": with_payload, "with_vector": with_vector}
         fields |= {"explain": explain, "min_sequence": min_sequence, "timeout_s": timeout_s}
-        return await self._run(point_calls.search(self._name, vector, filter, max_distance, params, fields))
+        named = {"field": group} if isinstance(group, str) else group
+        ranked: dict[str, Any] = {"text": text, "mode": mode, "fusion": fusion, "reranker": reranker, "group": named}
+        ranked |= {"combine": combine, "weights": weights}
+        return await self._run(point_calls.search(self._name, vector, filter, max_distance, params, fields, ranked))
+
+    async def learn_fusion(
+        self,
+        queries: Sequence[Mapping[str, Any]],
+        *,
+        metric: str = "ndcg",
+        at: int = 10,
+        field: str | None = None,
+        dry_run: bool = False,
+        min_sequence: int = 0,
+        timeout_s: float = 10.0,
+    ) -> FusionLearned:
+        """Learn from judged queries how the legs of a hybrid search are fused, and keep it if it wins; for admins.
+
+        A query is `text`, `relevant` (ids of points, or with `field` values of it, each with a grade) and maybe a
+        `vector` (d,); all have one, or none. It holds for every tenant of the collection.
+        """
+        fields: dict[str, Any] = {"metric": metric, "at": at, "dry_run": dry_run}
+        fields |= {"min_sequence": min_sequence, "timeout_s": timeout_s}
+        return await self._run(point_calls.learn_fusion(self._name, queries, field, fields))
 
     async def get(
         self,

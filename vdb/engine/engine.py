@@ -28,10 +28,12 @@ from vdb.engine.document_handlers import DOCUMENT_HANDLERS
 from vdb.engine.figures import Sample, health, metrics
 from vdb.engine.indexer import Indexer
 from vdb.engine.indexing import Indexing
+from vdb.engine.learning import learn_fusion
 from vdb.engine.limits import limits_answer
 from vdb.engine.maintenance import Maintenance
 from vdb.engine.memory import MemoryCap, Place
 from vdb.engine.meter import Meter
+from vdb.engine.models import read_models
 from vdb.engine.names import PinnedName
 from vdb.engine.opened import Pool
 from vdb.engine.recall_checks import RecallChecker
@@ -83,6 +85,7 @@ HANDLERS: dict[str, Handler] = {
     "collection_stats": collection_stats,
     "list_members": members.list_members,
     "tune": tune.tune,
+    "learn_fusion": learn_fusion,
     "list_aliases": aliases.list_aliases,
     "set_aliases": aliases.set_aliases,
     "get_points": read.get_points,
@@ -118,6 +121,7 @@ class Engine:
     """An open data directory. `open` locks it; `close` drains the write queues and lets it go."""
 
     def __init__(self, settings: Settings, directory: DataDirectory) -> None:
+        models = read_models(settings)
         self.settings = settings
         self.is_closed = False
         self._directory = directory
@@ -140,6 +144,7 @@ class Engine:
         )
         self._cache_indexes = Indexes(make_codes=CodedRows, make_graph=RowGraph if is_available() else None)
         self._cache_checks = ThreadPoolExecutor(1, "vdb-cache-checks")
+        self._legs = ThreadPoolExecutor(2, "vdb-legs")
         secret = directory.secret()  # before the catalog: where there are keys, there is what verifies them
         upgrade(directory, map_bytes=settings.map_bytes, max_map_bytes=settings.max_map_bytes)
         self.services = Services(
@@ -152,8 +157,10 @@ class Engine:
             self._background,
             self._caches,
             self._cache_checks,
+            self._legs,
             secret,
             Extractor(settings.limits),
+            models=models,
         )
         self.meter = Meter(self.services)
         collections.finish_interrupted(self.services)
@@ -211,7 +218,9 @@ class Engine:
         self.services.extractor.close()
         self.services.judge.close()
         self.services.models.close()
+        self.services.model_calls.shutdown()
         self._cache_checks.shutdown()
+        self._legs.shutdown()
         self._background.shutdown()
         for save, what in (
             (keys.save_last_used, "last uses of keys"),
@@ -386,4 +395,6 @@ def _names_tenants(request: Request) -> bool:
 def _n_queries(request: Search | SearchHead) -> int:
     if isinstance(request, SearchHead):
         return 1 if request.n_queries is UNSET else int(request.n_queries)
+    if isinstance(request.texts, list):
+        return max(1, len(request.texts))
     return len(request.vectors) if isinstance(request.vectors, list) else 1

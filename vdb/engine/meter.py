@@ -85,6 +85,8 @@ def _n_chunks(document: PutDocument) -> int:
 
 
 def _n_queries(request: Request) -> int:
+    if isinstance(request, Search | SearchHead) and isinstance(request.texts, list):
+        return max(1, len(request.texts))
     if isinstance(request, Search):
         return len(request.vectors) if isinstance(request.vectors, list) else 1
     if isinstance(request, SearchHead) and request.n_queries is not UNSET:

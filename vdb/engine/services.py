@@ -14,6 +14,7 @@ from vdb.engine.catalog import Catalog
 from vdb.engine.fair_pool import FairPool
 from vdb.engine.memory import MemoryCap
 from vdb.engine.opened import Pool
+from vdb.engine.query_vectors import QueryVectors
 from vdb.engine.row_sets import RowSetCache
 from vdb.engine.shard import Shard
 from vdb.engine.shards import Shards
@@ -31,6 +32,10 @@ from vdb.types import EVERYONE, Caller
 
 N_INGESTERS = 4
 MAX_WAITING_INGESTS = 256
+N_MODEL_CALLS = 8
+"""Calls of slow models at a time, of all tenants."""
+MAX_WAITING_CALLS = 256
+"""Calls that wait for one of those threads; one tenant gets at most half."""
 
 
 class Read(Protocol):
@@ -60,6 +65,7 @@ class Services:
     background: Executor
     caches: Pool[CacheDocument, CacheShard]
     cache_checks: Executor
+    legs: Executor
     secret: bytes
     extractor: Extractor
     last_used_ms: dict[str, int] = field(default_factory=dict)
@@ -73,9 +79,14 @@ class Services:
     ingests: FairPool = field(default_factory=lambda: FairPool(N_INGESTERS, MAX_WAITING_INGESTS, "vdb-ingest"))
     """Threads that read, embed and write documents."""
     models: Models = field(default_factory=Models)
+    model_calls: FairPool = field(default_factory=lambda: FairPool(N_MODEL_CALLS, MAX_WAITING_CALLS, "vdb-models"))
+    """Threads for what waits for a model that is not quick."""
+    query_vectors: QueryVectors = field(default_factory=QueryVectors)
     stale_entries: StaleEntries = field(default_factory=StaleEntries)
     damaged_indexes: set[int] = field(default_factory=set)
     """Ids of collections whose payload indexes could not be read: they are to be built anew."""
+    damaged_texts: set[int] = field(default_factory=set)
+    """The same of text indexes."""
 
     def usable(self, caller: Caller, name: str) -> CollectionDocument:
         """The collection, or CollectionNotFound if it is absent or not for this caller's tenant."""

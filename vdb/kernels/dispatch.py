@@ -19,6 +19,7 @@ from vdb.kernels import (
     reference_coded,
     reference_layout,
     reference_lists,
+    reference_postings,
     reference_sketch,
 )
 from vdb.kernels.reference import COSINE, IP, L2, Float32s, Int64s, UInt32s
@@ -30,9 +31,11 @@ from vdb.kernels.signatures import (
     NameRows,
     NearestCells,
     NearestCellsBelow,
+    RankPostings,
     ScanCodes,
     ScanMany,
     ScanRows,
+    ScorePoints,
     SearchCells,
     SearchLists,
     SharingKeys,
@@ -70,6 +73,8 @@ class Kernels:
     scan_codes: ScanCodes
     compare_rows: CompareRows
     sketch_words: SketchWords
+    rank_postings: RankPostings
+    score_points: ScorePoints
 
 
 def _of_arrays(kernel: Callable[..., None]) -> SearchCells:
@@ -154,6 +159,8 @@ def reference_kernels() -> Kernels:
         reference_coded.scan_codes,
         reference_coded.compare_rows,
         reference_sketch.sketch_words,
+        reference_postings.rank_postings,
+        reference_postings.score_points,
     )
 
 
@@ -166,6 +173,7 @@ def cpu_kernels() -> Kernels:
     clustering = importlib.import_module("vdb.kernels.cpu.clustering")
     coded = importlib.import_module("vdb.kernels.cpu.coded")
     sketch = importlib.import_module("vdb.kernels.cpu.sketch")
+    postings = importlib.import_module("vdb.kernels.cpu.postings")
     return Kernels(
         "cpu",
         scan.scan_rows,
@@ -184,6 +192,8 @@ def cpu_kernels() -> Kernels:
         coded.scan_codes,
         coded.compare_rows,
         sketch.sketch_words,
+        postings.rank_postings,
+        postings.score_points,
     )
 
 

@@ -200,3 +200,19 @@ SketchWords = Callable[
     ],
     None,
 ]
+RankPostings = Callable[
+    [
+        UInt64s,  # postings (P,)
+        Int64s,  # starts (l + 1,)
+        Float64s,  # weights (l,)
+        float,  # flat
+        float,  # slope
+        UInt32s,  # allowed
+        bool,  # is_limited
+        Float64s,  # top_score (k,)
+        UInt32s,  # top_pid (k,)
+    ],
+    int,
+]
+ScorePoints = Callable[[UInt64s, Int64s, Float64s, float, float, UInt32s, Float64s], None]
+"""postings (P,), starts (l + 1,), weights (l,), flat, slope, pids (n,), score (n,)."""

@@ -53,6 +53,15 @@ OPERATIONS: tuple[Operation, ...] = (
         "list_members", "GET", f"{_C}/members", requests.ListPage, answers.Members, "admin", "A collection's tenants"
     ),
     Operation("tune", "POST", f"{_C}/tune", requests.Tune, answers.Job, "admin", "Train the index anew, as a job"),
+    Operation(
+        "learn_fusion",
+        "POST",
+        f"{_C}/fusion/learn",
+        requests.LearnFusion,
+        answers.FusionLearned,
+        "admin",
+        "Learn from judged queries how to fuse the legs",
+    ),
     Operation("list_aliases", "GET", "/v1/aliases", requests.ListPage, answers.Aliases, "any", "List aliases"),
     Operation(
         "set_aliases",

@@ -1,6 +1,7 @@
 """What an embedder is to those who use one."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from vdb.errors import ModelMismatch
 
-__all__ = ["Embedder", "Float32s", "check_dimension"]
+__all__ = ["Embedder", "EmbedderOptions", "Float32s", "check_dimension"]
 
 Float32s = NDArray[np.float32]
 
@@ -40,3 +41,24 @@ def check_dimension(embedder: Embedder, dimension: int) -> None:
     if not least <= dimension <= most:
         made = f"{least}" if least == most else f"{least} to {most}"
         raise ModelMismatch(f"model {embedder.name!r} makes vectors of {made} components")
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderOptions:
+    """Which model, for vectors of which dimension; the two sides may differ in model and prefix."""
+
+    model: str
+    version: str
+    dimension: int
+    query_model: str = ""
+    """For what is asked; empty: `model`."""
+    query_prefix: str = ""
+    document_prefix: str = ""
+    batch: int = 64
+    """Texts that a model gets at a time."""
+
+    def side(self, is_query: bool) -> tuple[str, str]:
+        """The model and the prefix of one side."""
+        if is_query:
+            return self.query_model or self.model, self.query_prefix
+        return self.model, self.document_prefix
