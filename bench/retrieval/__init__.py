@@ -18,6 +18,7 @@ from bench.tenants.contender import LeftOut
 from bench.tenants.growth import datasets
 
 PARTS: dict[str, str] = {
+    "ingest": "bench.retrieval.ingest",
     "http": "bench.retrieval.http",
 }
 """Modules whose `measure(given)` returns the figures of a part."""

@@ -104,6 +104,8 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.chdir(tmp_path)
     golden_copy(tmp_path / "data")
     np.save("queries.npy", np.eye(8, 3, dtype=np.float32))
+    Path("handbook").mkdir()
+    Path("handbook/returns.md").write_text("# Returns\n\nPrint the label.")
     Path("rows.jsonl").write_text('{"id": "a", "vector": [1, 0, 0]}')
     with vdb.testing.server(compile_kernels=False, backup_dir=tmp_path / "of-the-server") as server:
         server.admin().create_tenant("globex")

@@ -50,8 +50,7 @@ _decode_hash = msgspec.json.Decoder(_Hashed).decode
 
 def main_field(collection: CollectionDocument) -> str:
     """The payload field that a chunk's text goes to: the first of the text index, `text` where there is none."""
-    text = getattr(collection, "text", None)
-    return DEFAULT_FIELD if text is None else str(next(iter(text.fields)))
+    return DEFAULT_FIELD if collection.text is None else next(iter(collection.text.fields))
 
 
 def head_of(record: Record, document: str) -> Head:

@@ -61,6 +61,8 @@ N_FAILED_CALLS = 2
 
 OF_ONE_DOCUMENT = (InvalidArgument, TooLarge, Conflict, ModelUnavailable)
 """Errors that are a document's own result; others are of the whole request."""
+OF_A_TEXT = (ModelUnavailable, InvalidArgument)
+"""What a model may say because of one text among many."""
 
 
 def put_documents(
@@ -224,7 +226,15 @@ class _Put:
             for work in works:
                 look(work, txn, self._owner, read_stored(txn, self._owner, work.draft.id), now_ms)
         works = self._embed(works)
-        pending = [(work, self._submit(work)) for work in works]
+        if not works:
+            return []
+        self._owner = owner = ensure_tenant(self._services, self._caller)  # last: a refused write makes no tenant
+        writes = [self._write_of(work, owner) for work in works]  # all, before the first is queued: they share commits
+        pending: list[tuple[Work, Future[Any]]] = []
+        for work, write in zip(works, writes, strict=True):
+            submit = partial(self._submit, work, write)
+            queued: Future[Any] | None = self._tried(work.draft.name, work.draft.pointer, submit)
+            pending += [] if queued is None else [(work, queued)]
         again = []
         for work, future in pending:
             try:
@@ -238,15 +248,21 @@ class _Put:
                 self._settle(work.draft, status, len(work.payloads), work.n_embedded)
         return again
 
-    def _submit(self, work: Work) -> "Future[Any]":
-        self._owner = owner = ensure_tenant(self._services, self._caller)  # last: a refused write makes no tenant
+    def _write_of(self, work: Work, owner: int) -> DocumentWrite:
         batch, grants = batch_of(work, self._collection.dimension)
         points = PointWrite(self._services, owner, batch, grants)
-        write = DocumentWrite(points, work.draft.id, len(work.payloads), work.stored)
-        n_bytes = batch.n_bytes + GRANT_BYTES * len(work.shared) * len(batch.ids)
+        return DocumentWrite(points, work.draft.id, len(work.payloads), work.stored)
+
+    def _submit(self, work: Work, write: DocumentWrite) -> "Future[Any]":
+        batch = write.points.batch
         shard = self._services.shards.acquire(self._collection)
         future: Future[Any] = self._services.shards.submit(
-            shard, write.apply, n_bytes, adds_rows=len(batch.vectors) > 0, tenant=owner, n_points=len(batch.ids)
+            shard,
+            write.apply,
+            batch.n_bytes + GRANT_BYTES * len(work.shared) * len(batch.ids),
+            adds_rows=len(batch.vectors) > 0,
+            tenant=write.points.owner,
+            n_points=len(batch.ids),
         )
         return future
 
@@ -255,10 +271,11 @@ class _Put:
         wanting = [work for work in works if work.missing]
         if not wanting:
             return works
+        error: VdbError
         try:
             self._embed_together(wanting)
             return works
-        except ModelUnavailable as exc:
+        except OF_A_TEXT as exc:
             error = exc
         failed: list[Work] = wanting if len(wanting) == 1 else []
         n_in_a_row = 0
@@ -268,8 +285,8 @@ class _Put:
                     self._embed_together([work])
                     n_in_a_row = 0
                     continue
-            except ModelUnavailable as exc:
-                n_in_a_row, error = n_in_a_row + 1, exc
+            except OF_A_TEXT as exc:
+                n_in_a_row, error = n_in_a_row + isinstance(exc, ModelUnavailable), exc
             failed.append(work)
         for work in failed:
             self._fail(work.draft.name, work.draft.pointer, error)
