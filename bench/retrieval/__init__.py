@@ -17,7 +17,7 @@ from bench.report import Figure
 from bench.tenants.contender import LeftOut
 from bench.tenants.growth import datasets
 
-PARTS: dict[str, str] = {}
+PARTS: dict[str, str] = {"lexical": "bench.retrieval.lexical"}
 """Modules whose `measure(given)` returns the figures of a part."""
 
 
