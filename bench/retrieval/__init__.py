@@ -18,6 +18,7 @@ from bench.tenants.contender import LeftOut
 from bench.tenants.growth import datasets
 
 PARTS: dict[str, str] = {
+    "lexical": "bench.retrieval.lexical",
     "ingest": "bench.retrieval.ingest",
     "http": "bench.retrieval.http",
 }

@@ -262,6 +262,8 @@ def test_statistics(world: World, docs: Any) -> None:
         ({"embedding": {"model": "m", "version": "x" * 1025}}, "too_large", "/embedding/version"),
         ({"embedding": {"model": "m", "version": "1", "size": "s"}}, "unknown_field", "/embedding/size"),
         ({"embedding": "m"}, "invalid_argument", "/embedding"),
+        ({"embedding": {"model": "lexical", "version": "2"}}, "model_mismatch", "/embedding"),
+        ({"embedding": {"model": "lexical", "version": "1"}}, "model_mismatch", "/embedding"),
         ({"metadata": {"Team": "x"}}, "invalid_argument", "/metadata/Team"),
         ({"metadata": {"a/b": "x"}}, "invalid_argument", "/metadata/a~1b"),
         ({"metadata": {"x" * 65: "x"}}, "invalid_argument", "/metadata/" + "x" * 65),

@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from msgspec import Struct
+
 from vdb.errors import InvalidArgument
 from vdb.layered import Rules, checked, meant, secret_of_file, values_of_file
 from vdb.rag.connection import address_of
@@ -20,7 +22,17 @@ from vdb.rag.endpoint import Endpoint, Patience
 from vdb.rag.rerank.base import Reranker
 from vdb.rag.rerank.http import SHAPES, HttpReranker
 
-__all__ = ["MAX_NAME", "OPENAI", "RULES", "EmbedderEntry", "Entry", "ModelsFile", "RerankerEntry", "read_models"]
+__all__ = [
+    "MAX_NAME",
+    "OPENAI",
+    "RULES",
+    "EmbedderEntry",
+    "Entry",
+    "Listed",
+    "ModelsFile",
+    "RerankerEntry",
+    "read_models",
+]
 
 OPENAI: Final = "openai"
 MAX_NAME: Final = 256
@@ -71,6 +83,21 @@ class ModelsFile:
     embedders: tuple[Embedder, ...] = ()
     rerankers: tuple[Reranker, ...] = ()
     warnings: tuple[str, ...] = ()
+    listed: tuple["Listed", ...] = ()
+    """Each of them, embedders first."""
+
+
+class Listed(Struct):
+    """A model as it is shown, without its address and key. `state` is `ok`, or why it gave no answer."""
+
+    use: str
+    name: str
+    kind: str
+    model: str
+    version: str = ""
+    dimension: int | None = None
+    state: str = ""
+    seconds: float | None = None
 
 
 RULES: Final = Rules(
@@ -98,10 +125,21 @@ def read_models(path: Path) -> ModelsFile:
     tables = values_of_file(path, "models_file")
     for name in tables.keys() - set(_TABLES):
         raise InvalidArgument(f"{path}: {name!r} is no table of models{meant(name, _TABLES)}")
+    embedders = list(_entries(path, tables, "embedders", EmbedderEntry()))
+    rerankers = list(_entries(path, tables, "rerankers", RerankerEntry()))
     warnings: list[str] = []
-    embedders = [_embedder(*found, warnings) for found in _entries(path, tables, "embedders", EmbedderEntry())]
-    rerankers = [_reranker(*found, warnings) for found in _entries(path, tables, "rerankers", RerankerEntry())]
-    return ModelsFile(tuple(embedders), tuple(rerankers), tuple(warnings))
+    return ModelsFile(
+        tuple(_embedder(*found, warnings) for found in embedders),
+        tuple(_reranker(*found, warnings) for found in rerankers),
+        tuple(warnings),
+        (
+            *(
+                Listed("embedder", name, entry.kind, entry.model, entry.version, entry.dimension)
+                for name, entry, _, _ in embedders
+            ),
+            *(Listed("reranker", name, entry.shape, entry.model) for name, entry, _, _ in rerankers),
+        ),
+    )
 
 
 def _entries(
