@@ -46,7 +46,9 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--by", default="point", metavar="WHAT", help="what judgements name: point (default), or a payload field"
     )
-    parser.add_argument("--run", type=Path, metavar="FILE", help="write the run of --mode in TREC's form")
+    parser.add_argument(
+        "--run", type=Path, dest="written", metavar="FILE", help="write the run of --mode in TREC's form"
+    )
     parser.add_argument(
         "--run-file", type=Path, action="append", default=[], metavar="FILE", help="measure this run too; repeatable"
     )
@@ -68,9 +70,9 @@ def _eval(given: argparse.Namespace, output: Output) -> int:
     queries = _queries(given, list(qrels))
     runs: dict[str, Run] = {str(path): read_run(path) for path in given.run_file}
     evaluation = _evaluated(given, output, queries, qrels, options, runs)
-    if given.run is not None:
+    if given.written is not None:
         name = "learned" if given.learn else given.mode
-        write_run(given.run, evaluation.runs[name], name)
+        write_run(given.written, evaluation.runs[name], name)
     if given.report is not None:
         for path in write_report(given.report, evaluation):
             output.note(f"wrote {path}")
@@ -84,11 +86,11 @@ def _options(given: argparse.Namespace) -> "EvaluateOptions":
 
     if given.collection is None and not given.run_file:
         raise WrongUsage("name what is to be measured: --collection, --run-file or both")
-    if given.collection is None and (given.learn or given.run is not None):
+    if given.collection is None and (given.learn or given.written is not None):
         raise WrongUsage("--learn and --run need a --collection")
     if given.collection is not None and given.queries is None:
         raise WrongUsage("--collection needs --queries")
-    if given.run is not None and given.mode == "all" and not given.learn:
+    if given.written is not None and given.mode == "all" and not given.learn:
         raise WrongUsage("--run writes one run: choose its --mode")
     if given.limit < 1:
         raise WrongUsage("--limit is 1 or more")
