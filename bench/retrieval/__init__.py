@@ -21,6 +21,7 @@ PARTS: dict[str, str] = {
     "lexical": "bench.retrieval.lexical",
     "ingest": "bench.retrieval.ingest",
     "http": "bench.retrieval.http",
+    "hybrid": "bench.retrieval.hybrid",
 }
 """Modules whose `measure(given)` returns the figures of a part."""
 
