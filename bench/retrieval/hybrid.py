@@ -1,8 +1,8 @@
 """What two fused legs find, through the engine in this process: learned on half of the queries, judged on the other.
 
-Vectors are given, words are the text index's. A query is asked of the dense leg, of the sparse one, of both by the default
-fusion, by reciprocal ranks of equal weight, and by what `learn_fusion` makes of the half that teaches. The better leg is
-that of the half that is judged, whichever it is there. Metrics are those of ir_measures, in points (hundredths).
+Vectors are given, words are the text index's. A query is asked of the dense leg, of the sparse one, of both by the
+default fusion, by reciprocal ranks of equal weight, and by what `learn_fusion` makes of the half that teaches. The
+better leg is that of the half that is judged, whichever it is there. Metrics are those of ir_measures, in points (hundredths).
 """
 
 import argparse
