@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vdb.engine.nearest import Place
+from vdb.engine.nearest import Nearest, Place
 from vdb.engine.shard import Snapshot
 from vdb.rag.fuse import Candidates
 from vdb.storage.env import Transaction
@@ -131,11 +131,20 @@ def _distances(query: NDArray[Any], rows: NDArray[Any], metric: Metric) -> NDArr
     return clipped
 
 
-def complete(union: Union, snapshot: Snapshot, query: NDArray[np.float32], metric: Metric) -> None:
-    """Fill in the distances of candidates that the dense leg did not list."""
+def complete(
+    union: Union, snapshot: Snapshot, source: Nearest, query: NDArray[np.float32], metric: Metric
+) -> None:
+    """Fill in the distances of candidates that the dense leg did not list: by vectors at hand, else by stored ones."""
     missing = np.flatnonzero(np.isnan(union.distance))
     if not len(missing):
         return
+    at_hand = source.vectors_of(union.pids[missing])
+    if at_hand is not None:
+        vectors, has = at_hand
+        union.distance[missing[has]] = distances(query, vectors[has] if not has.all() else vectors, metric)
+        missing = missing[~has]
+        if not len(missing):
+            return
     owners, pids = union.owners[missing].tolist(), union.pids[missing].tolist()
     found = read_vectors(snapshot.txn, list(zip(owners, pids, strict=True)))
     vectors, has = joined(found, len(query))
