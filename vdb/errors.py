@@ -3,14 +3,15 @@
     VdbError
     ├── InvalidArgument         InvalidJson UnknownField DuplicateKey NestedTooDeep IntegerOutOfRange DimensionMismatch
     │                           NonFiniteVector EmptyBatch DuplicateId InvalidId InvalidFilter InvalidCursor
-    │                           FieldTypeMismatch TenantRequired UnknownGrantee
-    ├── TooLarge                BodyTooLarge PayloadTooLarge
+    │                           FieldTypeMismatch TenantRequired UnknownGrantee UnreadableDocument
+    ├── TooLarge                BodyTooLarge PayloadTooLarge DocumentTooLarge
     ├── Unauthenticated         KeyExpired
     ├── Forbidden               SharingForbidden NotOwner
     ├── NotFound                CollectionNotFound TenantNotFound KeyNotFound JobNotFound PointNotFound RouteNotFound
     │                           MethodNotAllowed UnsupportedMediaType
-    ├── Conflict                AlreadyExists VersionConflict QuotaExceeded LimitReached NoIndex
-    ├── Unavailable             QueueFull SequenceTimeout ShuttingDown RateLimited
+    ├── Conflict                AlreadyExists VersionConflict QuotaExceeded LimitReached NoIndex ModelMismatch
+    ├── Unavailable             QueueFull SequenceTimeout ShuttingDown RateLimited ModelUnavailable
+    │                           TextIndexBuilding
     ├── StorageFailure          DiskFull DirectoryLocked FormatTooNew CorruptData
     ├── TransportError          TransportTimeout        (raised by the SDK only)
     └── InternalError
@@ -131,6 +132,12 @@ class UnknownCategory(InvalidArgument):
     code = "unknown_category"
 
 
+class UnreadableDocument(InvalidArgument):
+    """A document is not of its format, is damaged or encrypted, or has no text."""
+
+    code = "unreadable_document"
+
+
 class TooLarge(VdbError):
     code = "too_large"
 
@@ -141,6 +148,12 @@ class BodyTooLarge(TooLarge):
 
 class PayloadTooLarge(TooLarge):
     code = "payload_too_large"
+
+
+class DocumentTooLarge(TooLarge):
+    """A document has more bytes or more chunks than one may have."""
+
+    code = "document_too_large"
 
 
 class AnswerTooLarge(TooLarge):
@@ -261,6 +274,12 @@ class NoIndex(Conflict):
     code = "no_index"
 
 
+class ModelMismatch(Conflict):
+    """A model of that name is there, of another version or for vectors of another dimension."""
+
+    code = "model_mismatch"
+
+
 class Unavailable(VdbError):
     """Try again after `retry_after_s`."""
 
@@ -289,6 +308,18 @@ class ShuttingDown(Unavailable):
 
 class RateLimited(Unavailable):
     code = "rate_limited"
+
+
+class ModelUnavailable(Unavailable):
+    """A model that embeds or ranks texts gave no answer that can be used."""
+
+    code = "model_unavailable"
+
+
+class TextIndexBuilding(Unavailable):
+    """The collection's text index is being built."""
+
+    code = "text_index_building"
 
 
 class StorageFailure(VdbError):
