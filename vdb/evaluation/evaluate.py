@@ -14,6 +14,7 @@ from vdb.errors import InvalidArgument
 from vdb.evaluation.asking import POINT, ask
 from vdb.evaluation.files import Qrels, Query, Run
 from vdb.evaluation.measures import DEFAULT_METRICS, Measured, Measures
+from vdb.protocol.text_answers import FusionLearned
 
 LEGS = ("dense", "sparse")
 MODES = (*LEGS, "hybrid")
@@ -64,7 +65,7 @@ class Evaluation(Struct):
     compared: list[Compared]
     tenants: dict[str, list[Measured]]
     recall_by_depth: dict[str, list[float]]
-    learned: Any = None
+    learned: FusionLearned | None = None
     runs: dict[str, Run] = field(default_factory=dict)
 
 
