@@ -2,7 +2,7 @@
 
 Vectors are given, words are the text index's. A query is asked of the dense leg, of the sparse one, of both by the
 default fusion, by reciprocal ranks of equal weight, and by what `learn_fusion` makes of the half that teaches. The
-better leg is that of the half that is judged, whichever it is there. Metrics are those of ir_measures, in points (hundredths).
+better leg is that of the half that is judged, whichever it is there. Metrics of ir_measures, in points (hundredths).
 """
 
 import argparse
@@ -87,7 +87,7 @@ class _Found:
             for query in queries
         ]
         collection: Any = self._database.collection(_NAME, queries[0].tenant)
-        answer = collection.learn_fusion(judged, metric=_METRIC[named], at=int(at), dry_run=True, timeout_s=600.0)
+        answer = collection.learn_fusion(judged, metric=_METRIC[named], at=int(at), dry_run=True, timeout_s=60.0)
         fusion = {"kind": answer.fusion.kind, "weight": answer.fusion.weight}
         print(f"{self._corpus.name}: learned {fusion} of {answer.n_queries}", flush=True)
         return self.by("hybrid", fusion)

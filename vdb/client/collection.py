@@ -167,7 +167,8 @@ class Collection:
         """Learn from judged queries how the legs of a hybrid search are fused, and keep it if it wins; for admins.
 
         A query is `text`, `relevant` (ids of points, or with `field` values of it, each with a grade) and maybe a
-        `vector` (d,); all have one, or none. It holds for every tenant of the collection.
+        `vector` (d,), which all have or none, and the `tenant` that asks, where it is not the client's. What is learned
+        holds for every tenant of the collection.
         """
         fields: dict[str, Any] = {"metric": metric, "at": at, "dry_run": dry_run}
         fields |= {"min_sequence": min_sequence, "timeout_s": timeout_s}

@@ -1,7 +1,7 @@
 """Learn how a collection's legs are to be fused, from queries that somebody judged; see `vdb.rag.learn`.
 
-The candidates are those that a search of the caller's tenant would fuse. What is learned holds for all tenants, so only
-an admin may teach it.
+The candidates are those that a search of the tenant that asks would fuse: a query may name it, else it is the caller's.
+What is learned holds for all tenants, so only an admin may teach it. What it replaces is the fusion that holds now.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vdb.engine.checked import Checker
 from vdb.engine.commit import Group
-from vdb.engine.fusions import fusion_answer
+from vdb.engine.fusions import fusion_answer, fusion_of
 from vdb.engine.legs import Legs
 from vdb.engine.nearest import Nearest
 from vdb.engine.plan import Plan
@@ -23,15 +23,14 @@ from vdb.engine.services import Services
 from vdb.engine.shard import Snapshot
 from vdb.engine.sources import Sources
 from vdb.engine.union import Union
-from vdb.errors import CollectionNotFound, EmptyBatch, InvalidArgument, TooLarge
+from vdb.errors import CollectionNotFound, EmptyBatch, InvalidArgument, TenantNotFound, TooLarge
 from vdb.protocol.answers import FusionLearned
 from vdb.protocol.paths import find
 from vdb.protocol.requests import JudgedQuery, LearnFusion, Search
-from vdb.rag.fuse import DEFAULT
 from vdb.rag.learn import JudgedCandidates, learned
 from vdb.storage.catalog import ACTIVE, CollectionDocument, FusionDocument, collection_by_id
 from vdb.storage.codec import Record
-from vdb.tenancy.access import check_tenant_exists
+from vdb.tenancy.access import check_tenant_exists, may_use
 from vdb.types import Caller
 
 MAX_GRADE = 100
@@ -45,15 +44,16 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 def learn_fusion(services: Services, caller: Caller, path: tuple[str, ...], request: LearnFusion) -> FusionLearned:
     """The fusion that the judgements speak for, kept unless `dry_run`, or unless it does not win."""
     collection = services.usable(caller, path[0])
-    tenant_id = check_tenant_exists(caller)
     _check(services, request)
-    judged: list[JudgedCandidates] = []
-    for start in range(0, len(request.queries), TOGETHER):
-        queries = request.queries[start : start + TOGETHER]
-        wish = wish_of(services, collection, _search(queries, start), None)
-        wish = embedded(services, collection, tenant_id, wish)
-        judged += _judged(services, collection, tenant_id, request, queries, wish)
-    found = learned(judged, request.metric, request.at, DEFAULT)
+    judged: dict[int, JudgedCandidates] = {}
+    for tenant_id, places in _askers(services, caller, collection, request.queries).items():
+        for start in range(0, len(places), TOGETHER):
+            part = places[start : start + TOGETHER]
+            queries = [request.queries[place] for place in part]
+            wish = wish_of(services, collection, _search(queries, start), None)
+            wish = embedded(services, collection, tenant_id, wish)
+            judged |= zip(part, _judged(services, collection, tenant_id, request, queries, wish), strict=True)
+    found = learned([judged[place] for place in sorted(judged)], request.metric, request.at, fusion_of(collection))
     options = found.options
     document = FusionDocument(kind=options.kind, weight=options.weight, rrf_k=options.rrf_k)
     is_kept = found.kept and not request.dry_run
@@ -88,6 +88,26 @@ def _check(services: Services, request: LearnFusion) -> None:
             raise InvalidArgument.at(f"/queries/{i}/relevant", f"a grade is 0 to {MAX_GRADE}")
         if not any(query.relevant.values()):
             raise InvalidArgument.at(f"/queries/{i}/relevant", "nothing answers the query: leave it out")
+
+
+def _askers(
+    services: Services, caller: Caller, collection: CollectionDocument, queries: list[JudgedQuery]
+) -> dict[int, list[int]]:
+    """The places of the queries by the tenant that asks; raises for one that does not exist or may not."""
+    places: dict[str | UnsetType, list[int]] = {}
+    for place, query in enumerate(queries):
+        places.setdefault(query.tenant, []).append(place)
+    askers: dict[int, list[int]] = {}
+    for name, own in places.items():
+        if isinstance(name, UnsetType):
+            tenant_id = check_tenant_exists(caller)
+        else:
+            tenant = services.catalog.tenant(name)
+            if tenant is None or not may_use(collection, tenant.id):
+                raise TenantNotFound.at(f"/queries/{own[0]}/tenant", "no such tenant, or not of this collection")
+            tenant_id = tenant.id
+        askers[tenant_id] = sorted(askers.get(tenant_id, []) + own)
+    return askers
 
 
 def _search(queries: list[JudgedQuery], start: int) -> Search:

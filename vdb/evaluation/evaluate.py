@@ -14,6 +14,7 @@ from vdb.errors import InvalidArgument
 from vdb.evaluation.asking import POINT, ask
 from vdb.evaluation.files import Qrels, Query, Run
 from vdb.evaluation.measures import DEFAULT_METRICS, Measured, Measures
+from vdb.protocol.text_answers import FusionLearned
 
 LEGS = ("dense", "sparse")
 MODES = (*LEGS, "hybrid")
@@ -64,7 +65,7 @@ class Evaluation(Struct):
     compared: list[Compared]
     tenants: dict[str, list[Measured]]
     recall_by_depth: dict[str, list[float]]
-    learned: Any = None
+    learned: FusionLearned | None = None
     runs: dict[str, Run] = field(default_factory=dict)
 
 
@@ -93,7 +94,7 @@ def evaluate(
             runs[mode] = _ask(client, tested, mode, mode, options, told)
         if options.learn:
             learned = _learned(client, teaching, answered, options, measures.names[0])
-            fusion = {name: getattr(learned.fusion, name) for name in ("kind", "weight", "rrf_k")}
+            fusion = {"kind": learned.fusion.kind, "weight": learned.fusion.weight}
             runs["learned"] = _ask(client, tested, "hybrid", "learned", options, told, fusion)
     runs |= given or {}
     relevant = {query.id: answered[query.id] for query in tested}
@@ -160,15 +161,13 @@ def _learned(client: Operations, queries: Sequence[Query], qrels: Qrels, options
     named = re.fullmatch(r"(nDCG|R|RR)@(\d{1,4})", metric)
     if named is None:
         raise InvalidArgument(f"fusion is learned by nDCG@k, R@k or RR@k, not by {metric}: name one of them first")
-    tenants = {query.tenant for query in queries}
-    if len(tenants) > 1:
-        raise InvalidArgument("fusion is learned from the queries of one tenant: name it, and leave the others out")
-    collection: Any = client.collection(options.collection, tenants.pop())
+    collection: Any = client.collection(options.collection, queries[0].tenant)
     judged = [
         {
             "text": query.text,
             "relevant": {name: max(grade, 0) for name, grade in qrels[query.id].items()},
             **({} if query.vector is None else {"vector": list(query.vector)}),
+            **({} if query.tenant is None else {"tenant": query.tenant}),
         }
         for query in queries
     ]
@@ -178,7 +177,7 @@ def _learned(client: Operations, queries: Sequence[Query], qrels: Qrels, options
         at=int(named[2]),
         field=None if options.by == POINT else options.by,
         dry_run=options.dry_run,
-        timeout_s=600.0,
+        timeout_s=60.0,
     )
 
 

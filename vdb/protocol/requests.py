@@ -312,11 +312,15 @@ class SearchOptions(Request):
 
 
 class JudgedQuery(Request):
-    """A query and the ids of the points that answer it, each with a grade, 1 and more; 0 is a point that does not."""
+    """A query and the ids of the points that answer it, each with a grade, 1 and more; 0 is a point that does not.
+
+    `tenant` is who asks; not given: the tenant of the request.
+    """
 
     relevant: dict[str, int]
     text: str
     vector: Vector | UnsetType = UNSET
+    tenant: str | UnsetType = UNSET
 
 
 class LearnFusion(Request):

@@ -19,7 +19,7 @@ Metric = Literal["ndcg", "recall", "mrr"]
 Float64s = NDArray[np.float64]
 
 LEARNED_KINDS: tuple[FusionKind, ...] = ("coverage", "sigma")
-WEIGHTS = np.linspace(0.0, 1.0, 21)
+WEIGHTS = np.arange(21) / 20
 DENSE, SPARSE = len(WEIGHTS), 1
 """Columns of the legs alone: the last and the first weight of the first kind, after the default's column."""
 N_FOLDS = 5

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from msgspec import UNSET
 
-from tests.engine.ranked.conftest import direction
+from tests.engine.ranked.conftest import DIMENSION, direction
 from vdb.client import Collection
-from vdb.errors import Forbidden, InvalidArgument
+from vdb.errors import Forbidden, InvalidArgument, TenantNotFound
 from vdb.local import Database
 
 
@@ -149,6 +149,45 @@ def test_fusion_is_learned_from_judged_queries(database: Database, notes: Collec
         assert stored == found.fusion and stored.weight < 0.5
     with pytest.raises(Forbidden):
         notes.learn_fusion(queries)
+
+
+def test_queries_are_judged_by_what_their_tenant_sees(database: Database, notes: Collection) -> None:
+    """Two tenants have a point of one id; the words of only one of them are asked for."""
+    database.as_tenant("globex").collection("notes").upsert(["pump"], direction(0)[None], [{"text": "something else"}])
+    database.create_tenant("idle")
+    admin = database.as_tenant("acme", "admin").collection("notes")
+    query = {"text": "hydraulic pump", "relevant": {"pump": 1}, "vector": direction(4)}
+    own, other = (admin.learn_fusion([query | more], dry_run=True, at=1) for more in ({}, {"tenant": "globex"}))
+    assert (own.sparse, own.n_queries) == (1.0, 1)
+    assert other.dense == 1.0  # the only point that it has
+    found = admin.learn_fusion([query, query | {"tenant": "idle"}], dry_run=True, at=1)
+    assert (found.sparse, found.n_queries) == (0.5, 2)
+    for tenant in ("nobody", "*", ""):
+        with pytest.raises(TenantNotFound) as refused:
+            admin.learn_fusion([query, query | {"tenant": tenant}], dry_run=True)
+        assert refused.value.problems[0].pointer == "/queries/1/tenant"
+
+
+def test_a_tenant_that_may_not_use_the_collection_teaches_it_nothing(database: Database) -> None:
+    database.create_tenant("globex")
+    database.create_collection("closed", DIMENSION, text={"fields": {"text": 1}}, tenants=["acme"])
+    admin = database.as_tenant("acme", "admin").collection("closed")
+    query = {"text": "pump", "relevant": {"pump": 1}, "vector": direction(0)}
+    admin.learn_fusion([query], dry_run=True)
+    with pytest.raises(TenantNotFound):
+        admin.learn_fusion([query | {"tenant": "globex"}], dry_run=True)
+
+
+def test_what_is_learned_has_to_beat_the_fusion_so_far(database: Database, notes: Collection) -> None:
+    database.update_collection("notes", fusion={"kind": "rrf", "weight": 1.0})
+    admin = database.as_tenant("acme", "admin").collection("notes")
+    few = [{"text": "hydraulic pump", "vector": direction(1), "relevant": {"pump": 1}}]
+    told = admin.learn_fusion(few, metric="mrr")
+    assert (told.kept, told.fusion.kind, told.default) == (False, "rrf", told.dense)
+    found = admin.learn_fusion(few * 40, metric="mrr")
+    assert found.kept and found.learned > found.default
+    fusion = database.get_collection("notes").fusion
+    assert fusion == found.fusion and fusion.kind == "coverage"
 
 
 @pytest.mark.parametrize(
