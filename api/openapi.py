@@ -11,7 +11,7 @@ import msgspec
 from vdb.config import Limits
 from vdb.protocol import answers, columns
 from vdb.protocol.operations import OPERATIONS, Operation
-from vdb.protocol.requests import LEAST_RECALL, MAX_BUDGET, MAX_MEMORY_BYTES, TenantRate
+from vdb.protocol.requests import LEAST_RECALL, MAX_BUDGET, MAX_K1, MAX_MEMORY_BYTES, TenantRate
 from vdb.protocol.strict_json import INT64_MAX
 
 from .errors import OK, declared_statuses, success_of
@@ -47,7 +47,13 @@ _PATHS: dict[str, Schema] = {
 }
 
 _EXAMPLES: dict[str, Any] = {
-    "create_collection": {"name": "notes", "dimension": 3, "fields": {"lang": "string"}, "indexes": ["lang"]},
+    "create_collection": {
+        "name": "notes",
+        "dimension": 3,
+        "fields": {"lang": "string"},
+        "indexes": ["lang"],
+        "text": {"fields": {"text": 1, "title": 3}, "language": "english"},
+    },
     "update_collection": {"tenants": ["acme", "globex"], "metadata": {"owner": "search-team"}},
     "learn_fusion": {
         "queries": [{"text": "leaking pump", "relevant": {"pumps": 1}}],
@@ -242,6 +248,8 @@ def _request_refinements(limits: Limits) -> dict[str, Schema]:
         "grace_s": {"minimum": 0},
         "metadata": {"maxProperties": limits.max_metadata_entries},
         "memory_bytes": {"minimum": 1, "maximum": MAX_MEMORY_BYTES},
+        "k1": {"minimum": 0, "maximum": MAX_K1},
+        "b": {"minimum": 0, "maximum": 1},
         **{field: {"exclusiveMinimum": 0} for field in TenantRate.__struct_fields__},
     }
 

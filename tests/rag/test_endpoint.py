@@ -106,10 +106,10 @@ def test_what_will_not_pass_is_not_tried_again(status: int, body: Any, error: ty
         assert len(server.asked) == 1
 
 
-@pytest.mark.parametrize(
-    "said", ["31", "1e9", "9" * 400, format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)]
-)
+@pytest.mark.parametrize("said", ["31", "1e9", "9" * 400, "in an hour"])
 def test_a_server_that_wants_long_pauses_is_reported_at_once(said: str) -> None:
+    if said == "in an hour":
+        said = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     with asking(lambda *_: Say({}, 429, {"Retry-After": said})) as (endpoint, server):
         with pytest.raises(ModelUnavailable, match="answered 429") as caught:
             endpoint.post(b"{}")

@@ -67,7 +67,7 @@ def _add_create(group: Commands) -> None:
             "vdb collections create docs --dimension 384",
             "vdb collections create docs --dimension 384 --metric l2 --tenants acme,globex --field year=integer",
             "vdb collections create docs --dimension 384 --field lang=string --index lang",
-            "vdb collections create handbook --dimension 256 --text text --text title=3 --embedding lexical=1",
+            "vdb collections create docs --dimension 384 --text text --text title=3 --text-language german",
         ),
     )
     create.add_argument("name", metavar="NAME", help="[a-z0-9][a-z0-9_-]{0,63}")
@@ -130,8 +130,8 @@ def _add_update(group: Commands) -> None:
         "--index", action="append", metavar="FIELD", help="index these declared fields and no others; may be repeated"
     )
     update.add_argument("--no-indexes", action="store_true", help="drop all indexes")
-    update.add_argument("--no-text", action="store_true", help="drop the text index")
     update.add_argument("--no-embedding", action="store_true", help="forget the embedding model")
+    update.add_argument("--no-text", action="store_true", help="drop the text index")
     update.add_argument("--no-metadata", action="store_true", help="forget all metadata")
     add_server(update)
 
@@ -139,18 +139,20 @@ def _add_update(group: Commands) -> None:
 def _add_properties(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tenants", type=names, metavar="NAMES", help="tenants that may use it, separated by commas")
     parser.add_argument("--sharing", choices=[str(sharing) for sharing in Sharing], help="who may grant points")
-    parser.add_argument("--embedding", type=pair, metavar="MODEL=VERSION", help="the model that the vectors come from")
+    parser.add_argument(
+        "--embedding", type=pair, metavar="MODEL=VERSION", help="the model that the vectors come from, to be shown"
+    )
+    parser.add_argument(
+        "--metadata", type=pair, action="append", metavar="KEY=VALUE", help="a note, to be shown; may be repeated"
+    )
     parser.add_argument(
         "--text",
         type=text_field,
         action="append",
         metavar="FIELD[=WEIGHT]",
-        help="find points by the words of a payload field; may be repeated, the first holds the text of a chunk",
+        help="search this payload field by words; the first one is the main one; may be repeated",
     )
-    parser.add_argument("--language", metavar="NAME", help="of the texts: stop words and stemming (default: english)")
-    parser.add_argument(
-        "--metadata", type=pair, action="append", metavar="KEY=VALUE", help="a note, to be shown; may be repeated"
-    )
+    parser.add_argument("--text-language", metavar="NAME", help="their language, or none; default: english")
     parser.add_argument(
         "--tier", choices=[str(tier) for tier in Tier], help="where the index is to lie; auto: what fits the memory"
     )
@@ -245,12 +247,8 @@ def _changes(given: argparse.Namespace) -> dict[str, Any]:
     """What an update names; raises WrongUsage for options that exclude each other."""
     if given.all_tenants + (given.tenants is not None) + bool(given.add_tenants or given.remove_tenants) > 1:
         raise WrongUsage("--tenants, --all-tenants, and --add-tenants or --remove-tenants exclude each other")
-    forms = (
-        (given.no_embedding, given.embedding),
-        (given.no_metadata, given.metadata),
-        (given.no_indexes, given.index),
-        (given.no_text, given.text),
-    )
+    forms = [(given.no_embedding, given.embedding), (given.no_metadata, given.metadata)]
+    forms += [(given.no_indexes, given.index), (given.no_text, given.text)]
     if any(is_off and value for is_off, value in forms):
         raise WrongUsage("an option and its --no- form exclude each other")
     changes: dict[str, Any] = {
@@ -276,12 +274,12 @@ def _embedding(given: argparse.Namespace) -> dict[str, str] | None:
 
 
 def _text(given: argparse.Namespace) -> dict[str, Any] | None:
-    """What is to be searched by words; raises WrongUsage for a language without fields."""
-    if not given.text:
-        if given.language is not None:
-            raise WrongUsage("--language belongs to --text")
+    if given.text is None:
+        if given.text_language is not None:
+            raise WrongUsage("--text-language goes with --text")
         return None
-    return {"fields": dict(given.text)} | ({} if given.language is None else {"language": given.language})
+    language = {} if given.text_language is None else {"language": given.text_language}
+    return {"fields": dict(given.text), **language}
 
 
 def _rename(given: argparse.Namespace, output: Output) -> int:

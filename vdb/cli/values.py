@@ -100,10 +100,12 @@ def field_type(text: str) -> tuple[str, str]:
 
 
 def text_field(text: str) -> tuple[str, int]:
-    """FIELD=WEIGHT, or a FIELD of weight 1."""
-    name, _, weight = text.rpartition("=") if "=" in text else (text, "", "1")
-    if not name or not weight.isdecimal() or len(weight) > 9:
-        raise ArgumentTypeError("must be FIELD, or FIELD=WEIGHT with a whole number")
+    """`field`, or `field=weight` with a whole number behind the last equals sign."""
+    name, sign, weight = text.rpartition("=")
+    if not sign and text:
+        return text, 1
+    if not name or not (weight.isascii() and weight.isdecimal() and len(weight) <= 3):
+        raise ArgumentTypeError(f"{text!r} is not of the form FIELD or FIELD=WEIGHT")
     return name, int(weight)
 
 

@@ -58,7 +58,7 @@ from vdb.storage.create import create_environment
 from vdb.storage.directory import DataDirectory
 from vdb.storage.env import Environment
 from vdb.storage.meta import check_format
-from vdb.storage.migrate import migrate_collection, upgrade
+from vdb.storage.migrate import migrate_cache, migrate_collection, upgrade
 from vdb.storage.probe import is_cut_short
 from vdb.tenancy.access import check_access
 from vdb.tenancy.quota import Ledger
@@ -248,10 +248,12 @@ class Engine:
         try:
             if is_cut_short(env):
                 raise CorruptData(f"{path} is cut short: restore it from a backup")
-            if collection_id is None:
-                check_format(env, cache_id=cache_id)
-            else:
+            if collection_id is not None:
                 migrate_collection(env, collection_id, f"collection {collection_id}")
+            elif cache_id is not None:
+                migrate_cache(env, cache_id, f"cache {cache_id}")
+            else:
+                check_format(env)
         except BaseException:
             env.close()
             raise
@@ -395,6 +397,4 @@ def _names_tenants(request: Request) -> bool:
 def _n_queries(request: Search | SearchHead) -> int:
     if isinstance(request, SearchHead):
         return 1 if request.n_queries is UNSET else int(request.n_queries)
-    if isinstance(request.texts, list):
-        return max(1, len(request.texts))
     return len(request.vectors) if isinstance(request.vectors, list) else 1

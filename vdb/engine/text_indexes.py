@@ -10,6 +10,7 @@ from vdb.engine.services import Services
 from vdb.engine.shard import ShardGroup
 from vdb.errors import CorruptData, InvalidArgument, TextIndexBuilding, TooLarge
 from vdb.protocol import answers, requests
+from vdb.protocol.requests import MAX_K1, MAX_WEIGHT
 from vdb.protocol.strict_json import child_pointer
 from vdb.rag.analysis import LANGUAGES, analyser_of
 from vdb.storage.catalog import CollectionDocument, TextDocument
@@ -19,8 +20,6 @@ from vdb.storage.text_index import TextIndex, read_text_index, wanted_index
 from vdb.types import IndexState
 
 MAX_TEXT_FIELDS = 16
-MAX_WEIGHT = 100
-MAX_K1 = 100.0
 RETRY_AFTER_S = 1.0
 
 

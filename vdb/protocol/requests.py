@@ -19,6 +19,9 @@ MAX_BUDGET = (1 << 31) - 1
 MAX_MEMORY_BYTES = 1 << 50
 """The highest cap of a collection's memory: beyond it none is meant."""
 
+MAX_WEIGHT, MAX_K1 = 100, 100.0
+"""Of a text index: the highest weight of a field, and the highest k1."""
+
 
 class Request(Struct, forbid_unknown_fields=True, kw_only=True):
     """Base of all requests."""

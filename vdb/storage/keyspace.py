@@ -1,4 +1,4 @@
-"""Every key layout of format 4. Integers in keys are big-endian, so that byte order is number order.
+"""Every key layout of format 5. Integers in keys are big-endian, so that byte order is number order.
 
 A key begins with one byte, its space. Collection and cache environments and the catalog have one unnamed database each.
 """
