@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["page_texts", "read"]
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 _NOT_TEXT = re.compile("[\0-\x08\x0b\x0e-\x1f\ud800-\udfff]")
 _LINE_WITHIN_PARAGRAPH = re.compile(r"(?<=[^\s.!?:;])\n(?=[^\W\d_])")
@@ -65,7 +65,7 @@ def _opened(data: bytes) -> "PdfReader":
     return reader
 
 
-def _understood(what: str, read: Callable[[], T], *passed: type[Exception]) -> T:
+def _understood(what: str, read: Callable[[], _T], *passed: type[Exception]) -> _T:
     """What `read` returns. Raises UnreadableDocument: on damaged files pypdf raises errors of any class, which may hold
     text of the file."""
     try:
