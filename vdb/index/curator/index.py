@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vdb.index.curator.exhaustive import MOST_SORTED, nearest_of_all
 from vdb.index.curator.finder import Finder
