@@ -17,7 +17,9 @@ from bench.report import Figure
 from bench.tenants.contender import LeftOut
 from bench.tenants.growth import datasets
 
-PARTS: dict[str, str] = {}
+PARTS: dict[str, str] = {
+    "bm25": "bench.retrieval.bm25",
+}
 """Modules whose `measure(given)` returns the figures of a part."""
 
 
