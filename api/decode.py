@@ -6,7 +6,8 @@ keys of one object are equal. Where the proof does not hold, the judge decides. 
 where it is decoded: the filter here, payloads in the engine. A number of a vector may be an integer of any size.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -24,7 +25,7 @@ from vdb.errors import (
     UnknownField,
     VdbError,
 )
-from vdb.protocol import cache_requests, columns, requests, strict_json
+from vdb.protocol import cache_requests, columns, document_requests, requests, strict_json
 from vdb.protocol.operations import OPERATIONS, Operation
 from vdb.protocol.pointers import from_validation_error
 from vdb.protocol.strict_json import INT64_MAX, INT64_MIN, child_pointer
@@ -34,17 +35,20 @@ Decoded = tuple[requests.Request, Vectors | None]
 
 _MAX_QUERY_PARAMETERS = 16
 _REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_RANKED_INTEGERS = (("fusion", "depth"), ("reranker", "depth"), ("group", "size"))
 _SPACED_COLONS = (b" :", b"\n:", b"\r:", b"\t:")
 
 
 class _Search(requests.Search):
-    """A search whose filter is still text, so that it is judged alone."""
+    """A search whose filter and text are still JSON: they may hold whatever the proof over the rest stumbles over."""
 
     filter: Raw | UnsetType = UNSET
+    text: Raw | UnsetType = UNSET  # type: ignore[assignment]
 
 
 class _SearchHead(columns.SearchHead):
     filter: Raw | UnsetType = UNSET
+    text: Raw | UnsetType = UNSET  # type: ignore[assignment]
 
 
 class _Retrieval(cache_requests.Retrieval):
@@ -61,10 +65,12 @@ class _CacheLookup(cache_requests.CacheLookup):
 _decode_search = msgspec.json.Decoder(_Search).decode
 _decode_search_head = msgspec.json.Decoder(_SearchHead).decode
 _decode_lookup = msgspec.json.Decoder(_CacheLookup).decode
+_decode_plain_head = msgspec.json.Decoder(columns.SearchHead).decode
 _decode_text = msgspec.json.Decoder(str).decode
 _decode_upsert = msgspec.json.Decoder(requests.Upsert).decode
 _decode_upsert_head = msgspec.json.Decoder(columns.UpsertHead).decode
 _decode_update_payload = msgspec.json.Decoder(requests.UpdatePayload).decode
+_decode_put_documents = msgspec.json.Decoder(document_requests.PutDocuments).decode
 _cold_decoders = {operation.name: msgspec.json.Decoder(operation.request) for operation in OPERATIONS}
 
 
@@ -78,6 +84,8 @@ def decode_body(operation: Operation, body: bytes, is_binary: bool) -> Decoded:
         return _lookup(body), None
     if operation.name == "update_payload":
         return _update_payload(body), None
+    if operation.name == "put_documents":
+        return _put_documents(body), None
     return _cold(operation, body), None
 
 
@@ -134,29 +142,90 @@ def _update_payload(body: bytes) -> requests.UpdatePayload:
     return request
 
 
+def _put_documents(body: bytes) -> document_requests.PutDocuments:
+    """Texts hold colons and vectors many numbers: the keys found are counted, and the judge asked only in doubt."""
+    try:
+        request = _decode_put_documents(body)
+    except _REFUSED as exc:
+        raise _refusal(body, exc) from exc
+    n_keys = 1 + (request.owner is not UNSET) + (request.chunking is not UNSET)
+    if isinstance(request.chunking, document_requests.Chunking):
+        n_keys += _n_changed(request.chunking)
+    for document in request.documents:
+        n_keys += 1 + _n_changed(document)
+        for chunk in document.chunks if isinstance(document.chunks, list) else ():
+            n_keys += 1 + _n_changed(chunk)
+    _judge(body, n_keys)
+    return request
+
+
+@cache
+def _optional(shape: type[msgspec.Struct]) -> tuple[tuple[str, Any], ...]:
+    """Name and default of the fields that need not be given."""
+    return tuple((field.name, field.default) for field in msgspec.structs.fields(shape) if not field.required)
+
+
+def _n_changed(request: msgspec.Struct) -> int:
+    """How many of the fields that have a default were given another value, and the keys of a payload among them."""
+    n_given = 0
+    for name, default in _optional(type(request)):
+        value = getattr(request, name)
+        if value is not default and value != default:
+            n_given += 1
+            if isinstance(value, Raw):
+                n_given += strict_json.count_keys(msgspec.json.decode(value))
+    return n_given
+
+
 def _search(body: bytes) -> requests.Search:
     try:
         request = _decode_search(body)
+        text = _text_of(request.text, lambda: _cold_decoders["search"].decode(body))
     except _REFUSED as exc:
         raise _refusal(body, exc) from exc
     _judge_search(body, request)
-    return request
+    decoded: requests.Search = request
+    decoded.text = text
+    return decoded
 
 
 def _binary_search(body: bytes) -> Decoded:
     head, vectors = columns.split_frame(body)
     try:
         request = _decode_search_head(head)
+        text = _text_of(request.text, lambda: _decode_plain_head(head))
     except _REFUSED as exc:
         raise _refusal(head, exc) from exc
     _judge_search(head, request)
     _check_integer(request.n_queries, "/n_queries")
-    return request, vectors
+    decoded: columns.SearchHead = request
+    decoded.text = text
+    return decoded, vectors
+
+
+def _text_of(raw: Raw | UnsetType, decode: Callable[[], Any]) -> str | UnsetType:
+    """The text that a request holds as JSON; what is none has the typed decoder, `decode`, say so."""
+    if isinstance(raw, UnsetType):
+        return UNSET
+    text = bytes(raw)
+    if text[:1] != b'"':
+        decode()
+    found: str = _decode_text(text)
+    return found
+
+
+def _without_text(body: bytes, raw: Raw | UnsetType) -> bytes:
+    """The body without a text, but with its key before it: the text may look like another key."""
+    if isinstance(raw, UnsetType):
+        return body
+    text = bytes(raw)
+    return body.replace(b'"text":' + text, b'"text":', 1).replace(b'"text": ' + text, b'"text":', 1)
 
 
 def _judge_search(text: bytes, request: _Search | _SearchHead) -> None:
     """Check what the typed decoder let pass, and put the decoded filter in the place of its text."""
     decoded: requests.Search | columns.SearchHead = request
+    body, text = text, _without_text(text, request.text)
     if request.filter is UNSET:
         decoded.filter = None
     else:
@@ -165,32 +234,33 @@ def _judge_search(text: bytes, request: _Search | _SearchHead) -> None:
         if raw[:1] == b"{":
             text = text.replace(raw, b"", 1)
     if not _keys_differ(text):
-        _judge(text)
+        _judge(body)
     _check_integer(request.limit, "/limit")
     _check_integer(request.min_sequence, "/min_sequence")
     if isinstance(request.params, requests.SearchParams):
         _check_integer(request.params.budget, "/params/budget")
         _check_integer(request.params.rerank, "/params/rerank")
+    for name, member in _RANKED_INTEGERS:
+        given = getattr(request, name)
+        if given is not UNSET:
+            _check_integer(getattr(given, member), f"/{name}/{member}")
 
 
 def _lookup(body: bytes) -> cache_requests.CacheLookup:
     try:
         request = _decode_lookup(body)
-        raw = b"" if isinstance(request.text, UnsetType) else bytes(request.text)
-        if raw[:1] not in (b"", b'"'):
-            _cold_decoders["cache_lookup"].decode(body)  # it is no text, and this says so
-        text = _decode_text(raw) if raw else UNSET
+        text = _text_of(request.text, lambda: _cold_decoders["cache_lookup"].decode(body))
     except _REFUSED as exc:
         raise _refusal(body, exc) from exc
-    _judge_lookup(body, raw, request)
+    _judge_lookup(body, request)
     decoded: cache_requests.CacheLookup = request
     decoded.text = text
     return decoded
 
 
-def _judge_lookup(body: bytes, text: bytes, request: _CacheLookup) -> None:
-    """Check what the typed decoder let pass. `text` is cut out, with its key before it: it may equal another key."""
-    rest = body.replace(b'"text":' + text, b'"text":', 1).replace(b'"text": ' + text, b'"text":', 1) if text else body
+def _judge_lookup(body: bytes, request: _CacheLookup) -> None:
+    """Check what the typed decoder let pass."""
+    rest = _without_text(body, request.text)
     retrieval = request.retrieval
     if not isinstance(retrieval, UnsetType):
         if retrieval.filter is not UNSET:
@@ -275,14 +345,19 @@ def _count_outside(text: bytes, what: bytes, payloads: Iterable[bytes]) -> int:
     return text.count(what) - sum(payload.count(what) for payload in payloads)
 
 
-def _judge(text: bytes) -> None:
+def _judge(text: bytes, n_keys: int | None = None) -> None:
     """Let the judge look at syntax and keys, which it does before it looks at values.
+
+    `n_keys`: so many different keys were found, which may spare it the look.
 
     Its verdict on values is left aside where types or the engine judge them: integers were checked with types, those of
     a vector have no bound, and the depth of a payload counts from the payload.
     """
     try:
-        strict_json.decode(text)
+        if n_keys is None:
+            strict_json.decode(text)
+        else:
+            strict_json.check_body(text, n_keys)
     except IntegerOutOfRange:
         return
     except NestedTooDeep as error:

@@ -18,6 +18,7 @@ from vdb.config import Settings
 from vdb.engine.audit import AuditLog
 from vdb.engine.engine import Engine
 from vdb.engine.fair import NO_TENANT, Room
+from vdb.engine.fair_pool import FairPool
 from vdb.errors import (
     AnswerPending,
     Forbidden,
@@ -38,7 +39,6 @@ from .delivery import Delivery
 from .encode import JSON, TEXT, Reply, encode, encode_in_pieces
 from .errors import OK, problem, success_of, unexpected
 from .exchange import LARGE_BODY_BYTES, Exchange
-from .fair_pool import FairPool
 from .forwarded import Origin
 from .metrics import RequestMetrics, exposition
 from .traces import Traces

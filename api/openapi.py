@@ -11,11 +11,12 @@ import msgspec
 from vdb.config import Limits
 from vdb.protocol import answers, columns
 from vdb.protocol.operations import OPERATIONS, Operation
-from vdb.protocol.requests import LEAST_RECALL, MAX_BUDGET, MAX_MEMORY_BYTES, TenantRate
+from vdb.protocol.requests import LEAST_RECALL, MAX_BUDGET, MAX_K1, MAX_MEMORY_BYTES, TenantRate
 from vdb.protocol.strict_json import INT64_MAX
 
 from .errors import OK, declared_statuses, success_of
 from .openapi_caches import CACHE_EXAMPLES, refine_caches
+from .openapi_documents import DOCUMENT_EXAMPLES, refine_documents
 
 TITLE = "vdb"
 VERSION = "1"
@@ -46,8 +47,21 @@ _PATHS: dict[str, Schema] = {
 }
 
 _EXAMPLES: dict[str, Any] = {
-    "create_collection": {"name": "notes", "dimension": 3, "fields": {"lang": "string"}, "indexes": ["lang"]},
+    "create_collection": {
+        "name": "notes",
+        "dimension": 3,
+        "fields": {"lang": "string"},
+        "indexes": ["lang"],
+        "text": {"fields": {"text": 1, "title": 3}, "language": "english"},
+    },
     "update_collection": {"tenants": ["acme", "globex"], "metadata": {"owner": "search-team"}},
+    "learn_fusion": {
+        "queries": [{"text": "leaking pump", "relevant": {"pumps": 1}}],
+        "field": "document",
+        "metric": "recall",
+        "at": 5,
+        "dry_run": True,
+    },
     "tune": {"queries": "rows", "encoding": {"form": "lvq8", "dimension": 160}},
     "set_aliases": {"set": {"docs": "docs-v2"}, "remove": ["docs-old"]},
     "upsert": {"points": [{"id": "a", "vector": [1, 0, 0], "payload": {"lang": "en"}}]},
@@ -63,12 +77,15 @@ _EXAMPLES: dict[str, Any] = {
         "filter": {"field": "lang", "eq": "en"},
         "params": {"recall": 0.95},
         "explain": True,
+        "mode": "dense",
+        "group": {"field": "lang"},
     },
     "create_tenant": {"name": "acme", "quota": {"points": 1000000}, "rate": {"reads_per_s": 100}},
     "update_tenant": {"quota": {"points": 2000000, "bytes": None}, "rate": None},
     "create_key": {"role": "write", "tenant": "acme", "name": "application"},
     "rotate_key": {"grace_s": 60},
     "create_backup": {"name": "before-upgrade"},
+    **DOCUMENT_EXAMPLES,
     **CACHE_EXAMPLES,
 }
 
@@ -139,7 +156,7 @@ def _parameters(operation: Operation, limits: Limits) -> list[Schema]:
             found.append({"name": name, "in": "path", "required": True, "schema": schema})
     if operation.method == "GET":
         limit = {"type": "integer", "minimum": 1, "maximum": limits.max_scroll_limit, "default": 100}
-        shapes = {"limit": limit, "cursor": {"type": "string"}, "month": _MONTH}
+        shapes = {"limit": limit, "cursor": {"type": "string"}, "month": _MONTH, "prefix": {"type": "string"}}
         for name in operation.request.__struct_fields__:
             found.append({"name": name, "in": "query", "required": False, "schema": shapes[name]})
     return found
@@ -177,6 +194,7 @@ def _schemas(limits: Limits) -> dict[str, Schema]:
     asked["UpdateCollection"]["properties"]["name"] = _NAME
     asked["SetAliases"]["properties"]["set"] |= {"propertyNames": _NAME, "maxProperties": limits.max_aliases}
     refine_caches(asked, limits)
+    refine_documents(asked, limits)
     told: dict[str, Schema] = {}
     for operation in OPERATIONS:  # one by one: msgspec has no union of untagged shapes
         for shape in typing.get_args(operation.answer) or (operation.answer,):
@@ -230,6 +248,8 @@ def _request_refinements(limits: Limits) -> dict[str, Schema]:
         "grace_s": {"minimum": 0},
         "metadata": {"maxProperties": limits.max_metadata_entries},
         "memory_bytes": {"minimum": 1, "maximum": MAX_MEMORY_BYTES},
+        "k1": {"minimum": 0, "maximum": MAX_K1},
+        "b": {"minimum": 0, "maximum": 1},
         **{field: {"exclusiveMinimum": 0} for field in TenantRate.__struct_fields__},
     }
 

@@ -7,14 +7,23 @@ seconds. A setting's default, unit and meaning stand beside it; docs/settings.md
 import difflib
 import ipaddress
 import os
-import stat
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from vdb.errors import InvalidArgument
-from vdb.layered import MAX_INTEGER, Rules, checked, flag_of, parsed, toml_of, values_of_file
+from vdb.layered import (
+    MAX_INTEGER,
+    Rules,
+    checked,
+    flag_of,
+    meant,
+    parsed,
+    secret_of_file,
+    toml_of,
+    values_of_file,
+)
 
 CONFIG_VARIABLE = "VDB_CONFIG"
 """Names the settings file where no option does."""
@@ -24,8 +33,6 @@ CLIENT_VARIABLES = ("VDB_URL", "VDB_API_KEY")
 
 BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 """How many threads each of the libraries takes that NumPy multiplies by, read when NumPy is loaded."""
-
-_MAX_SECRET_FILE_BYTES = 4096
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
@@ -58,6 +65,7 @@ class Limits:
     max_question_bytes: int = 64 * KIB
     max_cached_answer_bytes: int = 1 * MIB
     max_cached_sources: int = 256
+    max_documents_per_request: int = 1_000
     max_document_bytes: int = 32 * MIB
     max_chunks_per_document: int = 10_000
     max_aliases: int = 1_000
@@ -148,6 +156,8 @@ class Settings:
     """Whether one search in 1,000 is compared with all its tenant may see, beside it, for `vdb_index_recall`."""
     compile_kernels: bool = True
     """Whether numba kernels are compiled in the background; without, NumPy answers."""
+    models_file: str = ""
+    """File of the models that the server may ask, in TOML: docs/models.md; empty: the built-in one alone."""
     limits: Limits = Limits()
 
     @classmethod
@@ -262,7 +272,7 @@ def _take_file(path: Path, values: dict[str, Any], origins: dict[str, str]) -> N
     known = {field.name for field in fields(Settings)}
     for name, value in values_of_file(path).items():
         if name not in known:
-            raise InvalidArgument(f"{path}: {name!r} is no setting{_meant(name, known)}")
+            raise InvalidArgument(f"{path}: {name!r} is no setting{meant(name, known)}")
         if name == "limits":
             values[name] = _limits_of(path, value, origins)
             continue
@@ -276,7 +286,7 @@ def _limits_of(path: Path, table: object, origins: dict[str, str]) -> Limits:
     known = {field.name for field in fields(Limits)}
     for name, value in table.items():
         if name not in known:
-            raise InvalidArgument(f"{path}: {name!r} is no limit{_meant(name, known)}")
+            raise InvalidArgument(f"{path}: {name!r} is no limit{meant(name, known)}")
         if name in FIXED_LIMITS and value != getattr(_DEFAULTS.limits, name):
             raise InvalidArgument(f"{path}: {name} cannot be changed: {FIXED_LIMITS[name]}")
         checked(name, value, getattr(_DEFAULTS.limits, name), _LIMIT_RULES, f"{path}: limits.{name}")
@@ -304,11 +314,6 @@ def _misspelt(source: Mapping[str, str]) -> list[str]:
     return found
 
 
-def _meant(name: str, known: set[str]) -> str:
-    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.7)
-    return f": did you mean {close[0]!r}?" if close else ""
-
-
 def _check_whole(settings: Settings) -> None:
     """What one value alone does not show."""
     if bool(settings.tls_cert) != bool(settings.tls_key):
@@ -326,20 +331,10 @@ def _with_key_of_file(settings: Settings, origins: dict[str, str]) -> tuple[Sett
     """The settings with the admin key that `admin_key_file` holds, and a warning where others may read the file."""
     if not settings.admin_key_file:
         return settings, []
-    path = settings.admin_key_file
-    try:
-        with open(path, "rb") as file:
-            mode, data = os.fstat(file.fileno()).st_mode, file.read(_MAX_SECRET_FILE_BYTES + 1)
-    except OSError as exc:
-        raise InvalidArgument(f"cannot read admin_key_file {path}: {exc.strerror}") from exc
-    key = data.decode("utf-8", "replace").strip()
-    if not key or len(data) > _MAX_SECRET_FILE_BYTES:
-        raise InvalidArgument(f"admin_key_file {path} holds no key: it is empty, or larger than a key can be")
+    key, warnings = secret_of_file("admin_key_file", settings.admin_key_file)
     if settings.admin_key and settings.admin_key != key:
         raise InvalidArgument("admin_key and admin_key_file name different keys: give one of them")
-    origins["admin_key"] = path
-    is_open = bool(stat.S_IMODE(mode) & 0o077)
-    warnings = [f"others than its owner may read admin_key_file {path}: chmod 600 it"] if is_open else []
+    origins["admin_key"] = settings.admin_key_file
     return replace(settings, admin_key=key), warnings
 
 

@@ -9,8 +9,9 @@
     ├── Forbidden               SharingForbidden NotOwner
     ├── NotFound                CollectionNotFound TenantNotFound KeyNotFound JobNotFound PointNotFound RouteNotFound
     │                           MethodNotAllowed UnsupportedMediaType
-    ├── Conflict                AlreadyExists VersionConflict QuotaExceeded LimitReached NoIndex
-    ├── Unavailable             QueueFull SequenceTimeout ShuttingDown RateLimited
+    ├── Conflict                AlreadyExists VersionConflict QuotaExceeded LimitReached NoIndex ModelMismatch
+    ├── Unavailable             QueueFull SequenceTimeout ShuttingDown RateLimited ModelUnavailable
+    │                           TextIndexBuilding
     ├── StorageFailure          DiskFull DirectoryLocked FormatTooNew CorruptData
     ├── TransportError          TransportTimeout        (raised by the SDK only)
     └── InternalError
@@ -273,6 +274,12 @@ class NoIndex(Conflict):
     code = "no_index"
 
 
+class ModelMismatch(Conflict):
+    """A model of that name is there, of another version or for vectors of another dimension."""
+
+    code = "model_mismatch"
+
+
 class Unavailable(VdbError):
     """Try again after `retry_after_s`."""
 
@@ -301,6 +308,18 @@ class ShuttingDown(Unavailable):
 
 class RateLimited(Unavailable):
     code = "rate_limited"
+
+
+class ModelUnavailable(Unavailable):
+    """A model that embeds or ranks texts gave no answer that can be used."""
+
+    code = "model_unavailable"
+
+
+class TextIndexBuilding(Unavailable):
+    """The collection's text index is being built."""
+
+    code = "text_index_building"
 
 
 class StorageFailure(VdbError):

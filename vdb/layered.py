@@ -6,12 +6,15 @@ refusal is an InvalidArgument that names the place: `vdb.toml: port`, `VDB_PORT`
 """
 
 import ast
+import difflib
 import inspect
 import json
 import math
+import os
+import stat
 import textwrap
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from itertools import pairwise
@@ -27,12 +30,15 @@ __all__ = [
     "checked",
     "documentation",
     "flag_of",
+    "meant",
     "parsed",
+    "secret_of_file",
     "toml_of",
     "values_of_file",
 ]
 
 MAX_INTEGER = (1 << 63) - 1
+_MAX_SECRET_FILE_BYTES = 4096
 _FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 Bounds = tuple[float, float]
@@ -53,16 +59,39 @@ def flag_of(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def values_of_file(path: Path) -> dict[str, Any]:
+def values_of_file(path: Path, what: str = "the settings file") -> dict[str, Any]:
     """The tables of a TOML file, not yet checked; InvalidArgument where there is none or it is malformed."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:
-        raise InvalidArgument(f"cannot read the settings file {path}: {exc.strerror}") from exc
+        raise InvalidArgument(f"cannot read {what} {path}: {exc.strerror}") from exc
     except RecursionError as exc:
         raise InvalidArgument(f"{path}: nested too deep") from exc
     except ValueError as exc:  # no TOML, no UTF-8, or a number of too many digits
         raise InvalidArgument(f"{path}: {exc}") from exc
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """`: did you mean …?` for a name that is not known and looks like one that is."""
+    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.7)
+    return f": did you mean {close[0]!r}?" if close else ""
+
+
+def secret_of_file(place: str, path: str) -> tuple[str, list[str]]:
+    """The key in a file, without white space around it, and a warning where others than its owner may read it.
+
+    Raises InvalidArgument where there is none.
+    """
+    try:
+        with open(path, "rb") as file:
+            mode, data = os.fstat(file.fileno()).st_mode, file.read(_MAX_SECRET_FILE_BYTES + 1)
+    except OSError as exc:
+        raise InvalidArgument(f"cannot read {place} {path}: {exc.strerror}") from exc
+    key = data.decode("utf-8", "replace").strip()
+    if not key or len(data) > _MAX_SECRET_FILE_BYTES:
+        raise InvalidArgument(f"{place} {path} holds no key: it is empty, or larger than a key can be")
+    is_open = bool(stat.S_IMODE(mode) & 0o077)
+    return key, [f"others than its owner may read {place} {path}: chmod 600 it"] if is_open else []
 
 
 def parsed(name: str, text: str, default: object, rules: Rules, place: str) -> object:

@@ -13,6 +13,10 @@ EVERYONE_ID = 0xFFFF_FFFF
 """The grantee that stands for all tenants of a collection."""
 
 
+MAIN_TEXT_FIELD = "text"
+"""The payload field that holds a point's text, where a collection names no other."""
+
+
 class Metric(StrEnum):
     """How distance is measured; smaller is nearer for each."""
 

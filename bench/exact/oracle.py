@@ -62,4 +62,6 @@ def judge(tally: Tally, hits: Sequence[Hit], allowed: NDArray[np.int64], true: F
 
 def _is_right(hit: Hit, true: float, worst: float) -> bool:
     tolerance = TOLERANCE * max(1.0, abs(true))
+    if not isinstance(hit.distance, float):
+        return False
     return abs(hit.distance - true) <= tolerance and true <= worst + tolerance

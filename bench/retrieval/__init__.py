@@ -17,7 +17,12 @@ from bench.report import Figure
 from bench.tenants.contender import LeftOut
 from bench.tenants.growth import datasets
 
-PARTS: dict[str, str] = {}
+PARTS: dict[str, str] = {
+    "lexical": "bench.retrieval.lexical",
+    "ingest": "bench.retrieval.ingest",
+    "http": "bench.retrieval.http",
+    "hybrid": "bench.retrieval.hybrid",
+}
 """Modules whose `measure(given)` returns the figures of a part."""
 
 

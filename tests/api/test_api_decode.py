@@ -33,6 +33,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "rotate_key": {"grace_s": 5},
     "create_backup": {"name": "kept"},
     "set_aliases": {"set": {"docs": "docs-v2"}, "remove": ["old"]},
+    "learn_fusion": {"queries": [{"text": "a", "relevant": {"p": 1}}], "metric": "mrr", "at": 5, "dry_run": True},
     "tune": {"queries": "rows", "encoding": {"form": "lvq8", "dimension": 2}},
     "create_cache": {"name": "answers", "dimension": 3},
     "update_cache": {"max_entries": 5},

@@ -25,6 +25,7 @@ EXPECTED = {
     "collection_stats": "401 401 401 200 200 400 200 200 200",
     "list_members": "401 401 401 403 403 403 403 200 200",
     "tune": "401 401 401 403 403 403 403 409 409",
+    "learn_fusion": "401 401 401 403 403 403 403 400 200",
     "list_aliases": "401 401 401 200 200 200 200 200 200",
     "set_aliases": "401 401 401 403 403 403 403 200 200",
     "upsert": "401 401 401 403 200 400 200 400 200",
@@ -53,6 +54,10 @@ EXPECTED = {
     "get_backup": "401 401 401 403 403 403 403 200 200",
     "delete_backup": "401 401 401 403 403 403 403 200 200",
     "limits": "401 401 401 200 200 200 200 200 200",
+    "put_documents": "401 401 401 403 200 400 200 400 200",
+    "list_documents": "401 401 401 200 200 400 200 400 200",
+    "get_documents": "401 401 401 200 200 400 200 400 200",
+    "delete_documents": "401 401 401 403 200 400 200 400 200",
     "create_cache": "401 401 401 403 403 403 403 201 201",
     "list_caches": "401 401 401 200 200 200 200 200 200",
     "get_cache": "401 401 401 200 200 200 200 200 200",
@@ -88,7 +93,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     backups = tmp_path_factory.mktemp("backups")
     with vdb.testing.server(compile_kernels=False, backup_dir=backups) as server:
         live = Live(server)
-        live.must("create_collection", (), {"name": "notes", "dimension": 3})
+        live.must("create_collection", (), {"name": "notes", "dimension": 3, "text": {"fields": {"text": 1}}})
         live.must("create_cache", (), {"name": "answers", "dimension": 3})
         live.must("create_tenant", (), {"name": "globex"})
         live.must("upsert", ("notes",), {"points": [POINT]}, tenant="acme")
@@ -160,6 +165,7 @@ REQUESTS: dict[str, Callable[[Live], Asked]] = {
     "collection_stats": lambda live: (("notes",), None),
     "list_members": lambda live: (("notes",), None),
     "tune": lambda live: (("notes",), {}),
+    "learn_fusion": lambda live: (("notes",), {"queries": [{"text": "a", "vector": [1, 0, 0], "relevant": {"a": 1}}]}),
     "list_aliases": lambda live: ((), None),
     "set_aliases": lambda live: ((), {"set": {"current": "notes"}}),
     "upsert": lambda live: (("notes",), {"points": [POINT]}),
@@ -188,6 +194,10 @@ REQUESTS: dict[str, Callable[[Live], Asked]] = {
     "get_backup": lambda live: ((_backup(live),), None),
     "delete_backup": lambda live: ((_backup(live),), None),
     "limits": lambda live: ((), None),
+    "put_documents": lambda live: (("notes",), {"documents": [{"id": "guide", "text": "Print the label."}]}),
+    "list_documents": lambda live: (("notes",), None),
+    "get_documents": lambda live: (("notes",), {"ids": ["guide"]}),
+    "delete_documents": lambda live: (("notes",), {"ids": ["guide"]}),
     "create_cache": lambda live: ((), {"name": _name(live), "dimension": 3}),
     "list_caches": lambda live: ((), None),
     "get_cache": lambda live: (("answers",), None),

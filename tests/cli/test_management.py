@@ -76,6 +76,19 @@ def test_indexes_are_made_and_dropped(admin: Command) -> None:
     assert admin("collections", "update", "docs", "--no-indexes", "--index", "lang").code == ExitCode.USAGE
 
 
+def test_a_text_index_is_made_changed_and_dropped(admin: Command) -> None:
+    asked = ("--text", "text", "--text", "title=3", "--text-language", "german")
+    made = admin("collections", "create", "docs", "--dimension", "3", *asked, "--json").document["text"]
+    assert made == {
+        "fields": {"text": 1, "title": 3}, "language": "german", "k1": 1.5, "b": 0.75, "state": "ready",
+    }  # fmt: skip
+    changed = admin("collections", "update", "docs", "--text", "body", "--json").document["text"]
+    assert (changed["fields"], changed["language"]) == ({"body": 1}, "english")
+    assert admin("collections", "update", "docs", "--no-text", "--json").document["text"] is None
+    assert admin("collections", "update", "docs", "--no-text", "--text", "body").code == ExitCode.USAGE
+    assert admin("collections", "update", "docs", "--text-language", "german").code == ExitCode.USAGE
+
+
 def test_an_update_changes_what_is_given_and_no_more(admin: Command) -> None:
     admin("tenants", "create", "acme")
     admin("collections", "create", "docs", "--dimension", "3", "--tenants", "acme")

@@ -5,7 +5,17 @@ from datetime import UTC, datetime
 
 import pytest
 
-from vdb.cli.values import count_or_none, field_type, json_value, moment, names, number_or_none, pair, size_or_none
+from vdb.cli.values import (
+    count_or_none,
+    field_type,
+    json_value,
+    moment,
+    names,
+    number_or_none,
+    pair,
+    size_or_none,
+    text_field,
+)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +64,15 @@ def test_names_and_pairs() -> None:
         for of_option in (field_type, pair):
             with pytest.raises(ArgumentTypeError):
                 of_option(text)
+
+
+def test_text_fields_have_a_weight() -> None:
+    assert [text_field(text) for text in ("text", "meta.title=3", "a=b=20")] == [
+        ("text", 1), ("meta.title", 3), ("a=b", 20),
+    ]  # fmt: skip
+    for text in ("", "=3", "title=", "title=x", "title=-1", "title=٣", "title=1000"):
+        with pytest.raises(ArgumentTypeError):
+            text_field(text)
 
 
 def test_numbers_are_finite_and_not_negative() -> None:

@@ -36,6 +36,43 @@ def test_embedding_and_metadata(world: World) -> None:
     assert (cleared["embedding"], cleared["metadata"], cleared["sharing"]) == (None, {}, "tenants")
 
 
+def test_text(world: World) -> None:
+    admin, name = world.admin, world.name("docs")
+    fields = {"title": 3, "text": 1}
+    made = world.plain(admin.create_collection(name, 3, text={"fields": fields, "language": "german"}))
+    assert made["text"] == {"fields": fields, "language": "german", "k1": 1.5, "b": 0.75, "state": "ready"}
+    assert list(made["text"]["fields"]) == ["title", "text"], "the first one is the main one"
+    assert world.plain(admin.update_collection(name, sharing="tenants"))["text"] == made["text"]
+    changed = world.plain(
+        admin.update_collection(name, text={"fields": fields, "language": "german", "k1": 0.9, "b": 0})
+    )
+    assert changed["text"] == made["text"] | {"k1": 0.9, "b": 0.0}
+    assert world.plain(admin.update_collection(name, text=None))["text"] is None
+    bare = world.plain(admin.create_collection(world.name("bare"), 3, text={}))["text"]
+    assert bare == {"fields": {"text": 1}, "language": "english", "k1": 1.5, "b": 0.75, "state": "ready"}
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "pointer"),
+    [
+        ({"language": "klingon"}, "invalid_argument", "/text/language"),
+        ({"fields": {"t": 0}}, "invalid_argument", "/text/fields/t"),
+        ({"fields": {"t": 1.5}}, "invalid_argument", "/text/fields"),
+        ({"fields": {"t": True}}, "invalid_argument", "/text/fields"),
+        ({"fields": {f"f{i}": 1 for i in range(17)}}, "too_large", "/text/fields"),
+        ({"fields": ["t"]}, "invalid_argument", "/text/fields"),
+        ({"b": 2}, "invalid_argument", "/text/b"),
+        ({"k1": "1.5"}, "invalid_argument", "/text/k1"),
+    ],
+)
+def test_a_bad_text_makes_no_collection(world: World, given: dict[str, Any], code: str, pointer: str) -> None:
+    name = world.name("docs")
+    with pytest.raises(VdbError) as caught:
+        world.admin.create_collection(name, 3, text=given)
+    assert (caught.value.code, caught.value.problems[0].pointer) == (code, pointer)
+    assert world.code(world.admin.get_collection, name) == "collection_not_found"
+
+
 def test_tier_and_memory(world: World) -> None:
     admin, name = world.admin, world.name("docs")
     made = world.plain(admin.create_collection(name, 3, tier="disk", memory_bytes=MAX_MEMORY_BYTES))
@@ -225,6 +262,8 @@ def test_statistics(world: World, docs: Any) -> None:
         ({"embedding": {"model": "m", "version": "x" * 1025}}, "too_large", "/embedding/version"),
         ({"embedding": {"model": "m", "version": "1", "size": "s"}}, "unknown_field", "/embedding/size"),
         ({"embedding": "m"}, "invalid_argument", "/embedding"),
+        ({"embedding": {"model": "lexical", "version": "2"}}, "model_mismatch", "/embedding"),
+        ({"embedding": {"model": "lexical", "version": "1"}}, "model_mismatch", "/embedding"),
         ({"metadata": {"Team": "x"}}, "invalid_argument", "/metadata/Team"),
         ({"metadata": {"a/b": "x"}}, "invalid_argument", "/metadata/a~1b"),
         ({"metadata": {"x" * 65: "x"}}, "invalid_argument", "/metadata/" + "x" * 65),

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from tests.contract.raw_cache import RawCache
+from tests.contract.raw_documents import RawDocuments
 from vdb.client import AsyncClient, Client
 from vdb.errors import BY_CODE, Problem, VdbError
 from vdb.local import Database
@@ -170,7 +171,7 @@ class RawHits(list[Any]):
         self.sequence, self.explain = sequence, explain
 
 
-class RawCollection:
+class RawCollection(RawDocuments):
     """Points over plain HTTP: rows instead of columns, lists instead of arrays."""
 
     def __init__(self, client: RawClient, name: str) -> None:
@@ -191,15 +192,22 @@ class RawCollection:
         answer = self._ask("upsert", points=points, owner=owner, ack=ack)
         return 0 if answer == {"queued": True} else answer["sequence"]
 
-    def search(self, vector: Any, limit: Any = 10, **given: Any) -> Any:
+    def search(self, vector: Any = None, limit: Any = 10, text: Any = None, group: Any = None, **given: Any) -> Any:
         several = np.ndim(vector) == 2
+        if text is not None:
+            given["texts" if isinstance(text, list) else "text"] = text
+        if group is not None:
+            given["group"] = {"field": group} if isinstance(group, str) else group
         params = {name: given.pop(name) for name in ("exact", "recall", "budget", "rerank") if name in given}
         found = self._ask(
             "search", **{"vectors" if several else "vector": vector}, limit=limit, params=params or None, **given
         )
-        if several:
+        if "results" in found:
             return [row["hits"] for row in found["results"]]
         return RawHits(found["hits"], found["sequence"], found.get("explain"))
+
+    def learn_fusion(self, queries: Any, **given: Any) -> Any:
+        return self._ask("learn_fusion", queries=queries, **given)
 
     def get(self, ids: Any, **given: Any) -> Any:
         return self._ask("get_points", ids=ids, **given)["points"]

@@ -104,7 +104,11 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.chdir(tmp_path)
     golden_copy(tmp_path / "data")
     np.save("queries.npy", np.eye(8, 3, dtype=np.float32))
+    Path("handbook").mkdir()
+    Path("handbook/returns.md").write_text("# Returns\n\nPrint the label.")
     Path("rows.jsonl").write_text('{"id": "a", "vector": [1, 0, 0]}')
+    Path("qrels.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\n")
+    Path("theirs.trec").write_text("q1 Q0 d2 1 0.9 theirs\nq1 Q0 d1 2 0.8 theirs\n")
     with vdb.testing.server(compile_kernels=False, backup_dir=tmp_path / "of-the-server") as server:
         server.admin().create_tenant("globex")
         monkeypatch.setenv("VDB_URL", server.url)

@@ -1,9 +1,9 @@
-"""Writes tests/golden/v4: a small data directory of format 4, and what every caller must read from it.
+"""Writes tests/golden/v5: a small data directory of format 5, and what every caller must read from it.
 
     python -m tests.golden.make
 
 Clock and secrets are fixed, so that a second run makes the same documents. Run it only when a format version is new:
-the point of a golden directory is that the release which introduced the format wrote it, as it did with v1 to v3.
+the point of a golden directory is that the release which introduced the format wrote it, as it did with v1 to v4.
 """
 
 import secrets
@@ -37,6 +37,7 @@ from vdb.protocol.requests import (
     Scroll,
     SetAliases,
     TenantRate,
+    TextIndex,
     UpdateCollection,
     UpdatePayload,
     UpdateTenant,
@@ -102,6 +103,7 @@ def fill(driver: Driver) -> dict[str, str]:
         fields=fields,
         tenants=["acme", "globex"],
         indexes=["sides", "name", "drawn"],
+        text=TextIndex(fields={"name": 1}, language="english"),
     )
     _fill_notes(driver)
     _fill_shapes(driver)
@@ -164,7 +166,7 @@ def _fill_cache(driver: Driver) -> None:
 
 
 def _fill_catalog(driver: Driver) -> None:
-    """What format 1 did not have. The log of changes and payload indexes are new with format 3."""
+    """What format 1 did not have. New with format 3: log of changes, payload indexes; with 5: text indexes."""
     driver.run("set_aliases", None, (), SetAliases(set={"figures": "shapes"}))
     change = UpdateCollection(embedding=EmbeddingModel(model="eye", version="2"), metadata={"team": "geometry"})
     driver.run("update_collection", None, ("shapes",), change)

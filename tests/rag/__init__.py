@@ -1,1 +1,1 @@
-"""Tests of retrieval for text: chunks, formats of documents."""
+"""Tests of retrieval for text: chunks, formats of documents, models, fusion."""

@@ -8,7 +8,8 @@ from vdb.rag.extract import lines_of
 
 def _codes(data: bytes, **options: int) -> list[tuple[int, str]]:
     return [
-        (number, line.code if isinstance(line, VdbError) else line["id"]) for number, line in lines_of(data, **options)
+        (number, line.code if isinstance(line, VdbError) else str(line["id"]))
+        for number, line in lines_of(data, **options)
     ]
 
 
@@ -21,12 +22,16 @@ def test_both_spellings_are_read_and_other_members_are_payload() -> None:
     ]
 
 
+def test_a_line_may_name_no_id() -> None:
+    assert list(lines_of(b'{"text": "x"}')) == [(1, {"id": None, "text": "x", "title": None, "payload": {}})]
+
+
 def test_a_bad_line_is_an_error_and_the_next_one_is_read() -> None:
     lines = [
         b'{"id": "a", "text": "x"}',
         b"{",
         b"[1]",
-        b'{"text": "x"}',
+        b'{"id": "", "text": "x"}',
         b'{"id": true, "text": "x"}',
         b'{"id": "b", "text": 1}',
         b'{"id": "b", "text": "x", "title": 1}',

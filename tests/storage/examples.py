@@ -15,6 +15,7 @@ from vdb.storage.field_values import Tag, encode_string
 from vdb.storage.keyspace import (
     EVERYONE_ID,
     META_NEXT_PID,
+    TEXT_INDEX_KEY,
     Space,
     category_key,
     change_key,
@@ -28,14 +29,19 @@ from vdb.storage.keyspace import (
     name_key,
     number_key,
     point_id_prefix,
+    postings_prefix,
     record_key,
     source_key,
     tenant_key_key,
     tenant_usage_key,
+    text_statistics_key,
     usage_key,
     vector_key,
 )
 from vdb.storage.payload_index import LOW_BITS, encode_pids
+from vdb.storage.text_index import TextIndex, encode_statistics
+from vdb.storage.text_postings import LAST_BLOCK, term_hash
+from vdb.types import IndexState
 
 VECTOR = np.array([1.0, -0.5], "<f4").tobytes()
 RECORD = Record(
@@ -62,6 +68,7 @@ JOB = JobDocument(
     id=4, kind="delete_tenant", state="queued", collection_id=None, tenant_id=3, created_at_ms=1_767_225_600_000
 )
 MONTH = UsageDocument(tenant_id=OWNER, month=202601, requests=3, reads=2, writes=10, bytes_in=700, bytes_out=90)
+TEXT = TextIndex(fields={"text": 1, "title": 3}, language="english", version="1", state=IndexState.READY)
 
 ENTRIES: dict[str, tuple[bytes, bytes]] = {
     "META": (META_NEXT_PID, encode_u64(10)),
@@ -76,6 +83,9 @@ ENTRIES: dict[str, tuple[bytes, bytes]] = {
         index_prefix(1) + bytes((Tag.STRING,)) + encode_string("en")[0] + (PID >> LOW_BITS).to_bytes(2, "big"),
         encode_pids(BitMap([PID, 300])),
     ),
+    "TEXT_INDEX": (TEXT_INDEX_KEY, encode_document(TEXT)),
+    "TEXT_STATISTICS": (text_statistics_key(EVERYONE_ID), encode_statistics(1, 12)),
+    "POSTINGS": (postings_prefix(EVERYONE_ID, term_hash("cat")) + LAST_BLOCK, encode_u64(PID << 32 | 12 << 16 | 2)),
     "COLLECTION_NAME": (name_key(Space.COLLECTION_NAME, "notes"), encode_u32(1)),
     "TENANT_NAME": (name_key(Space.TENANT_NAME, "acme"), encode_u32(OWNER)),
     "KEY_HASH": (name_key(Space.KEY_HASH, "5f3a"), b"key-01"),

@@ -46,11 +46,11 @@ def test_an_older_directory_is_sound_and_said_to_be_older(tmp_path: Path, capsys
     path = golden_copy(tmp_path / "data", 1)
     assert main(["check", "--data-dir", str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "catalog: it has format 1, which the next start migrates to 4" and len(lines) == 4
+    assert lines[0] == "catalog: it has format 1, which the next start migrates to 5" and len(lines) == 4
     assert main(["check", "--data-dir", str(path), "--repair"]) == 0
     assert capsys.readouterr().out.splitlines()[:2] == [
-        "catalog: migrated to format 4",
-        "collection notes: migrated to format 4",
+        "catalog: migrated to format 5",
+        "collection notes: migrated to format 5",
     ]
 
 

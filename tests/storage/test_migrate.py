@@ -29,13 +29,14 @@ from vdb.storage.keyspace import (
     usage_key,
 )
 from vdb.storage.meta import read_number, release_name, release_number, write_number
-from vdb.storage.migrate import CATALOG_STEPS, COLLECTION_STEPS, upgrade
+from vdb.storage.migrate import CACHE_STEPS, CATALOG_STEPS, COLLECTION_STEPS, upgrade
 from vdb.storage.offline_backup import back_up
 from vdb.storage.points import read_totals, read_usage
 from vdb.storage.restore import restore
 from vdb.storage.usages import count_usages
 
 PLACES = ["catalog", "collection notes", "collection shapes"]
+CACHES = ["cache answers"]
 N_STEPS = len(PLACES) * len(COLLECTION_STEPS)
 ACME, GLOBEX, INITECH = 1, 2, 3
 
@@ -93,6 +94,7 @@ def files(path: Path) -> dict[str, bytes]:
 
 
 def test_every_format_before_this_one_has_a_step() -> None:
+    assert set(CACHE_STEPS) == set(range(4, FORMAT_VERSION)), "caches came with format 4"
     assert set(CATALOG_STEPS) == set(COLLECTION_STEPS) == set(range(1, FORMAT_VERSION))
 
 
@@ -105,11 +107,11 @@ def test_an_upgrade_migrates_every_environment_once(old: Path) -> None:
         assert release_name(read_number(txn, META_RELEASE)).count(".") == 2
 
 
-@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("version", [2, 3, 4])
 def test_an_upgrade_from_later_formats_changes_the_number_and_nothing_else(tmp_path: Path, version: int) -> None:
     path = golden_copy(tmp_path / "data", version)
     before = entries(path)
-    assert upgraded(path) == PLACES
+    assert upgraded(path) == PLACES + (CACHES if version == 4 else [])
     for place, stored in entries(path).items():
         assert stored.pop(META_FORMAT) == encode_u64(FORMAT_VERSION)
         assert before[place].pop(META_FORMAT) == encode_u64(version)
@@ -149,7 +151,7 @@ def test_a_directory_of_a_newer_format_is_refused_untouched(old: Path, environme
         write_number(txn, META_FORMAT, FORMAT_VERSION + 1)
         write_number(txn, META_RELEASE, release_number("3.14.1"))
     before = files(old)
-    with pytest.raises(FormatTooNew, match=r"has format 5; .* reads up to 4: install vdb 3\.14\.1, which made it, or"):
+    with pytest.raises(FormatTooNew, match=r"has format 6; .* reads up to 5: install vdb 3\.14\.1, which made it, or"):
         upgraded(old)
     assert files(old) == before
 

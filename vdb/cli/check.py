@@ -40,20 +40,22 @@ def _check(given: argparse.Namespace, output: Output) -> int:
     path = Settings.with_environment(data_dir=given.data_dir).data_dir
     if given.repair:
         return _repair(path, given, output)
+    from vdb.rag.analysis import analyser_of
     from vdb.storage.check import examine  # LMDB is loaded by the commands that need it only
     from vdb.storage.check_report import report_of
 
-    findings = examine(path)
+    findings = examine(path, analyser_of)
     output.lines(report_of(path, findings))
     output.document({"data_dir": str(path), "is_sound": not findings.n_faults, **asdict(findings)})
     return ExitCode.REFUSED if findings.n_faults else ExitCode.OK
 
 
 def _repair(path: Path, given: argparse.Namespace, output: Output) -> int:
+    from vdb.rag.analysis import analyser_of
     from vdb.storage.check_report import repairs_of
     from vdb.storage.repair import repair
 
-    done = repair(path, drop_damaged=given.drop_damaged, aside_dir=given.aside_dir)
+    done = repair(path, drop_damaged=given.drop_damaged, aside_dir=given.aside_dir, analysers=analyser_of)
     n_faults = done.findings.n_faults
     output.lines(repairs_of(path, done))
     output.document({"data_dir": str(path), "is_sound": not n_faults, **asdict(done)})

@@ -8,7 +8,7 @@ from vdb.cli.confirm import add_yes, confirm
 from vdb.cli.exit_codes import ExitCode, WrongUsage
 from vdb.cli.output import Output
 from vdb.cli.remote import add_server, connected
-from vdb.cli.values import field_type, names, pair, size_or_none
+from vdb.cli.values import field_type, names, pair, size_or_none, text_field
 from vdb.types import Metric, Sharing, Tier
 
 __all__ = ["add"]
@@ -67,6 +67,7 @@ def _add_create(group: Commands) -> None:
             "vdb collections create docs --dimension 384",
             "vdb collections create docs --dimension 384 --metric l2 --tenants acme,globex --field year=integer",
             "vdb collections create docs --dimension 384 --field lang=string --index lang",
+            "vdb collections create docs --dimension 384 --text text --text title=3 --text-language german",
         ),
     )
     create.add_argument("name", metavar="NAME", help="[a-z0-9][a-z0-9_-]{0,63}")
@@ -130,6 +131,7 @@ def _add_update(group: Commands) -> None:
     )
     update.add_argument("--no-indexes", action="store_true", help="drop all indexes")
     update.add_argument("--no-embedding", action="store_true", help="forget the embedding model")
+    update.add_argument("--no-text", action="store_true", help="drop the text index")
     update.add_argument("--no-metadata", action="store_true", help="forget all metadata")
     add_server(update)
 
@@ -143,6 +145,14 @@ def _add_properties(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metadata", type=pair, action="append", metavar="KEY=VALUE", help="a note, to be shown; may be repeated"
     )
+    parser.add_argument(
+        "--text",
+        type=text_field,
+        action="append",
+        metavar="FIELD[=WEIGHT]",
+        help="search this payload field by words; the first one is the main one; may be repeated",
+    )
+    parser.add_argument("--text-language", metavar="NAME", help="their language, or none; default: english")
     parser.add_argument(
         "--tier", choices=[str(tier) for tier in Tier], help="where the index is to lie; auto: what fits the memory"
     )
@@ -197,6 +207,7 @@ def _create(given: argparse.Namespace, output: Output) -> int:
             given.index,
             given.tier or "auto",
             None if given.memory_bytes is _KEEP else given.memory_bytes,
+            _text(given),
         )
     output.record(made)
     return ExitCode.OK
@@ -236,7 +247,8 @@ def _changes(given: argparse.Namespace) -> dict[str, Any]:
     """What an update names; raises WrongUsage for options that exclude each other."""
     if given.all_tenants + (given.tenants is not None) + bool(given.add_tenants or given.remove_tenants) > 1:
         raise WrongUsage("--tenants, --all-tenants, and --add-tenants or --remove-tenants exclude each other")
-    forms = (given.no_embedding, given.embedding), (given.no_metadata, given.metadata), (given.no_indexes, given.index)
+    forms = [(given.no_embedding, given.embedding), (given.no_metadata, given.metadata)]
+    forms += [(given.no_indexes, given.index), (given.no_text, given.text)]
     if any(is_off and value for is_off, value in forms):
         raise WrongUsage("an option and its --no- form exclude each other")
     changes: dict[str, Any] = {
@@ -248,15 +260,26 @@ def _changes(given: argparse.Namespace) -> dict[str, Any]:
         "metadata": dict(given.metadata) if given.metadata else None,
         "indexes": [] if given.no_indexes else given.index,
         "tier": given.tier,
+        "text": _text(given),
     }
     changes = {name: value for name, value in changes.items() if value is not None}
     cleared = {"tenants": given.all_tenants, "embedding": given.no_embedding, "metadata": given.no_metadata}
+    cleared["text"] = given.no_text
     changes |= {name: None for name, is_cleared in cleared.items() if is_cleared}
     return changes if given.memory_bytes is _KEEP else changes | {"memory_bytes": given.memory_bytes}
 
 
 def _embedding(given: argparse.Namespace) -> dict[str, str] | None:
     return None if given.embedding is None else dict(zip(("model", "version"), given.embedding, strict=True))
+
+
+def _text(given: argparse.Namespace) -> dict[str, Any] | None:
+    if given.text is None:
+        if given.text_language is not None:
+            raise WrongUsage("--text-language goes with --text")
+        return None
+    language = {} if given.text_language is None else {"language": given.text_language}
+    return {"fields": dict(given.text), **language}
 
 
 def _rename(given: argparse.Namespace, output: Output) -> int:

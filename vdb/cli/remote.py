@@ -12,8 +12,9 @@ from vdb.errors import InvalidArgument, TenantRequired, TransportError, Unauthen
 
 if TYPE_CHECKING:
     from vdb.client import Client
+    from vdb.client.sync import Operations
 
-__all__ = ["add_server", "connected", "has_server"]
+__all__ = ["add_server", "connected", "has_server", "reached"]
 
 _MAX_KEY_FILE_BYTES = 4096
 
@@ -65,6 +66,23 @@ def connected(given: argparse.Namespace, *, timeout_s: float = 30.0) -> Iterator
         raise type(exc)(f"{url}: {exc.detail}") from exc
     except TenantRequired as exc:
         raise TenantRequired("name the tenant that this key acts for: --tenant") from exc
+
+
+@contextmanager
+def reached(given: argparse.Namespace, *, timeout_s: float = 120.0) -> Iterator[tuple["Operations", str]]:
+    """A client of the server, or of the directory opened in this process; and the name of either for the state."""
+    if given.data_dir is None:
+        with connected(given, timeout_s=timeout_s) as client:
+            yield client, client.url
+        return
+    if given.url is not None:
+        raise WrongUsage("--data-dir works on a directory, --url asks a server: give one of them")
+    if not (given.data_dir / "catalog").exists() and not getattr(given, "create", False):
+        raise WrongUsage(f"{given.data_dir} is not a data directory")
+    import vdb
+
+    with vdb.open(given.data_dir, tenant=given.tenant, compile_kernels=False) as database:
+        yield database, str(given.data_dir.resolve())
 
 
 def _key_in(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""`vdb search`: the nearest points of a vector from the command line, standard input or a .npy file."""
+"""`vdb search`: the best points for a text, a vector (command line, standard input or a .npy file) or both."""
 
 import argparse
 import sys
@@ -19,15 +19,24 @@ def add(commands: Commands) -> None:
     parser = commands.add(
         "search",
         _search,
-        "find the points nearest to a vector",
+        "find the points nearest to a vector, or best for a text",
         examples=(
+            "vdb search handbook --tenant acme --text 'why does the pump leak' --group document",
             "vdb search docs --tenant acme --vector '[0.1, 0.2, 0.3]'",
             """vdb search docs --npy queries.npy --row 7 --limit 3 --filter '{"field": "lang", "eq": "en"}'""",
             "embed 'how do I pay?' | vdb search docs --vector - --json",
         ),
     )
     parser.add_argument("collection", metavar="COLLECTION", help="where to search")
-    source = parser.add_mutually_exclusive_group(required=True)
+    parser.add_argument(
+        "--text", metavar="TEXT", help="look for these words; their meaning too, where it can be embedded"
+    )
+    parser.add_argument(
+        "--mode", choices=("dense", "sparse", "hybrid"), help="which legs answer (default: all that can)"
+    )
+    parser.add_argument("--weight", type=float, metavar="X", help="share of the vectors in a hybrid search, 0 to 1")
+    parser.add_argument("--group", metavar="FIELD", help="one hit for each value of a payload field, such as document")
+    source = parser.add_mutually_exclusive_group()
     source.add_argument("--vector", metavar="JSON", help="the query as a JSON list; - reads it from standard input")
     source.add_argument("--npy", type=Path, metavar="FILE", help="take the query from a .npy file")
     parser.add_argument("--row", type=int, default=0, metavar="N", help="row of the .npy file (default: 0)")
@@ -47,11 +56,19 @@ def add(commands: Commands) -> None:
 
 
 def _search(given: argparse.Namespace, output: Output) -> int:
-    vector = _row(given.npy, given.row) if given.npy is not None else _vector(given.vector)
+    vector = _row(given.npy, given.row) if given.npy is not None else None
+    vector = _vector(given.vector) if given.vector is not None else vector
+    if vector is None and given.text is None:
+        raise WrongUsage("give --text, --vector or --npy")
+    is_ranked = any(option is not None for option in (given.text, given.mode, given.weight, given.group))
     with connected(given) as client:
         hits = client.collection(given.collection).search(
             vector,
             given.limit,
+            text=given.text,
+            mode=given.mode,
+            fusion=None if given.weight is None else {"weight": given.weight},
+            group=given.group,
             filter=given.filter,
             max_distance=given.max_distance,
             with_payload=not given.no_payload,
@@ -62,7 +79,7 @@ def _search(given: argparse.Namespace, output: Output) -> int:
             budget=given.budget,
             rerank=given.rerank,
         )
-    columns = ["id", "owner", "distance", "version"]
+    columns = ["id", "owner", *(["score"] if is_ranked else []), "distance", "version"]
     columns += [] if given.no_payload else ["payload"]
     columns += ["vector"] if given.with_vector else []
     more = {"explain": hits.explain} if given.explain else {}

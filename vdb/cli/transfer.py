@@ -1,8 +1,6 @@
 """`vdb import` and `vdb export`: files in and out, over HTTP or on a directory that no server uses."""
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,11 +8,10 @@ from typing import TYPE_CHECKING
 from vdb.cli.commands import Commands, add_data_dir
 from vdb.cli.exit_codes import ExitCode, WrongUsage
 from vdb.cli.output import Output
-from vdb.cli.remote import add_server, connected
+from vdb.cli.remote import add_server, reached
 from vdb.cli.values import json_value
 
 if TYPE_CHECKING:
-    from vdb.client.sync import Operations
     from vdb.transfer import Progress
 
 __all__ = ["add"]
@@ -110,7 +107,7 @@ def _import(given: argparse.Namespace, output: Output) -> int:
     from vdb.transfer import Fields, ImportOptions, import_file
 
     fields = Fields(given.id, given.vector, given.payload, given.expires_at, given.shared_with, given.id_prefix)
-    with _reached(given) as (client, place):
+    with reached(given, timeout_s=_TIMEOUT_S) as (client, place):
         options = ImportOptions(
             collection=given.collection,
             place=place,
@@ -135,7 +132,7 @@ def _export(given: argparse.Namespace, output: Output) -> int:
 
     if given.all_tenants and (given.tenant is not None or given.state is not None):
         raise WrongUsage("--all-tenants goes neither with --tenant nor with --state")
-    with _reached(given) as (client, place):
+    with reached(given, timeout_s=_TIMEOUT_S) as (client, place):
         options = ExportOptions(
             collection=given.collection,
             place=place,
@@ -154,23 +151,6 @@ def _export(given: argparse.Namespace, output: Output) -> int:
         else:
             output.record(asdict(export_file(client, given.target, options, progress)))
     return ExitCode.OK
-
-
-@contextmanager
-def _reached(given: argparse.Namespace) -> Iterator[tuple["Operations", str]]:
-    """A client of the server, or of the directory opened in this process; and the name of either for the state."""
-    if given.data_dir is None:
-        with connected(given, timeout_s=_TIMEOUT_S) as client:
-            yield client, client.url
-        return
-    if given.url is not None:
-        raise WrongUsage("--data-dir works on a directory, --url asks a server: give one of them")
-    if not (given.data_dir / "catalog").exists() and not getattr(given, "create", False):
-        raise WrongUsage(f"{given.data_dir} is not a data directory")
-    import vdb
-
-    with vdb.open(given.data_dir, tenant=given.tenant, compile_kernels=False) as database:
-        yield database, str(given.data_dir.resolve())
 
 
 def _progress(output: Output, unit: str) -> "Progress":

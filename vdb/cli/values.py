@@ -7,7 +7,17 @@ from argparse import ArgumentTypeError
 from datetime import datetime
 from typing import Any
 
-__all__ = ["count_or_none", "field_type", "json_value", "moment", "names", "number_or_none", "pair", "size_or_none"]
+__all__ = [
+    "count_or_none",
+    "field_type",
+    "json_value",
+    "moment",
+    "names",
+    "number_or_none",
+    "pair",
+    "size_or_none",
+    "text_field",
+]
 
 _UNITS = {"": 1, "b": 1} | {
     f"{letter}{suffix}": base**power
@@ -87,6 +97,16 @@ def field_type(text: str) -> tuple[str, str]:
     if not sign or not name:
         raise ArgumentTypeError(f"{text!r} is not of the form FIELD=TYPE")
     return name, kind
+
+
+def text_field(text: str) -> tuple[str, int]:
+    """`field`, or `field=weight` with a whole number behind the last equals sign."""
+    name, sign, weight = text.rpartition("=")
+    if not sign and text:
+        return text, 1
+    if not name or not (weight.isascii() and weight.isdecimal() and len(weight) <= 3):
+        raise ArgumentTypeError(f"{text!r} is not of the form FIELD or FIELD=WEIGHT")
+    return name, int(weight)
 
 
 def json_value(text: str) -> Any:

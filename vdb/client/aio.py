@@ -71,6 +71,7 @@ class AsyncOperations:
         indexes: Sequence[str] | None = None,
         tier: str = "auto",
         memory_bytes: int | None = None,
+        text: Mapping[str, Any] | None = None,
     ) -> CollectionAnswer:
         """A collection of vectors of one `dimension`; metric cosine, l2 or ip; `tenants` None: every tenant may use it.
 
@@ -78,10 +79,11 @@ class AsyncOperations:
         checked: number, integer, string, boolean, datetime or list. `embedding` is {"model": …, "version": …}; it and
         `metadata` are kept and shown, no more. `indexes` names the declared fields that filters are to be fast on.
         `tier`: where the index is to lie, "auto", "memory", "hybrid" or "disk"; `memory_bytes`: what it may take of
-        memory, None for no cap but the server's.
+        memory, None for no cap but the server's. `text` makes it searchable by words: {"fields": {"text": 1, "title":
+        3}, "language": "english", "k1": 1.5, "b": 0.75}, of which what is left out has the value shown, fields "text".
         """
         made = calls.create_collection(
-            name, dimension, metric, tenants, sharing, fields, embedding, metadata, indexes, tier, memory_bytes
+            name, dimension, metric, tenants, sharing, fields, embedding, metadata, indexes, tier, memory_bytes, text
         )
         return await self._run(made)
 
@@ -105,16 +107,20 @@ class AsyncOperations:
         indexes: Sequence[str] | UnsetType = UNSET,
         tier: str | UnsetType = UNSET,
         memory_bytes: int | None | UnsetType = UNSET,
+        fusion: Mapping[str, Any] | None | UnsetType = UNSET,
+        text: Mapping[str, Any] | None | UnsetType = UNSET,
     ) -> CollectionAnswer:
         """Change what is given; `tenants=None` opens the collection to every tenant, other Nones clear.
 
         `add_tenants` and `remove_tenants` change the list of a collection that has one. `indexes` is the whole list of
         indexed fields: new ones are built in the background, and the answer says which are `ready`. A change of `tier`
-        or `memory_bytes` is answered at once; `collection_stats` says which tier answers by now.
+        or `memory_bytes` is answered at once; `collection_stats` says which tier answers by now. Another language of
+        `text`, or other fields, build the text index anew in the background, and None drops it.
+        `fusion` (kind, weight, rrf_k) is what a hybrid search does unless it says otherwise.
         """
         fields: dict[str, Any] = {"tenants": tenants, "add_tenants": add_tenants, "remove_tenants": remove_tenants}
         fields |= {"sharing": sharing, "embedding": embedding, "metadata": metadata, "indexes": indexes}
-        fields |= {"tier": tier, "memory_bytes": memory_bytes}
+        fields |= {"tier": tier, "memory_bytes": memory_bytes, "text": text, "fusion": fusion}
         return await self._run(calls.update_collection(name, fields))
 
     async def rename_collection(self, name: str, new_name: str) -> CollectionAnswer:

@@ -46,11 +46,13 @@ def create_collection(
     indexes: Sequence[str] | None,
     tier: str,
     memory_bytes: int | None,
+    text: Mapping[str, Any] | None,
 ) -> Call[answers.Collection]:
     shape = {"name": name, "dimension": dimension, "metric": metric, "sharing": sharing}
     shape |= {"tenants": tenants, "fields": UNSET if fields is None else fields}
     shape |= {"embedding": embedding, "metadata": UNSET if metadata is None else metadata}
     shape |= {"indexes": UNSET if indexes is None else indexes, "tier": tier, "memory_bytes": memory_bytes}
+    shape |= {"text": UNSET if text is None else text}
     return call("create_collection", fields=shape, repeat=Repeat.IF_REFUSED)
 
 

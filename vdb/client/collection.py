@@ -11,13 +11,14 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from numpy.typing import ArrayLike
 
-from vdb.client import calls, point_calls
+from vdb.client import calls, document_calls, point_calls
 from vdb.client.point_calls import Hits
 from vdb.client.progress import progress_bar
 from vdb.client.upload import Upload, in_upload
 from vdb.client.wire import Call
 from vdb.errors import InternalError, TransportTimeout, VdbError
-from vdb.protocol.answers import Deleted, Job, Point
+from vdb.protocol.answers import Deleted, FusionLearned, Job, Point
+from vdb.protocol.document_answers import Document, DocumentsDeleted, DocumentsPut
 
 T = TypeVar("T")
 
@@ -111,9 +112,16 @@ class Collection:
 
     def search(
         self,
-        vector: ArrayLike,
+        vector: ArrayLike | None = None,
         limit: int = 10,
         *,
+        text: str | Sequence[str] | None = None,
+        mode: str | None = None,
+        fusion: Mapping[str, Any] | None = None,
+        reranker: Mapping[str, Any] | None = None,
+        group: str | Mapping[str, Any] | None = None,
+        combine: str | None = None,
+        weights: Sequence[float] | None = None,
         filter: Filter = None,
         max_distance: float | None = None,
         with_payload: bool = True,
@@ -131,11 +139,40 @@ class Collection:
         `recall` (0.5 to below 1; None: 0.99, on tier `disk` 0.95) is the share of the true neighbours to be found.
         `budget` (rows scored) and `rerank` (rows compared by their full vectors, `limit` and more) set its effort by
         hand. `exact` compares with every vector and takes none of the three.
+
+        By `text` (a list of texts for a matrix) the best come first, by `score`: `mode` dense, sparse or hybrid, not
+        given the widest that is possible. `fusion` (kind, weight, rrf_k, depth), `reranker` (by, depth, diversity,
+        model, query), `group` (a field, or field and size), `combine` (rrf, max, sum: several queries, one list, with
+        `weights`) are as in the HTTP API.
         """
         params = {"exact": None if exact is False else exact, "recall": recall, "budget": budget, "rerank": rerank}
         fields: dict[str, Any] = {"limit": limit, "with_payload": with_payload, "with_vector": with_vector}
         fields |= {"explain": explain, "min_sequence": min_sequence, "timeout_s": timeout_s}
-        return self._run(point_calls.search(self._name, vector, filter, max_distance, params, fields))
+        named = {"field": group} if isinstance(group, str) else group
+        ranked: dict[str, Any] = {"text": text, "mode": mode, "fusion": fusion, "reranker": reranker, "group": named}
+        ranked |= {"combine": combine, "weights": weights}
+        return self._run(point_calls.search(self._name, vector, filter, max_distance, params, fields, ranked))
+
+    def learn_fusion(
+        self,
+        queries: Sequence[Mapping[str, Any]],
+        *,
+        metric: str = "ndcg",
+        at: int = 10,
+        field: str | None = None,
+        dry_run: bool = False,
+        min_sequence: int = 0,
+        timeout_s: float = 10.0,
+    ) -> FusionLearned:
+        """Learn from judged queries how the legs of a hybrid search are fused, and keep it if it wins; for admins.
+
+        A query is `text`, `relevant` (ids of points, or with `field` values of it, each with a grade) and maybe a
+        `vector` (d,), which all have or none, and the `tenant` that asks, where it is not the client's. What is learned
+        holds for every tenant of the collection.
+        """
+        fields: dict[str, Any] = {"metric": metric, "at": at, "dry_run": dry_run}
+        fields |= {"min_sequence": min_sequence, "timeout_s": timeout_s}
+        return self._run(point_calls.learn_fusion(self._name, queries, field, fields))
 
     def get(
         self,
@@ -240,6 +277,60 @@ class Collection:
     def revoke(self, ids: Sequence[str], to: Sequence[str], *, owner: str | None = None) -> int:
         """Take grants back. Idempotent. Returns the sequence."""
         return self._run(point_calls.share(self._name, "revoke", ids, to, owner))
+
+    def put_documents(
+        self,
+        documents: Sequence[Mapping[str, Any]],
+        *,
+        chunk_size: int | None = None,
+        chunk_overlap: int | None = None,
+        owner: str | None = None,
+        progress: bool = False,
+    ) -> DocumentsPut:
+        """Insert or replace documents, each all or nothing; `documents` of the answer says what became of each.
+
+        A document has `id`, and `text`, `data` (bytes of a file) or `chunks` ({"text": …, "vector": …, …}); it may have
+        `media_type`, `title`, `payload`, `expires_at`, `shared_with`, `content_hash`. Those that are stored as they are
+        stay untouched. `chunk_size` and `chunk_overlap` count words (None: the server's). Sent in pieces of 16 MiB.
+        """
+        put = DocumentsPut(sequence=0, documents=[])
+        sizes = {"size": chunk_size, "overlap": chunk_overlap}
+        with progress_bar(len(documents), progress) as bar:
+            for piece in document_calls.pieces(self._name, documents, sizes, owner):
+                try:
+                    found = self._run(piece.call)
+                except VdbError as exc:
+                    raise document_calls.in_pieces(exc, piece.start) from exc.__cause__
+                put.sequence = max(put.sequence, found.sequence)
+                put.documents += document_calls.moved(found, piece.start).documents
+                bar.update(len(found.documents))
+        return put
+
+    def documents(self, prefix: str | None = None, *, page_size: int = 256) -> Iterator[Document]:
+        """The tenant's own documents in the order of their ids, those that begin with `prefix`, page by page."""
+        cursor: str | None = None
+        while True:
+            found, cursor = self._run(document_calls.list_page(self._name, prefix, cursor, page_size))
+            yield from found
+            if cursor is None:
+                return
+
+    def get_documents(
+        self,
+        ids: Sequence[str],
+        *,
+        with_chunks: bool = False,
+        owner: str | None = None,
+        min_sequence: int = 0,
+        timeout_s: float = 10.0,
+    ) -> list[Document]:
+        """Documents by id in the order asked; those that do not exist or may not be seen are left out."""
+        fields: dict[str, Any] = {"with_chunks": with_chunks, "min_sequence": min_sequence, "timeout_s": timeout_s}
+        return self._run(document_calls.get(self._name, ids, owner, fields))
+
+    def delete_documents(self, ids: Sequence[str], *, owner: str | None = None) -> DocumentsDeleted:
+        """Delete documents with their chunks, each in one commit; ids that do not exist are no error."""
+        return self._run(document_calls.delete(self._name, ids, owner))
 
     def _run(self, sent: Call[T]) -> T:
         return self._transport.execute(sent, self._tenant)

@@ -27,20 +27,28 @@ class Hits(list[Any]):
 
 def search(
     collection: str,
-    vector: ArrayLike,
+    vector: ArrayLike | None,
     filter: Any,
     max_distance: float | None,
     params: dict[str, Any],
     fields: dict[str, Any],
+    ranked: dict[str, Any],
 ) -> Call[Hits]:
     """`params`: exact, recall, budget, rerank, None where not given.
 
-    `fields`: limit, with_payload, with_vector, explain, min_sequence, timeout_s.
+    `fields`: limit, with_payload, with_vector, explain, min_sequence, timeout_s. `ranked`: text (or a list of them),
+    mode, fusion, reranker, group, combine, weights, None where not given.
     """
-    vectors, n_queries = to_query(vector)
+    vectors, n_queries = (None, None) if vector is None else to_query(vector)
     head = _with_encoding(fields)
     if n_queries is not None:
         head["n_queries"] = n_queries
+    for name, value in ranked.items():
+        if value is not None:
+            is_several = name == "text" and not isinstance(value, str)
+            head["texts" if is_several else name] = listed(value, "/texts") if is_several else value
+    if "weights" in head:
+        head["weights"] = [float(weight) for weight in listed(head["weights"], "/weights")]
     if filter is not None:
         head["filter"] = filter
     if max_distance is not None:
@@ -48,6 +56,20 @@ def search(
     if given := {name: value for name, value in params.items() if value is not None}:
         head["params"] = given
     return call("search", (collection,), head, vectors=vectors, finish=_hits)
+
+
+def learn_fusion(
+    collection: str, queries: Sequence[Mapping[str, Any]], field: str | None, fields: dict[str, Any]
+) -> Call[answers.FusionLearned]:
+    """`fields`: metric, at, dry_run, min_sequence, timeout_s."""
+    judged = []
+    for query in listed(queries, "/queries"):
+        made = dict(query)
+        if made.get("vector") is not None:
+            made["vector"] = to_query(made["vector"])[0].tolist()
+        judged.append(made)
+    head = fields | {"queries": judged, "field": or_unset(field)}
+    return call("learn_fusion", (collection,), head, repeat=Repeat.IF_REFUSED)
 
 
 def get(collection: str, ids: Sequence[str], owner: str | None, fields: dict[str, Any]) -> Call[list[answers.Point]]:

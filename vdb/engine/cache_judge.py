@@ -5,24 +5,24 @@ It answers 200 with `{"verdict": "right"}` or `{"verdict": "wrong"}`. It is aske
 verdict is no label. The address is an admin's; redirects are not followed, and an answer is read up to its cap.
 """
 
-import http.client
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import BoundedSemaphore
 from typing import Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Raw, Struct
+
+from vdb.rag.connection import address_of
+from vdb.rag.endpoint import Endpoint, Patience
 
 logger = logging.getLogger(__name__)
 
 MAX_WAITING = 256
 """Questions that wait for a judge; beyond them, none is asked."""
-TIMEOUT_S = 30.0
-MAX_ANSWER_BYTES = 65_536
+PATIENCE = Patience(timeout_s=30.0, n_retries=0, concurrency=1, max_answer_bytes=65_536)
 N_THREADS = 2
 
 
@@ -93,16 +93,9 @@ class Judge:
 
 
 def verdict_of(case: Case) -> str:
-    """The verdict; raises OSError, HTTPException, MsgspecError, ValueError where there is none."""
-    parts = urlsplit(case.url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
+    """The verdict; raises VdbError, MsgspecError where there is none."""
+    endpoint = Endpoint("the judge", address_of(case.url, "judge_url"), PATIENCE)
     try:
-        target = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
-        connection.request("POST", target, case.body(), {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        if answer.status != http.client.OK:
-            raise ValueError(f"the judge answered {answer.status}")
-        return msgspec.json.decode(answer.read(MAX_ANSWER_BYTES), type=Opinion).verdict
+        return msgspec.json.decode(endpoint.post(case.body()), type=Opinion).verdict
     finally:
-        connection.close()
+        endpoint.close()

@@ -12,14 +12,17 @@ from msgspec.structs import replace
 
 from vdb.engine.aliases import refuse_alias
 from vdb.engine.commit import Group
+from vdb.engine.fusions import checked_fusion, fusion_answer
 from vdb.engine.indexes import checked_indexes, states_of
 from vdb.engine.jobs import start_indexing
 from vdb.engine.labels import checked_embedding, checked_metadata, embedding_answer
 from vdb.engine.listing import name_after, page_of
 from vdb.engine.members import member_change, member_ids
+from vdb.engine.models import check_embedding
 from vdb.engine.services import Services
 from vdb.engine.shard import epoch_ms
 from vdb.engine.tenants import check_name, moment_of
+from vdb.engine.text_indexes import checked_text, text_answer, wanted_text
 from vdb.engine.tiers import Sizes, check_fits, checked_memory_bytes
 from vdb.errors import AlreadyExists, CollectionNotFound, InvalidArgument, LimitReached, TooLarge
 from vdb.protocol import answers
@@ -43,7 +46,7 @@ MAX_FIELD_NAME = 512
 def create_collection(
     services: Services, caller: Caller, path: tuple[str, ...], request: CreateCollection
 ) -> answers.Collection:
-    """Make a collection; raises AlreadyExists, LimitReached, InvalidArgument."""
+    """Make a collection; raises AlreadyExists, LimitReached, InvalidArgument, ModelMismatch."""
     name = check_name(request.name, "/name")
     limits = services.settings.limits
     if not 1 <= request.dimension <= limits.max_dimension:
@@ -54,8 +57,9 @@ def create_collection(
         raise InvalidArgument.at("/fields", f"a field's name has 1 to {MAX_FIELD_NAME} characters")
     members = None if request.tenants is None else member_ids(services, request.tenants, "/tenants")
     embedding, metadata = checked_embedding(request.embedding, limits), checked_metadata(request.metadata, limits)
+    check_embedding(services.models, embedding, request.dimension)
     indexes = checked_indexes(request.indexes, request.fields, limits)
-    memory_bytes = checked_memory_bytes(request.memory_bytes)
+    memory_bytes, text = checked_memory_bytes(request.memory_bytes), checked_text(request.text)
 
     def reserve(group: Group) -> CollectionDocument:
         _check_free(group.txn, name)
@@ -76,6 +80,7 @@ def create_collection(
             indexes=indexes,
             tier=request.tier,
             memory_bytes=memory_bytes,
+            text=text,
         )
         services.catalog.put_collection(group, document)
         return document
@@ -122,8 +127,8 @@ def update_collection(
     """Rename, change members, sharing, embedding, metadata or tier: what is given, in one commit.
 
     Raises InvalidArgument (also for a cap of memory below what its points need), TooLarge, CollectionNotFound,
-    AlreadyExists (the name), Conflict (members of an open one).
-    Indexes that are new are built by a job of that commit.
+    AlreadyExists (the name), Conflict (members of an open one), ModelMismatch.
+    Indexes that are new, also one of texts, are built by a job of that commit.
     """
     members = member_change(services, request)
     changed = _changed_fields(services, request)
@@ -132,17 +137,26 @@ def update_collection(
     def apply(group: Group) -> CollectionDocument:
         known = _active(group.txn, path[0])
         document = replace(known, tenants=members.apply(known.tenants), **changed)
+        if "embedding" in changed:
+            check_embedding(services.models, document.embedding, known.dimension)
         if document.name != known.name:
             _check_free(group.txn, document.name)
         if not isinstance(request.indexes, UnsetType):
             indexes = checked_indexes(request.indexes, known.fields, services.settings.limits)
             document = replace(document, indexes=indexes)
-            if set(indexes) != set(known.indexes):
-                start_indexing(group, known.id)
+        if _wants_indexing(known, document):
+            start_indexing(group, known.id)
         services.catalog.put_collection(group, document, known)
         return document
 
     return answer_of(services, caller, services.catalog.write(apply))
+
+
+def _wants_indexing(known: CollectionDocument, document: CollectionDocument) -> bool:
+    """Whether payload indexes or the text index are to be others than they were."""
+    if set(document.indexes) != set(known.indexes) or (document.text is None) != (known.text is None):
+        return True
+    return document.text is not None and not document.text.is_same_index(known.text)
 
 
 def _changed_fields(services: Services, request: UpdateCollection) -> dict[str, Any]:
@@ -161,6 +175,10 @@ def _changed_fields(services: Services, request: UpdateCollection) -> dict[str, 
         changed["tier"] = request.tier
     if not isinstance(request.memory_bytes, UnsetType):
         changed["memory_bytes"] = checked_memory_bytes(request.memory_bytes)
+    if not isinstance(request.fusion, UnsetType):
+        changed["fusion"] = checked_fusion(request.fusion)
+    if not isinstance(request.text, UnsetType):
+        changed["text"] = checked_text(request.text)
     return changed
 
 
@@ -245,6 +263,7 @@ def _make_environment(services: Services, document: CollectionDocument) -> None:
         max_map_bytes=settings.max_map_bytes,
         collection_id=document.id,
         indexes=document.indexed_fields,
+        text=wanted_text(document),
     )
 
 
@@ -253,7 +272,7 @@ def answer_of(services: Services, caller: Caller, document: CollectionDocument) 
     is_whole = caller.role is Role.ADMIN and caller.tenant is None
     with services.shards.use(document) as shard, shard.env.read() as txn:
         sequence = read_sequence(txn)
-        indexes = states_of(txn, document)
+        indexes, text = states_of(txn, document), text_answer(txn, document)
         n_points = read_number(txn, META_N_POINTS) if is_whole else read_usage(txn, caller.tenant_id or 0).points
     answer = answers.Collection(
         name=document.name,
@@ -271,6 +290,8 @@ def answer_of(services: Services, caller: Caller, document: CollectionDocument) 
         metadata=document.metadata,
         tier=document.tier,
         memory_bytes=document.memory_bytes,
+        fusion=fusion_answer(document.fusion),
+        text=text,
     )
     if caller.role is Role.ADMIN:
         names = [services.tenant_name(tenant_id) for tenant_id in document.tenants or ()]

@@ -24,13 +24,16 @@ from vdb.engine.cache_upkeep import CacheUpkeep, save_all_counts
 from vdb.engine.catalog import Catalog
 from vdb.engine.commit import QueueCaps
 from vdb.engine.delete import delete_points
+from vdb.engine.document_handlers import DOCUMENT_HANDLERS
 from vdb.engine.figures import Sample, health, metrics
 from vdb.engine.indexer import Indexer
 from vdb.engine.indexing import Indexing
+from vdb.engine.learning import learn_fusion
 from vdb.engine.limits import limits_answer
 from vdb.engine.maintenance import Maintenance
 from vdb.engine.memory import MemoryCap, Place
 from vdb.engine.meter import Meter
+from vdb.engine.models import read_models
 from vdb.engine.names import PinnedName
 from vdb.engine.opened import Pool
 from vdb.engine.recall_checks import RecallChecker
@@ -48,13 +51,14 @@ from vdb.index.graph import RowGraph, is_available
 from vdb.protocol.columns import SearchHead, UpsertHead
 from vdb.protocol.operations import BY_NAME
 from vdb.protocol.requests import Request, Search, Upsert
+from vdb.rag.extract import Extractor
 from vdb.storage.catalog import CacheDocument, CollectionDocument
 from vdb.storage.codec import Usage
 from vdb.storage.create import create_environment
 from vdb.storage.directory import DataDirectory
 from vdb.storage.env import Environment
 from vdb.storage.meta import check_format
-from vdb.storage.migrate import migrate_collection, upgrade
+from vdb.storage.migrate import migrate_cache, migrate_collection, upgrade
 from vdb.storage.probe import is_cut_short
 from vdb.tenancy.access import check_access
 from vdb.tenancy.quota import Ledger
@@ -81,6 +85,7 @@ HANDLERS: dict[str, Handler] = {
     "collection_stats": collection_stats,
     "list_members": members.list_members,
     "tune": tune.tune,
+    "learn_fusion": learn_fusion,
     "list_aliases": aliases.list_aliases,
     "set_aliases": aliases.set_aliases,
     "get_points": read.get_points,
@@ -107,6 +112,7 @@ HANDLERS: dict[str, Handler] = {
     "get_backup": backup.get_backup,
     "delete_backup": backup.delete_backup,
     "limits": limits_answer,
+    **DOCUMENT_HANDLERS,
     **CACHE_HANDLERS,
 }
 
@@ -115,6 +121,7 @@ class Engine:
     """An open data directory. `open` locks it; `close` drains the write queues and lets it go."""
 
     def __init__(self, settings: Settings, directory: DataDirectory) -> None:
+        models = read_models(settings)
         self.settings = settings
         self.is_closed = False
         self._directory = directory
@@ -137,6 +144,7 @@ class Engine:
         )
         self._cache_indexes = Indexes(make_codes=CodedRows, make_graph=RowGraph if is_available() else None)
         self._cache_checks = ThreadPoolExecutor(1, "vdb-cache-checks")
+        self._legs = ThreadPoolExecutor(2, "vdb-legs")
         secret = directory.secret()  # before the catalog: where there are keys, there is what verifies them
         upgrade(directory, map_bytes=settings.map_bytes, max_map_bytes=settings.max_map_bytes)
         self.services = Services(
@@ -149,7 +157,10 @@ class Engine:
             self._background,
             self._caches,
             self._cache_checks,
+            self._legs,
             secret,
+            Extractor(settings.limits),
+            models=models,
         )
         self.meter = Meter(self.services)
         collections.finish_interrupted(self.services)
@@ -203,8 +214,13 @@ class Engine:
         self._indexer.stop()
         self._jobs.stop()
         self.cache_upkeep.stop()
+        self.services.ingests.shutdown()
+        self.services.extractor.close()
         self.services.judge.close()
+        self.services.models.close()
+        self.services.model_calls.shutdown()
         self._cache_checks.shutdown()
+        self._legs.shutdown()
         self._background.shutdown()
         for save, what in (
             (keys.save_last_used, "last uses of keys"),
@@ -232,10 +248,12 @@ class Engine:
         try:
             if is_cut_short(env):
                 raise CorruptData(f"{path} is cut short: restore it from a backup")
-            if collection_id is None:
-                check_format(env, cache_id=cache_id)
-            else:
+            if collection_id is not None:
                 migrate_collection(env, collection_id, f"collection {collection_id}")
+            elif cache_id is not None:
+                migrate_cache(env, cache_id, f"cache {cache_id}")
+            else:
+                check_format(env)
         except BaseException:
             env.close()
             raise

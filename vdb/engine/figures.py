@@ -5,6 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 import vdb.kernels as kernels
 from vdb.engine.backup_schedule import BackupSchedule
 from vdb.engine.cache_figures import cache_metrics
+from vdb.engine.model_figures import model_metrics
 from vdb.engine.services import Services
 
 Sample = tuple[str, str, str, list[tuple[dict[str, str], float]]]
@@ -96,5 +97,6 @@ def metrics(services: Services, n_purged: int, backups: BackupSchedule) -> list[
          per_collection([shard.queue.n_commits for shard in shards])),
         ("vdb_committed_writes_total", "counter", "Writes in those commits.",
          per_collection([shard.queue.n_requests for shard in shards])),
+        *model_metrics(services),
         *cache_metrics(services),
     ]  # fmt: skip

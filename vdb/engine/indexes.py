@@ -1,16 +1,22 @@
-"""Payload indexes of collections: which are wanted, as the catalog says, and how what is there becomes that."""
+"""Payload and text indexes of collections: what is wanted, as the catalog says, and how what is there becomes that."""
 
 from msgspec.structs import replace
 
 from vdb.config import Limits
 from vdb.engine.services import Services
 from vdb.engine.shard import ShardGroup
+from vdb.engine.text_indexes import wanted_text
 from vdb.errors import InvalidArgument, TooLarge
 from vdb.storage.catalog import CollectionDocument
 from vdb.storage.env import Transaction
 from vdb.storage.index_changes import index_step
 from vdb.storage.payload_index import put_index, read_indexes
+from vdb.storage.text_changes import is_text_whole, text_step
+from vdb.storage.text_index import read_text_index
 from vdb.types import FieldType, IndexState
+
+TEXT_SHARE = 4
+"""A step of the text index takes so many times fewer points: texts take longer than values."""
 
 
 def checked_indexes(given: list[str], fields: dict[str, FieldType], limits: Limits) -> list[str]:
@@ -35,6 +41,7 @@ def are_whole(txn: Transaction, collection: CollectionDocument) -> bool:
     """Whether what is wanted is there and ready, and nothing else."""
     there = read_indexes(txn)
     is_wanted = sorted(index.field for index in there) == sorted(collection.indexed_fields)
+    is_wanted = is_wanted and is_text_whole(txn, wanted_text(collection))
     return is_wanted and all(index.state is IndexState.READY for index in there)
 
 
@@ -54,10 +61,15 @@ def advance_indexes(services: Services, collection: CollectionDocument, n_most: 
     """One commit on the way to what is wanted: (points and entries done, whether it is reached)."""
 
     def apply(group: ShardGroup) -> tuple[int, bool]:
-        return index_step(group.txn, group.index_changes, collection.indexed_fields, n_most)
+        n_done, is_done = index_step(group.txn, group.index_changes, collection.indexed_fields, n_most)
+        if not is_done:
+            return n_done, False
+        return text_step(group.txn, group.index_changes.text, wanted_text(collection), max(1, n_most // TEXT_SHARE))
 
     with services.shards.use(collection) as shard, shard.env.read() as txn:
-        drops = any(index.state is IndexState.DROPPING for index in read_indexes(txn))
+        text = read_text_index(txn)
+        drops = text is not None and text.state is IndexState.DROPPING
+        drops = drops or any(index.state is IndexState.DROPPING for index in read_indexes(txn))
     shard = services.shards.acquire(collection)
     result: tuple[int, bool] = services.shards.submit(shard, apply, frees_space=drops).result()
     return result

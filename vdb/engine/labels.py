@@ -1,6 +1,6 @@
 """What admins note on a collection for people and applications: the embedding model, and free metadata.
 
-The server keeps and shows it; nothing here changes how points are stored or searched.
+The server keeps and shows it. What an embedding means where the server has that model: `vdb/engine/models.py`.
 """
 
 from collections.abc import Mapping

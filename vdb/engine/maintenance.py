@@ -13,6 +13,7 @@ from vdb.engine.jobs import resume_indexing
 from vdb.engine.keys import save_last_used
 from vdb.engine.services import Services
 from vdb.engine.shard import ShardGroup, epoch_ms
+from vdb.engine.text_indexes import drop_damaged_text
 from vdb.engine.usage import save_usage
 from vdb.errors import CorruptData, VdbError
 from vdb.storage import catalog as store
@@ -84,6 +85,8 @@ class Maintenance:
             return
         if collection.id in self._services.damaged_indexes:
             drop_damaged(self._services, collection)
+        if collection.id in self._services.damaged_texts:
+            drop_damaged_text(self._services, collection)
         with self._services.shards.use(collection, counts_as_use=False) as shard, shard.env.read() as txn:
             is_whole = are_whole(txn, collection)
         if not is_whole:

@@ -12,6 +12,7 @@ from msgspec import UNSET
 from vdb.engine.services import Services
 from vdb.engine.tenants import default_rates
 from vdb.protocol.columns import SearchHead
+from vdb.protocol.document_requests import PutDocument, PutDocuments
 from vdb.protocol.operations import Operation
 from vdb.protocol.requests import Request, Search
 from vdb.tenancy.rate import BYTES, READS, WRITES, RateLimiter
@@ -76,7 +77,16 @@ def _kind_of(operation: Operation) -> str:
     return WRITES if operation.access in _WRITES else READS
 
 
+def _n_chunks(document: PutDocument) -> int:
+    """About how many chunks a document comes to, before it is read: those given, or one per KiB."""
+    if isinstance(document.chunks, list):
+        return max(1, len(document.chunks))
+    return 1 + sum(len(source) >> 10 for source in (document.text, document.data) if isinstance(source, str))
+
+
 def _n_queries(request: Request) -> int:
+    if isinstance(request, Search | SearchHead) and isinstance(request.texts, list):
+        return max(1, len(request.texts))
     if isinstance(request, Search):
         return len(request.vectors) if isinstance(request.vectors, list) else 1
     if isinstance(request, SearchHead) and request.n_queries is not UNSET:
@@ -85,7 +95,9 @@ def _n_queries(request: Request) -> int:
 
 
 def _n_points(request: Request) -> int:
-    """Points that a write names; a delete by filter counts as one, it is a job."""
+    """Points that a write names; a delete by filter counts as one, it is a job. A document counts by its size."""
+    if isinstance(request, PutDocuments):
+        return sum(map(_n_chunks, request.documents))
     for column in ("points", "ids"):
         named = getattr(request, column, None)
         if isinstance(named, list):

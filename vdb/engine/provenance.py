@@ -24,6 +24,7 @@ from vdb.engine.services import Services
 from vdb.engine.shard import Shard, Snapshot
 from vdb.engine.touched import concerns
 from vdb.errors import CollectionNotFound
+from vdb.protocol.answers import SearchAnswer
 from vdb.protocol.requests import Search, SearchParams
 from vdb.storage.cache_codec import CacheEntry, Retrieval, Source
 from vdb.storage.catalog import CollectionDocument
@@ -224,12 +225,13 @@ class Moment:
             with_payload=False,
         )
         answer = search(self._services, caller, (PinnedName(document.name, document.id),), request, None)
+        assert isinstance(answer, SearchAnswer), "a search by vector waits for no model"
         bound = retrieval.distance + SLACK * max(1.0, abs(retrieval.distance))
         for hit in answer.hits if isinstance(answer.hits, list) else ():
             owner = self._services.tenant_id(hit.owner)
             name = (owner or 0, hit.id.encode())
             is_old = hit.version <= since and (owner == self._tenant_id or name in hits or name in known)
-            if not is_old and hit.distance <= bound:
+            if not is_old and isinstance(hit.distance, float) and hit.distance <= bound:
                 return False
         return self._is_nearest(entry, retrieval, answer.sequence)
 

@@ -11,13 +11,17 @@ from vdb.config import Settings
 from vdb.engine.cache_judge import Judge
 from vdb.engine.cache_shard import CacheShard
 from vdb.engine.catalog import Catalog
+from vdb.engine.fair_pool import FairPool
 from vdb.engine.memory import MemoryCap
 from vdb.engine.opened import Pool
+from vdb.engine.query_vectors import QueryVectors
 from vdb.engine.row_sets import RowSetCache
 from vdb.engine.shard import Shard
 from vdb.engine.shards import Shards
 from vdb.engine.stale_entries import StaleEntries
 from vdb.errors import CollectionNotFound, InvalidArgument, SequenceTimeout
+from vdb.rag.extract import Extractor
+from vdb.rag.models import Models
 from vdb.storage.catalog import ACTIVE, CacheDocument, CollectionDocument
 from vdb.storage.directory import DataDirectory
 from vdb.storage.keyspace import EVERYONE_ID
@@ -25,6 +29,13 @@ from vdb.tenancy.access import check_cache_usable, check_usable
 from vdb.tenancy.quota import Ledger
 from vdb.tenancy.usage import UsageCounts
 from vdb.types import EVERYONE, Caller
+
+N_INGESTERS = 4
+MAX_WAITING_INGESTS = 256
+N_MODEL_CALLS = 8
+"""Calls of slow models at a time, of all tenants."""
+MAX_WAITING_CALLS = 256
+"""Calls that wait for one of those threads; one tenant gets at most half."""
 
 
 class Read(Protocol):
@@ -54,7 +65,9 @@ class Services:
     background: Executor
     caches: Pool[CacheDocument, CacheShard]
     cache_checks: Executor
+    legs: Executor
     secret: bytes
+    extractor: Extractor
     last_used_ms: dict[str, int] = field(default_factory=dict)
     last_finished_job: int = 0
     n_queued_refused: int = 0
@@ -63,9 +76,17 @@ class Services:
     usage: UsageCounts = field(default_factory=UsageCounts)
     row_sets: RowSetCache = field(default_factory=RowSetCache)
     judge: Judge = field(default_factory=Judge)
+    ingests: FairPool = field(default_factory=lambda: FairPool(N_INGESTERS, MAX_WAITING_INGESTS, "vdb-ingest"))
+    """Threads that read, embed and write documents."""
+    models: Models = field(default_factory=Models)
+    model_calls: FairPool = field(default_factory=lambda: FairPool(N_MODEL_CALLS, MAX_WAITING_CALLS, "vdb-models"))
+    """Threads for what waits for a model that is not quick."""
+    query_vectors: QueryVectors = field(default_factory=QueryVectors)
     stale_entries: StaleEntries = field(default_factory=StaleEntries)
     damaged_indexes: set[int] = field(default_factory=set)
     """Ids of collections whose payload indexes could not be read: they are to be built anew."""
+    damaged_texts: set[int] = field(default_factory=set)
+    """The same of text indexes."""
 
     def usable(self, caller: Caller, name: str) -> CollectionDocument:
         """The collection, or CollectionNotFound if it is absent or not for this caller's tenant."""

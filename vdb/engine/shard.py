@@ -23,6 +23,7 @@ from vdb.engine.touched import Touched
 from vdb.engine.trust import trusted_expiry
 from vdb.errors import CorruptData, InternalError
 from vdb.index.flat import FlatSegment
+from vdb.rag.analysis import analyser_of
 from vdb.storage.catalog import CollectionDocument
 from vdb.storage.changes import LoggedChange, read_changes_from, stop_changes, write_change, write_changes_from
 from vdb.storage.codec import NOTHING, Usage
@@ -39,6 +40,8 @@ from vdb.storage.points import (
     read_vector,
     write_usage,
 )
+from vdb.storage.text_changes import TextChanges
+from vdb.storage.text_index import read_text_index
 from vdb.tenancy.quota import Ledger
 
 logger = logging.getLogger(__name__)
@@ -69,7 +72,7 @@ class ShardGroup(Group):
         self.sequence, self.next_pid, self.n_points = read_counters(txn)
         self.keeps_changes = read_changes_from(txn) is not None
         self._part = 0
-        self.index_changes = IndexChanges(read_indexes(txn))
+        self.index_changes = IndexChanges(read_indexes(txn), TextChanges(read_text_index(txn), analyser_of))
         self._usage: dict[int, Usage] = {}
         self._changes: list[Change] = []
 

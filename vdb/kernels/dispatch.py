@@ -19,6 +19,8 @@ from vdb.kernels import (
     reference_coded,
     reference_layout,
     reference_lists,
+    reference_postings,
+    reference_sketch,
 )
 from vdb.kernels.reference import COSINE, IP, L2, Float32s, Int64s, UInt32s
 from vdb.kernels.signatures import (
@@ -29,12 +31,15 @@ from vdb.kernels.signatures import (
     NameRows,
     NearestCells,
     NearestCellsBelow,
+    RankPostings,
     ScanCodes,
     ScanMany,
     ScanRows,
+    ScorePoints,
     SearchCells,
     SearchLists,
     SharingKeys,
+    SketchWords,
     SumRows,
     TwoMeans,
 )
@@ -67,6 +72,9 @@ class Kernels:
     two_means: TwoMeans
     scan_codes: ScanCodes
     compare_rows: CompareRows
+    sketch_words: SketchWords
+    rank_postings: RankPostings
+    score_points: ScorePoints
 
 
 def _of_arrays(kernel: Callable[..., None]) -> SearchCells:
@@ -150,6 +158,9 @@ def reference_kernels() -> Kernels:
         reference_clustering.two_means,
         reference_coded.scan_codes,
         reference_coded.compare_rows,
+        reference_sketch.sketch_words,
+        reference_postings.rank_postings,
+        reference_postings.score_points,
     )
 
 
@@ -161,6 +172,8 @@ def cpu_kernels() -> Kernels:
     layout = importlib.import_module("vdb.kernels.cpu.layout")
     clustering = importlib.import_module("vdb.kernels.cpu.clustering")
     coded = importlib.import_module("vdb.kernels.cpu.coded")
+    sketch = importlib.import_module("vdb.kernels.cpu.sketch")
+    postings = importlib.import_module("vdb.kernels.cpu.postings")
     return Kernels(
         "cpu",
         scan.scan_rows,
@@ -178,6 +191,9 @@ def cpu_kernels() -> Kernels:
         clustering.two_means,
         coded.scan_codes,
         coded.compare_rows,
+        sketch.sketch_words,
+        postings.rank_postings,
+        postings.score_points,
     )
 
 

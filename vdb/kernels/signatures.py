@@ -190,3 +190,29 @@ ScanCodes = Callable[
 ]
 CompareRows = Callable[[Float32s, Float32s, UInt32s, Float32s], None]
 """query (d,), vectors (capacity, d), rows (n,), similarity (n,)."""
+SketchWords = Callable[
+    [
+        UInt32s,  # characters (n,)
+        Int64s,  # ends (w,)
+        Int32s,  # weights (w,)
+        Int32s,  # gram_weights
+        Int64s,  # sums (d,)
+    ],
+    None,
+]
+RankPostings = Callable[
+    [
+        UInt64s,  # postings (P,)
+        Int64s,  # starts (l + 1,)
+        Float64s,  # weights (l,)
+        float,  # flat
+        float,  # slope
+        UInt32s,  # allowed
+        bool,  # is_limited
+        Float64s,  # top_score (k,)
+        UInt32s,  # top_pid (k,)
+    ],
+    int,
+]
+ScorePoints = Callable[[UInt64s, Int64s, Float64s, float, float, UInt32s, Float64s], None]
+"""postings (P,), starts (l + 1,), weights (l,), flat, slope, pids (n,), score (n,)."""

@@ -9,6 +9,11 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
+from vdb.protocol.text_answers import FusionChoice as FusionChoice
+from vdb.protocol.text_answers import FusionLearned as FusionLearned
+from vdb.protocol.text_answers import Leg as Leg
+from vdb.protocol.text_answers import Legs as Legs
+from vdb.protocol.text_answers import TextIndex as TextIndex
 from vdb.types import FieldType, IndexState, Metric, Role, Sharing, Tier
 
 
@@ -17,12 +22,18 @@ class Answer(Struct, kw_only=True, omit_defaults=True):
 
 
 class Hit(Struct, kw_only=True):
-    """One neighbour. `distance`: cosine 1 - cos, l2 the Euclidean distance, ip -<q, x>."""
+    """One neighbour. `distance`: cosine 1 - cos, l2 the Euclidean distance, ip -<q, x>.
+
+    A search by text orders by `score`, higher is better, and says in `legs` where it comes from; a hit of it has a
+    distance where there is a query vector and the point has one.
+    """
 
     id: str
     owner: str
-    distance: float
+    distance: float | UnsetType = UNSET
     version: int
+    score: float | UnsetType = UNSET
+    legs: Legs | UnsetType = UNSET
     payload: Any = UNSET
     vector: Any = UNSET
 
@@ -40,8 +51,8 @@ class Explain(Answer, kw_only=True):
     the lists, and of pages of 4 KiB `list_pages` and `vector_pages`, `bytes_read` together, wherever they came from;
     `late_rows` of the codes are in no list yet. `recall` is the target; `reached`: that effort is expected to reach it;
     `extrapolated`: though nothing was measured on such queries. `filter` is `index`, `mask` or `rounds`, `selectivity`
-    the share of the rows that payload indexes left, `candidates_tested` records it was tested on. Times in
-    microseconds.
+    the share of the rows that payload indexes left, `candidates_tested` records it was tested on. By text: `mode`,
+    the `fusion` and its `weight`, `terms` of the text, `postings` read for them. Times in microseconds.
     """
 
     path: str
@@ -69,9 +80,16 @@ class Explain(Answer, kw_only=True):
     selectivity: float | UnsetType = UNSET
     candidates_tested: int | UnsetType = UNSET
     encoding: str | UnsetType = UNSET
+    mode: str | UnsetType = UNSET
+    fusion: str | UnsetType = UNSET
+    weight: float | UnsetType = UNSET
+    terms: int | UnsetType = UNSET
+    postings: int | UnsetType = UNSET
     kernels: str
     plan_us: float
     scan_us: float
+    sparse_us: float | UnsetType = UNSET
+    rerank_us: float | UnsetType = UNSET
     recheck_us: float
     payloads_us: float
     total_us: float
@@ -160,6 +178,8 @@ class Collection(Struct, kw_only=True):
     metadata: dict[str, str]
     tier: Tier
     memory_bytes: int | None
+    fusion: FusionChoice | None = None
+    text: TextIndex | None
     tenants: list[str] | None | UnsetType = UNSET
 
 

@@ -7,6 +7,7 @@ answers 403; what a tenant may not see answers 404.
 
 from vdb.protocol import answers, requests, statistics
 from vdb.protocol.cache_operations import CACHE_OPERATIONS
+from vdb.protocol.document_operations import DOCUMENT_OPERATIONS
 from vdb.protocol.operation import Operation as Operation
 
 _C = "/v1/collections/{collection}"
@@ -52,6 +53,15 @@ OPERATIONS: tuple[Operation, ...] = (
         "list_members", "GET", f"{_C}/members", requests.ListPage, answers.Members, "admin", "A collection's tenants"
     ),
     Operation("tune", "POST", f"{_C}/tune", requests.Tune, answers.Job, "admin", "Train the index anew, as a job"),
+    Operation(
+        "learn_fusion",
+        "POST",
+        f"{_C}/fusion/learn",
+        requests.LearnFusion,
+        answers.FusionLearned,
+        "admin",
+        "Learn from judged queries how to fuse the legs",
+    ),
     Operation("list_aliases", "GET", "/v1/aliases", requests.ListPage, answers.Aliases, "any", "List aliases"),
     Operation(
         "set_aliases",
@@ -138,6 +148,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("get_backup", "GET", _B, requests.Empty, answers.Backup, "admin", "Describe a backup"),
     Operation("delete_backup", "DELETE", _B, requests.Empty, answers.Done, "admin", "Delete a backup"),
     Operation("limits", "GET", "/v1/limits", requests.Empty, answers.LimitsAnswer, "any", "Every cap of the server"),
+    *DOCUMENT_OPERATIONS,
     *CACHE_OPERATIONS,
 )
 

@@ -7,7 +7,7 @@ A vector is a list of numbers, or base64 of little-endian float32; in process al
 from datetime import datetime
 from typing import Any, Literal
 
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from vdb.types import FieldType, Metric, Role, Sharing, Tier
 
@@ -18,6 +18,9 @@ LEAST_RECALL = 0.5
 MAX_BUDGET = (1 << 31) - 1
 MAX_MEMORY_BYTES = 1 << 50
 """The highest cap of a collection's memory: beyond it none is meant."""
+
+MAX_WEIGHT, MAX_K1 = 100, 100.0
+"""Of a text index: the highest weight of a field, and the highest k1."""
 
 
 class Request(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -48,11 +51,31 @@ class EmbeddingModel(Request):
     version: str
 
 
+class FusionChoice(Request):
+    """How a collection's legs are fused where a search does not say; see `Fusion`."""
+
+    kind: Literal["coverage", "minmax", "sigma", "rrf"]
+    weight: float
+    rrf_k: float = 60.0
+
+
+class TextIndex(Request):
+    """What texts are to be searched: payload fields with their weights, 1 to 100; the first is that of a chunk's text.
+
+    `language` decides stop words and stemming, "none" is without either; `k1` and `b` are those of BM25.
+    """
+
+    fields: dict[str, int] = field(default_factory=lambda: {"text": 1})
+    language: str = "english"
+    k1: float = 1.5
+    b: float = 0.75
+
+
 class CreateCollection(Request):
     """A collection: one dimension, one metric, many tenants. `tenants` null means every tenant may use it.
 
     `indexes` names the declared fields that filters are to be fast on. `tier` is where its index is to lie,
-    `memory_bytes` what that may take of memory; null: no cap but the server's.
+    `memory_bytes` what that may take of memory; null: no cap but the server's. `text` makes it searchable by words.
     """
 
     name: str
@@ -66,15 +89,17 @@ class CreateCollection(Request):
     metadata: dict[str, str] = {}
     tier: Tier = Tier.AUTO
     memory_bytes: int | None = None
+    text: TextIndex | None = None
 
 
 class UpdateCollection(Request):
     """Change what is given, all of it in one commit; `name` renames.
 
-    `embedding`, `metadata` and `memory_bytes`: null clears.
+    `embedding`, `metadata`, `memory_bytes` and `fusion`: null clears.
 
     `add_tenants` and `remove_tenants` change the list of a collection that has one, and exclude `tenants`.
-    `indexes` is the whole list: those new in it are built in the background, the others dropped.
+    `indexes` is the whole list: those new in it are built in the background, the others dropped. `text`: null drops the
+    text index, other fields or another language build it anew in the background.
     """
 
     name: str | UnsetType = UNSET
@@ -87,6 +112,8 @@ class UpdateCollection(Request):
     metadata: dict[str, str] | None | UnsetType = UNSET
     tier: Tier | UnsetType = UNSET
     memory_bytes: int | None | UnsetType = UNSET
+    fusion: FusionChoice | None | UnsetType = UNSET
+    text: TextIndex | None | UnsetType = UNSET
 
 
 class TuneEncoding(Request):
@@ -221,9 +248,57 @@ class SearchParams(Request):
     rerank: int | UnsetType = UNSET
 
 
-class SearchOptions(Request):
-    """What a search says beside its queries, in a JSON body and in a binary one alike."""
+class Fusion(Request):
+    """How the legs of a hybrid search become one list; what is not given is as the collection has learned it.
 
+    `coverage` weighs how much of the query's words a point holds, `minmax` and `sigma` scores, `rrf` ranks. `weight`,
+    0 to 1, is the share of the dense leg. Each leg gives its best `depth` candidates; every candidate of either is
+    scored by both.
+    """
+
+    kind: Literal["coverage", "minmax", "sigma", "rrf"] | UnsetType = UNSET
+    weight: float | UnsetType = UNSET
+    rrf_k: float | UnsetType = UNSET
+    depth: int = 100
+
+
+class Reranker(Request):
+    """A second look at the best `depth` candidates.
+
+    `full`: by the stored vectors. `mmr`: as before, but each is held against those above it; `diversity`, 0 to 1, is
+    what being unlike them counts. `model`: by the server's reranker of that name, which reads `query` (not given: the
+    text of the search) and each candidate's text.
+    """
+
+    by: Literal["full", "mmr", "model"]
+    depth: int = 100
+    diversity: float | UnsetType = UNSET
+    model: str | UnsetType = UNSET
+    query: str | UnsetType = UNSET
+
+
+class Group(Request):
+    """At most `size` hits of those that have the same value in a payload `field`, the best of them."""
+
+    field: str = "document"
+    size: int = 1
+
+
+class SearchOptions(Request):
+    """What a search says beside its vectors, in a JSON body and in a binary one alike.
+
+    `text` (or `texts`, for several queries) is what the sparse leg looks for; where no vector is given the dense leg
+    has it embedded. `mode` not given: hybrid where both legs can answer. `combine`: several queries, one list.
+    """
+
+    text: str | UnsetType = UNSET
+    texts: list[str] | UnsetType = UNSET
+    mode: Literal["dense", "sparse", "hybrid"] | UnsetType = UNSET
+    fusion: Fusion | UnsetType = UNSET
+    reranker: Reranker | UnsetType = UNSET
+    group: Group | UnsetType = UNSET
+    combine: Literal["rrf", "max", "sum"] | UnsetType = UNSET
+    weights: list[float] | UnsetType = UNSET
     limit: int = 10
     max_distance: float | None = None
     filter: Any = None
@@ -236,8 +311,36 @@ class SearchOptions(Request):
     timeout_s: float = 10.0
 
 
+class JudgedQuery(Request):
+    """A query and the ids of the points that answer it, each with a grade, 1 and more; 0 is a point that does not.
+
+    `tenant` is who asks; not given: the tenant of the request.
+    """
+
+    relevant: dict[str, int]
+    text: str
+    vector: Vector | UnsetType = UNSET
+    tenant: str | UnsetType = UNSET
+
+
+class LearnFusion(Request):
+    """Learn how a collection's legs are to be fused, from judged queries, and keep it if it wins.
+
+    The metric is `ndcg` or `recall` at `at`. `field`: `relevant` names values of that payload field instead of ids of
+    points, as `document` does. With `dry_run` nothing is kept.
+    """
+
+    queries: list[JudgedQuery]
+    metric: Literal["ndcg", "recall", "mrr"] = "ndcg"
+    at: int = 10
+    field: str | UnsetType = UNSET
+    dry_run: bool = False
+    min_sequence: int = 0
+    timeout_s: float = 10.0
+
+
 class Search(SearchOptions):
-    """Nearest points of one query (`vector`) or several (`vectors`)."""
+    """Nearest points of one query (`vector`, `text` or both) or several (`vectors`, `texts`)."""
 
     vector: Vector | UnsetType = UNSET
     vectors: list[Vector] | UnsetType = UNSET

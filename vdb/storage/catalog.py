@@ -5,6 +5,7 @@ Times are epoch milliseconds, 0 for never. Ids are u32 counters, never reused; k
 
 import logging
 from collections.abc import Iterator
+from typing import Literal
 
 from msgspec import Struct
 
@@ -34,12 +35,33 @@ class EmbeddingDocument(Struct, kw_only=True, frozen=True):
     version: str
 
 
+class FusionDocument(Struct, kw_only=True, frozen=True):
+    """How a collection's legs are fused where a search does not say; `weight` is the share of the dense leg."""
+
+    kind: Literal["coverage", "minmax", "sigma", "rrf"]
+    weight: float
+    rrf_k: float = 60.0
+
+
+class TextDocument(Struct, kw_only=True, frozen=True):
+    """What a collection's text index is to be: payload field → weight, the main one first; language; BM25's numbers."""
+
+    fields: dict[str, int]
+    language: str
+    k1: float
+    b: float
+
+    def is_same_index(self, other: "TextDocument | None") -> bool:
+        """Whether both want the same of every point; `k1` and `b` count when it is searched."""
+        return other is not None and (self.fields, self.language) == (other.fields, other.language)
+
+
 class CollectionDocument(Struct, kw_only=True, frozen=True):
     """A collection; `tenants`, ascending, are those that may use it, null means every tenant.
 
     `indexes` are the fields that are to have a payload index; what there is of them the collection's environment says.
     `tier` is where the index is to lie, `memory_bytes` what it may take of memory, null for no cap of its own.
-    Documents older than a field have its default.
+    `text` is what is to be searched by words, null for nothing. Documents older than a field have its default.
     """
 
     id: int
@@ -56,6 +78,8 @@ class CollectionDocument(Struct, kw_only=True, frozen=True):
     indexes: list[str] = []
     tier: Tier = Tier.AUTO
     memory_bytes: int | None = None
+    fusion: FusionDocument | None = None
+    text: TextDocument | None = None
 
     @property
     def indexed_fields(self) -> dict[str, FieldType]:

@@ -19,19 +19,23 @@ from vdb.storage.env import Environment, Transaction
 from vdb.storage.faults import Fault, Findings
 from vdb.storage.keyspace import Space, number_key
 from vdb.storage.probe import MAP_BYTES, is_readable
+from vdb.storage.text_index import Analysers
 
 KNOWN_FILES = frozenset({"LOCK", "secret", "secret.draft", "catalog", "catalog.draft", "collections", "caches"})
 OF_THE_FILE_SYSTEM = frozenset({"lost+found"})
 """What stands at the root of a volume of its own, whoever uses it."""
 
 
-def check_directory(path: Path) -> list[Fault]:
+def check_directory(path: Path, analysers: Analysers | None = None) -> list[Fault]:
     """Every broken invariant of the directory at `path`, at most `faults.MAX_FAULTS` of them; see `examine`."""
-    return examine(path).faults
+    return examine(path, analysers).faults
 
 
-def examine(path: Path) -> Findings:
-    """Check a directory that no server uses; raises DirectoryLocked, FormatTooNew, StorageFailure (no directory)."""
+def examine(path: Path, analysers: Analysers | None = None) -> Findings:
+    """Check a directory that no server uses; raises DirectoryLocked, FormatTooNew, StorageFailure (no directory).
+
+    Without `analysers` text indexes are looked at for their form only, not compared with the records.
+    """
     if not path.is_dir():
         raise StorageFailure(f"there is no data directory at {path}")
     names = {entry.name for entry in path.iterdir()} - OF_THE_FILE_SYSTEM
@@ -39,19 +43,19 @@ def examine(path: Path) -> Findings:
         raise StorageFailure(f"there is no data directory at {path}: nothing in it is of vdb")
     directory = DataDirectory(path)
     try:
-        return examine_locked(directory)
+        return examine_locked(directory, analysers)
     finally:
         directory.close()
 
 
-def examine_locked(directory: DataDirectory) -> Findings:
+def examine_locked(directory: DataDirectory, analysers: Analysers | None = None) -> Findings:
     """Check a directory of which the caller has the lock; raises FormatTooNew."""
     findings = Findings()
-    _examine(directory, findings)
+    _examine(directory, findings, analysers)
     return findings
 
 
-def _examine(directory: DataDirectory, findings: Findings) -> None:
+def _examine(directory: DataDirectory, findings: Findings, analysers: Analysers | None) -> None:
     for entry in sorted(directory.root.iterdir()):
         findings.expect(entry.name in KNOWN_FILES | OF_THE_FILE_SYSTEM, entry.name, "nothing of ours has this name")
     if not (directory.catalog_path / "data.mdb").exists():
@@ -71,7 +75,7 @@ def _examine(directory: DataDirectory, findings: Findings) -> None:
             documents: list[CollectionDocument | CacheDocument] = [*collections, *caches]
             for document in documents:
                 if document.state == ACTIVE:
-                    _check_one(directory, document, txn, findings)
+                    _check_one(directory, document, txn, findings, analysers)
     except FormatTooNew:
         raise
     except StorageFailure as exc:
@@ -106,7 +110,11 @@ def _check_folders(root: Path, documents: Sequence[CollectionDocument | CacheDoc
 
 
 def _check_one(
-    directory: DataDirectory, document: CollectionDocument | CacheDocument, catalog: Transaction, findings: Findings
+    directory: DataDirectory,
+    document: CollectionDocument | CacheDocument,
+    catalog: Transaction,
+    findings: Findings,
+    analysers: Analysers | None,
 ) -> None:
     is_cache = isinstance(document, CacheDocument)
     path = directory.cache_path(document.id) if is_cache else directory.collection_path(document.id)
@@ -122,7 +130,7 @@ def _check_one(
             if isinstance(document, CacheDocument):
                 check_cache(txn, document, _known_tenants(catalog), findings)
             else:
-                check_collection(txn, document, _known_tenants(catalog), findings)
+                check_collection(txn, document, _known_tenants(catalog), findings, analysers)
         findings.n_caches += is_cache
         findings.n_collections += not is_cache
     except FormatTooNew:

@@ -17,6 +17,7 @@ from vdb.storage.catalog import CollectionDocument, iterate_prefix
 from vdb.storage.changes import fault_of_change, read_changes_from
 from vdb.storage.check_catalog import check_meta
 from vdb.storage.check_indexes import IndexCheck
+from vdb.storage.check_text import TextCheck
 from vdb.storage.codec import NOTHING, Record, Usage, decode_record
 from vdb.storage.entries import INDEXES, entries_of, is_known, leads
 from vdb.storage.env import Transaction
@@ -41,6 +42,7 @@ from vdb.storage.keyspace import (
 )
 from vdb.storage.meta import read_counters, read_number
 from vdb.storage.points import LAST_PID, has_any, read_totals, read_usage
+from vdb.storage.text_index import Analysers
 
 META_KEYS = frozenset(
     {
@@ -66,8 +68,12 @@ def check_collection(
     collection: CollectionDocument,
     tenant_exists: Callable[[int], bool],
     findings: Findings,
+    analysers: Analysers | None = None,
 ) -> None:
-    """Check everything in a collection's environment; raises CorruptData when its counters cannot be read."""
+    """Check everything in a collection's environment; raises CorruptData when its counters cannot be read.
+
+    Without `analysers` the text index is looked at for its form only.
+    """
     where = f"collection {collection.name}"
     version = check_meta(txn, META_KEYS, where, findings)
     owner = read_number(txn, META_COLLECTION)
@@ -75,7 +81,8 @@ def check_collection(
     sequence, next_pid, n_points = read_counters(txn)
     if next_pid > LAST_PID:
         raise CorruptData(f"its counter of pids is {next_pid}")
-    _Check(txn, collection, tenant_exists, findings, where, version, sequence, next_pid, n_points).run()
+    texts = TextCheck(txn, analysers)
+    _Check(txn, collection, tenant_exists, findings, where, version, sequence, next_pid, n_points, texts).run()
 
 
 @dataclass(slots=True)
@@ -89,6 +96,7 @@ class _Check:
     sequence: int
     next_pid: int
     n_points: int
+    texts: TextCheck
     owner: int = -1
     usage: Usage = NOTHING
     is_owner_readable: bool = True
@@ -117,6 +125,8 @@ class _Check:
             changes_from <= self.sequence + 1, "", f"its log begins at sequence {changes_from}, never given out"
         )
         for fault in self.indexes.faults():
+            self._expect(False, "", fault)
+        for fault in self.texts.faults():
             self._expect(False, "", fault)
 
     def _expect(self, is_right: bool, place: str, what: str) -> None:
@@ -148,7 +158,7 @@ class _Check:
         try:
             record = decode_record(value)
         except CorruptData as exc:
-            self.is_owner_readable = self.are_all_readable = self.indexes.are_all_seen = False
+            self.is_owner_readable = self.are_all_readable = self.indexes.are_all_seen = self.texts.are_all_seen = False
             self._expect(False, place, exc.detail)
             return
         self.usage = self.usage.plus(record.usage)
@@ -213,8 +223,9 @@ class _Check:
         try:
             for fault in self.indexes.see(owner, pid, record.payload):
                 self._expect(False, place, fault)
+            self.texts.see(owner, pid, record)
         except CorruptData:  # a payload that is not well formed is reported already
-            self.indexes.are_all_seen = False
+            self.indexes.are_all_seen = self.texts.are_all_seen = False
 
     def _is_tenant(self, tenant: int) -> bool:
         if tenant == EVERYONE_ID:

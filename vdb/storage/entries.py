@@ -6,7 +6,17 @@ from vdb.storage.codec import Record, decode_record, decode_u32, encode_u32
 from vdb.storage.env import Transaction
 from vdb.storage.keyspace import Space, expiry_key, expiry_of, grant_key, pair_of, point_id_prefix, record_key
 
-KEY_BYTES = {Space.RECORD: 9, Space.VECTOR: 9, Space.GRANT: 9, Space.EXPIRY: 13, Space.USAGE: 5, Space.CHANGE: 13}
+KEY_BYTES = {
+    Space.RECORD: 9,
+    Space.VECTOR: 9,
+    Space.GRANT: 9,
+    Space.EXPIRY: 13,
+    Space.USAGE: 5,
+    Space.CHANGE: 13,
+    Space.TEXT_INDEX: 1,
+    Space.TEXT_STATISTICS: 5,
+    Space.POSTINGS: 17,
+}
 """Lengths of the keys that have one; an id follows in those of POINT_ID, a name in those of META.
 
 Those of PAYLOAD_INDEX are looked at by `check_indexes`.

@@ -1,4 +1,5 @@
-"""Changes of payload indexes, collected over the writes of one commit and stored at its end; and whom it touches.
+"""Changes of payload and text indexes, collected over the writes of one commit and stored at its end; and whom it
+touches.
 
 So a bitmap is read and written once per commit, whatever the number of points; and a refused request's changes are
 forgotten by cutting the list off where it began.
@@ -6,7 +7,7 @@ forgotten by cutting the list off where it began.
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import NoneType
 from typing import Any, NamedTuple
 
@@ -32,6 +33,7 @@ from vdb.storage.payload_index import (
     read_indexes,
     want_indexes,
 )
+from vdb.storage.text_changes import Side, TextChanges
 from vdb.types import FieldType, IndexState
 
 logger = logging.getLogger(__name__)
@@ -73,20 +75,27 @@ def _document(payload: bytes) -> dict[str, Any]:
 
 
 class IndexChanges:
-    """What one commit changes in the payload indexes. Used by one thread; `flush` is its last act."""
+    """What one commit changes in the payload indexes, and in `text`. Used by one thread; `flush` is its last act."""
 
-    def __init__(self, indexes: tuple[IndexDocument, ...]) -> None:
+    def __init__(self, indexes: tuple[IndexDocument, ...], text: TextChanges | None = None) -> None:
+        """`text` None: the collection has no text index."""
+        self.text = text if text is not None else TextChanges(None, None)
         self.indexes = tuple(index for index in indexes if index.state != IndexState.DROPPING)
         self._noted: list[tuple[tuple[IndexDocument, ...], int, bytes | None, bytes | None]] = []
         self.touches: list[Touch] = []
 
-    def note(self, pid: int, old: bytes | None, new: bytes | None) -> None:
-        """A point's payload went from `old` to `new`; None: it was, or is, not there."""
-        if self.indexes and old != new:
-            self._noted.append((self.indexes, pid, old, new))
+    def note(self, owner: int, pid: int, old: Side | None, new: Side | None) -> None:
+        """A point's payload and grants went from `old` to `new`; None: it was, or is, not there."""
+        if self.text.is_kept:
+            self.text.note(owner, pid, old, new)
+        if self.indexes:
+            before, after = old[0] if old else None, new[0] if new else None
+            if before != after:
+                self._noted.append((self.indexes, pid, before, after))
 
-    def note_new(self, first_pid: int, payloads: Iterable[bytes]) -> None:
-        """New points with these payloads have the pids from `first_pid` on."""
+    def note_new(self, owner: int, first_pid: int, payloads: Sequence[bytes]) -> None:
+        """New points of an owner with these payloads, without grants, have the pids from `first_pid` on."""
+        self.text.note_new(owner, first_pid, payloads)
         if self.indexes:
             self._noted.extend((self.indexes, pid, None, payload) for pid, payload in enumerate(payloads, first_pid))
 
@@ -102,12 +111,13 @@ class IndexChanges:
         """The commit changes these points: what was made from them may be stale."""
         self.touches.append(touch)
 
-    def mark(self) -> tuple[int, int]:
+    def mark(self) -> tuple[int, int, Any]:
         """What `restore` needs to forget what is noted after this moment."""
-        return len(self._noted), len(self.touches)
+        return len(self._noted), len(self.touches), self.text.mark()
 
-    def restore(self, mark: tuple[int, int]) -> None:
-        n_noted, n_touches = mark
+    def restore(self, mark: tuple[int, int, Any]) -> None:
+        n_noted, n_touches, of_text = mark
+        self.text.restore(of_text)
         del self._noted[n_noted:]
         del self.touches[n_touches:]
 
@@ -127,6 +137,7 @@ class IndexChanges:
         for index in self.indexes:
             if index.number in damaged:
                 put_index(txn, replace(index, state=IndexState.DROPPING))
+        self.text.flush(txn)
 
     def _moves(self) -> Moves:
         moves: Moves = defaultdict(dict)

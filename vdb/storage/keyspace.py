@@ -1,4 +1,4 @@
-"""Every key layout of format 4. Integers in keys are big-endian, so that byte order is number order.
+"""Every key layout of format 5. Integers in keys are big-endian, so that byte order is number order.
 
 A key begins with one byte, its space. Collection and cache environments and the catalog have one unnamed database each.
 """
@@ -26,6 +26,9 @@ class Space(IntEnum):
     USAGE = 0x60
     CHANGE = 0x70
     PAYLOAD_INDEX = 0x78
+    TEXT_INDEX = 0x79
+    TEXT_STATISTICS = 0x7A
+    POSTINGS = 0x7B
     COLLECTION = 0x80
     COLLECTION_NAME = 0x81
     TENANT = 0x82
@@ -67,6 +70,9 @@ META_NEXT_TENANT = b"\x01next_tenant"
 META_NEXT_JOB = b"\x01next_job"
 META_NEXT_CACHE = b"\x01next_cache"
 META_CACHE = b"\x01cache"
+
+TEXT_INDEX_KEY = bytes((Space.TEXT_INDEX,))
+"""Of the text index's document: a collection has one such index, or none."""
 
 INDEX_ENTRY_BYTES = 6
 """The shortest key of an entry of a payload index: space, number, a tag, and the upper half of pids."""
@@ -123,6 +129,17 @@ def index_document_key(number: int) -> bytes:
 def index_prefix(number: int) -> bytes:
     """Prefix of a payload index's entries; the entry and the upper 16 bits of pids follow. Value: their lower 16."""
     return _INDEX.pack(Space.PAYLOAD_INDEX, number)
+
+
+def text_statistics_key(audience: int) -> bytes:
+    """audience → number of points in its part of the text index, and the sum of their lengths."""
+    return _OWNER.pack(Space.TEXT_STATISTICS, audience)
+
+
+def postings_prefix(audience: int, term: bytes = b"") -> bytes:
+    """Prefix of an audience's postings, or of those of a term (its hash, 8 bytes); a pid that none of a block exceeds
+    follows. Value: a block of postings."""
+    return _OWNER.pack(Space.POSTINGS, audience) + term
 
 
 def owner_prefix(space: Space, owner: int) -> bytes:

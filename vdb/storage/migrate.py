@@ -5,10 +5,10 @@ crash the next start makes it again. A directory is migrated at the start, as a 
 cannot be migrated is known while going back to the backup still loses nothing.
 
 The catalog goes first, so that from the first commit on no older release takes the directory for its own. Its number
-`upgrading` says which format collections may still have; it goes when all of them are done, and a start that finds it
-goes on. A directory without it, of this release's format, costs a start one look into the catalog.
+`upgrading` says which format collections and caches may still have; it goes when all of them are done, and a start that
+finds it goes on. A directory without it, of this release's format, costs a start one look into the catalog.
 
-A collection that fails is logged and left as it is: its first use tries again, the others are served.
+What fails is logged and left as it is: its first use tries again, the others are served.
 """
 
 import logging
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vdb.errors import CorruptData, DiskFull, FormatTooNew, StorageFailure
-from vdb.storage.catalog import ACTIVE, CollectionDocument, iterate_readable
+from vdb.storage.catalog import ACTIVE, CacheDocument, CollectionDocument, iterate_readable
 from vdb.storage.codec import FORMAT_VERSION
 from vdb.storage.directory import DataDirectory
 from vdb.storage.env import Environment, MapFull, Transaction
@@ -28,6 +28,7 @@ from vdb.storage.probe import is_cut_short, is_readable
 logger = logging.getLogger(__name__)
 
 Step = Callable[[Transaction], None]
+Document = CollectionDocument | CacheDocument
 
 ROOM_BYTES = 64 << 20
 """Disk that has to be free before the first step, and room in a map beyond its cap."""
@@ -37,10 +38,11 @@ def _change_nothing(txn: Transaction) -> None:
     """The step of a format that leaves this kind of environment as it is."""
 
 
-CATALOG_STEPS: dict[int, Step] = {1: _change_nothing, 2: _change_nothing, 3: _change_nothing}
-COLLECTION_STEPS: dict[int, Step] = {1: break_usages_down, 2: _change_nothing, 3: _change_nothing}
+CATALOG_STEPS: dict[int, Step] = dict.fromkeys(range(1, 5), _change_nothing)
+COLLECTION_STEPS: dict[int, Step] = CATALOG_STEPS | {1: break_usages_down}
+CACHE_STEPS: dict[int, Step] = {4: _change_nothing}
 """Format → the step to the next one. Format 3 has the log of changes, which no older collection has kept, format 4
-caches, of which no older directory has any."""
+caches, of which no older directory has any, format 5 text indexes, which no older collection has."""
 
 
 def upgrade(directory: DataDirectory, *, map_bytes: int, max_map_bytes: int) -> list[str]:
@@ -62,14 +64,17 @@ def upgrade(directory: DataDirectory, *, map_bytes: int, max_map_bytes: int) -> 
         if not _is_unfinished(catalog):
             return []
         with catalog.read() as txn:
-            stored = list(iterate_readable(txn, Space.COLLECTION, CollectionDocument))
+            stored: list[Document] = [
+                *iterate_readable(txn, Space.COLLECTION, CollectionDocument),
+                *iterate_readable(txn, Space.CACHE, CacheDocument),
+            ]
         documents = [document for document in stored if document.state == ACTIVE]
         _refuse_newer(directory, documents, opened)
         _refuse_without_room(catalog)
         done = ["catalog"] if _migrate(catalog, "catalog", CATALOG_STEPS, marks=True) else []
         n_left = 0
         for document in documents:
-            place = f"collection {document.name}"
+            place = f"{'cache' if isinstance(document, CacheDocument) else 'collection'} {document.name}"
             try:
                 done += [place] if _migrate_at(directory, document, place, opened) else []
             except (DiskFull, FormatTooNew):
@@ -95,21 +100,29 @@ def migrate_collection(env: Environment, collection_id: int, place: str) -> bool
     return _migrate(env, place, COLLECTION_STEPS)
 
 
+def migrate_cache(env: Environment, cache_id: int, place: str) -> bool:
+    """The same of an open cache."""
+    if check_format(env, cache_id=cache_id) == FORMAT_VERSION:
+        return False
+    return _migrate(env, place, CACHE_STEPS)
+
+
 def _is_unfinished(catalog: Environment) -> bool:
     version = check_format(catalog)
     with catalog.read() as txn:
         return version < FORMAT_VERSION or read_number(txn, META_UPGRADING) > 0
 
 
-def _refuse_newer(
-    directory: DataDirectory, documents: list[CollectionDocument], opened: Callable[[Path], Environment]
-) -> None:
-    """Raise FormatTooNew for a collection of a newer release, before anything is changed."""
+def _refuse_newer(directory: DataDirectory, documents: list[Document], opened: Callable[[Path], Environment]) -> None:
+    """Raise FormatTooNew for an environment of a newer release, before anything is changed."""
     for document in documents:
         try:
-            env = _opened_collection(directory, document, opened)
+            env = _opened_one(directory, document, opened)
             try:
-                check_format(env, document.id)
+                if isinstance(document, CacheDocument):
+                    check_format(env, cache_id=document.id)
+                else:
+                    check_format(env, document.id)
             finally:
                 env.close()
         except FormatTooNew:
@@ -118,11 +131,10 @@ def _refuse_newer(
             continue  # reported when its turn comes
 
 
-def _opened_collection(
-    directory: DataDirectory, document: CollectionDocument, opened: Callable[[Path], Environment]
-) -> Environment:
-    """A collection's environment that can be read to its end; raises CorruptData."""
-    path = directory.collection_path(document.id)
+def _opened_one(directory: DataDirectory, document: Document, opened: Callable[[Path], Environment]) -> Environment:
+    """A collection's or cache's environment that can be read to its end; raises CorruptData."""
+    is_cache = isinstance(document, CacheDocument)
+    path = directory.cache_path(document.id) if is_cache else directory.collection_path(document.id)
     if not (path / "data.mdb").exists():
         raise CorruptData(f"{path} is missing: restore it from a backup")
     env = opened(path)
@@ -141,10 +153,12 @@ def _refuse_without_room(catalog: Environment) -> None:
 
 
 def _migrate_at(
-    directory: DataDirectory, document: CollectionDocument, place: str, opened: Callable[[Path], Environment]
+    directory: DataDirectory, document: Document, place: str, opened: Callable[[Path], Environment]
 ) -> bool:
-    env = _opened_collection(directory, document, opened)
+    env = _opened_one(directory, document, opened)
     try:
+        if isinstance(document, CacheDocument):
+            return migrate_cache(env, document.id, place)
         return migrate_collection(env, document.id, place)
     finally:
         env.close()

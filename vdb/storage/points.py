@@ -77,6 +77,14 @@ def read_vector(txn: Transaction, owner: int, pid: int) -> bytes | None:
     return value
 
 
+def read_vectors(txn: Transaction, points: Sequence[tuple[int, int]]) -> list[bytes | None]:
+    """The vector bytes of many (owner, pid), None where there is none; one call of LMDB's cursor for all."""
+    keys = [vector_key(owner, pid) for owner, pid in points]
+    with txn.cursor() as cursor:
+        found = dict(cursor.getmulti(keys))
+    return [found.get(key) for key in keys]
+
+
 def iterate_records(txn: Transaction, owner: int, first_pid: int = 0) -> Iterator[tuple[int, bytes]]:
     """(pid, encoded record) of an owner in insertion order."""
     return _iterate_pairs(txn, record_key(owner, first_pid), record_key(owner, LAST_PID))
@@ -178,7 +186,7 @@ def insert_plain(
 ) -> None:
     """Insert new points without grants or expiry, pids `first_pid` and up: three sorted runs of puts."""
     pids = range(first_pid, first_pid + len(ids))
-    changes.note_new(first_pid, payloads)
+    changes.note_new(owner, first_pid, payloads)
     changes.touch(Touch(owner, first_pid, len(ids), None, ()))
     prefix = point_id_prefix(owner)
     with txn.cursor() as cursor:
@@ -199,7 +207,7 @@ def put_point(
     vector: bytes | None,
 ) -> None:
     """Insert or replace one point; `vector` None leaves the stored vector as it is when `new.has_vector`."""
-    changes.note(pid, old.payload if old else None, new.payload)
+    changes.note(owner, pid, (old.payload, old.shared) if old else None, (new.payload, new.shared))
     changes.touch(Touch(owner, pid, 1, new.id, _either(old.shared, new.shared) if old else new.shared))
     txn.put(record_key(owner, pid), encode_record(new))
     if vector is not None:
@@ -214,7 +222,7 @@ def put_point(
 
 def remove_point(txn: Transaction, changes: IndexChanges, owner: int, pid: int, old: Record) -> None:
     """Remove one point from every index."""
-    changes.note(pid, old.payload, None)
+    changes.note(owner, pid, (old.payload, old.shared), None)
     changes.touch(Touch(owner, pid, 1, old.id, old.shared))
     txn.delete(record_key(owner, pid))
     txn.delete(point_id_prefix(owner) + old.id)

@@ -19,12 +19,14 @@ from vdb.storage.env import Environment
 from vdb.storage.faults import Findings
 from vdb.storage.keyspace import Space
 from vdb.storage.meta import check_format
-from vdb.storage.migrate import migrate_collection, upgrade
+from vdb.storage.migrate import migrate_cache, migrate_collection, upgrade
 from vdb.storage.probe import is_readable
 from vdb.storage.repair_cache import CacheRepair
 from vdb.storage.repair_catalog import CatalogRepair
 from vdb.storage.repair_collection import CollectionRepair
 from vdb.storage.repair_indexes import mend_indexes
+from vdb.storage.repair_text import mend_text
+from vdb.storage.text_index import Analysers
 
 logger = logging.getLogger(__name__)
 
@@ -53,10 +55,13 @@ class Repaired:
     findings: Findings = field(default_factory=Findings)
 
 
-def repair(path: Path, *, drop_damaged: bool = False, aside_dir: Path | None = None) -> Repaired:
+def repair(
+    path: Path, *, drop_damaged: bool = False, aside_dir: Path | None = None, analysers: Analysers | None = None
+) -> Repaired:
     """Repair the directory at `path`, migrated first where it is of an older format.
 
-    What `drop_damaged` sets aside goes to `aside_dir`, by default the folder `<path>.damaged`. Raises DirectoryLocked,
+    What `drop_damaged` sets aside goes to `aside_dir`, by default the folder `<path>.damaged`. Without `analysers` a
+    damaged text index is removed only, and built by the server that opens the collection. Raises DirectoryLocked,
     FormatTooNew, InvalidArgument (the folder lies inside the directory), DiskFull, StorageFailure (no directory, or the
     catalog cannot be read); then it may be run again.
     """
@@ -75,14 +80,14 @@ def repair(path: Path, *, drop_damaged: bool = False, aside_dir: Path | None = N
                 if isinstance(document, CacheDocument):
                     _repair_cache(directory, document, done, aside)
                 else:
-                    _repair_collection(directory, document, done, aside)
+                    _repair_collection(directory, document, done, aside, analysers)
             except (DiskFull, FormatTooNew):
                 raise
             except StorageFailure as exc:  # the check says what is wrong with it
                 logger.error("%s cannot be repaired", document.name, exc_info=exc)
         if aside is not None and aside.n_entries:
             done.aside, done.n_aside = aside.path, aside.n_entries
-        done.findings = examine_locked(directory)
+        done.findings = examine_locked(directory, analysers)
         return done
     finally:
         directory.close()
@@ -111,7 +116,11 @@ def _repair_catalog(
 
 
 def _repair_collection(
-    directory: DataDirectory, document: CollectionDocument, done: Repaired, aside: Aside | None
+    directory: DataDirectory,
+    document: CollectionDocument,
+    done: Repaired,
+    aside: Aside | None,
+    analysers: Analysers | None,
 ) -> None:
     path = directory.collection_path(document.id)
     if not (path / "data.mdb").exists():
@@ -129,9 +138,10 @@ def _repair_collection(
         if edits.done and (path / INDEX_FOLDER).exists():
             remove_folder(path / INDEX_FOLDER)
             done.changes.append(Change(place, "the index's files removed: they are made anew", 1))
-        edits = Edits(env, place, None)  # of their own: neither the log nor those files depend on payload indexes
+        edits = Edits(env, place, None)  # of their own: neither the log nor those files depend on these indexes
         try:
             mend_indexes(env, document, edits)
+            mend_text(env, document, edits, analysers)
         finally:
             _note(done, edits)
     finally:
@@ -144,7 +154,8 @@ def _repair_cache(directory: DataDirectory, document: CacheDocument, done: Repai
         return
     env = _opened(path)
     try:
-        check_format(env, cache_id=document.id)
+        if migrate_cache(env, document.id, f"cache {document.name}"):
+            done.migrated.append(f"cache {document.name}")
         edits = Edits(env, f"cache {document.name}", aside)
         try:
             CacheRepair(env, document, edits).run()

@@ -7,6 +7,7 @@ source                 from a path to a reader
 send, importer         chunks in flight, rows put aside, positions acknowledged in order
 exporter, writers      pages into a part beside the target; npz, HDF5 and parquet made of it
 each_tenant            one export per tenant
+ingest_files, ingest    files and folders as documents
 state, rejects         the files beside a source
 progress               the line that says how far it is
 """

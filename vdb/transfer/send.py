@@ -88,11 +88,11 @@ class Sender:
             except (Unavailable, TransportError) as exc:
                 pause_s = max(exc.retry_after_s or 0.0, _PAUSE_S)
                 is_over = monotonic() + pause_s > max(began, self._taken_at) + self._patience_s
-                if not _may_pass(exc) or is_over or self._stopped.wait(pause_s):
+                if not may_pass(exc) or is_over or self._stopped.wait(pause_s):
                     raise
 
 
-def _may_pass(exc: VdbError) -> bool:
+def may_pass(exc: VdbError) -> bool:
     """Whether the same upsert may succeed later; doing it twice is harmless."""
     return isinstance(exc, (Unavailable, TransportTimeout)) or exc.retry_after_s is not None
 

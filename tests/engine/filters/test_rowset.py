@@ -51,7 +51,8 @@ def write(txn: Transaction, stored: Points, *writes: tuple[int, dict[str, Any] |
     changes = IndexChanges(read_indexes(txn))
     for pid, payload in writes:
         new = None if payload is None else msgspec.json.encode(payload)
-        changes.note(pid, stored.get(pid), new)
+        old = stored.get(pid)
+        changes.note(1, pid, None if old is None else (old, ()), None if new is None else (new, ()))
         if new is None:
             stored.pop(pid, None)
         else:

@@ -7,7 +7,7 @@ it caches under carry a sum of all sources of `vdb/kernels`: after any edit ever
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 from numba import njit, types
 
@@ -40,13 +40,21 @@ def inlined(function: Callable[P, R]) -> Callable[P, R]:
 
 def compiled(signature: object) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Compile for `signature` alone, from numba's disk cache where there is a place for one."""
+    return _compiled(signature, FASTMATH)
 
+
+def compiled_exactly(signature: object) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """The same, every operation rounded on its own, as NumPy does: results agree to the last bit."""
+    return _compiled(signature, False)
+
+
+def _compiled(signature: Any, fastmath: bool | set[str]) -> Callable[[Callable[P, R]], Callable[P, R]]:
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         function.__qualname__ += f"_{SOURCES}"
         try:
-            kernel = njit(signature, cache=True, nogil=True, fastmath=FASTMATH)(function)
+            kernel = njit(signature, cache=True, nogil=True, fastmath=fastmath)(function)
         except (RuntimeError, OSError):  # no writable place for the cache, or its disk is full
-            kernel = njit(signature, nogil=True, fastmath=FASTMATH)(function)
+            kernel = njit(signature, nogil=True, fastmath=fastmath)(function)
         return cast(Callable[P, R], kernel)
 
     return decorate

@@ -14,9 +14,9 @@ _IDS, _TEXTS = ("id", "_id"), ("text", "contents")
 
 
 class LineDocument(TypedDict):
-    """What a line says. `payload`: all members that are none of the others."""
+    """What a line says. `id` None: it names none. `payload`: all members that are none of the others."""
 
-    id: str
+    id: str | None
     text: str
     title: str | None
     payload: dict[str, Any]
@@ -25,7 +25,7 @@ class LineDocument(TypedDict):
 def lines_of(data: bytes | IO[bytes], max_line_bytes: int = 32 << 20) -> Iterator[tuple[int, LineDocument | VdbError]]:
     """Every line that is not empty: its number, from 1, and the document or what is wrong with the line.
 
-    A line holds `id` or `_id` (text or an integer), `text` or `contents`, and may hold `title`. A longer line than
+    A line holds `text` or `contents`, and may hold `id` or `_id` (text or an integer) and `title`. A longer line than
     `max_line_bytes` is an error and passed over; no more than that is held in memory.
     """
     file = BytesIO(data) if isinstance(data, bytes) else data
@@ -57,8 +57,8 @@ def _document(members: dict[str, Any]) -> LineDocument:
     if isinstance(found, int) and not isinstance(found, bool):
         found = str(found)
     text, title = _one_of(members, _TEXTS), members.pop("title", None)
-    if not isinstance(found, str) or not found:
-        raise InvalidArgument("a line needs `id` or `_id`: text or an integer")
+    if found is not None and (not isinstance(found, str) or not found):
+        raise InvalidArgument("`id` or `_id` is text or an integer")
     if not isinstance(text, str):
         raise UnreadableDocument("a line needs `text` or `contents`, as text")
     if title is not None and not isinstance(title, str):

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from vdb.engine.fair_pool import FairPool
 from vdb.errors import QueueFull, ShuttingDown
-from vdb_api.fair_pool import FairPool
 
 WAIT_S = 20.0
 

@@ -1,4 +1,4 @@
-"""Threads for what is too long for the event loop, shared fairly between the tenants that have work waiting.
+"""Threads shared fairly between the tenants that have work waiting.
 
 Turns are counted in the seconds that work took, known when it is done: so a tenant of long searches has fewer of them
 than one of short searches, and neither needs an estimate.

@@ -1,0 +1,1 @@
+"""Searches by text: both legs in one snapshot, fused, ranked anew, grouped."""

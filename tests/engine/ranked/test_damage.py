@@ -1,0 +1,28 @@
+"""What is damaged on the disk becomes no wrong answer of a search by text."""
+
+from pathlib import Path
+
+from msgspec import UNSET
+
+import vdb
+from tests.engine.ranked.conftest import DIMENSION, direction
+from tests.storage.damage import changing, flip
+from vdb.storage.keyspace import vector_key
+
+ACME = 1
+
+
+def test_a_distance_is_not_made_of_a_damaged_vector(tmp_path: Path) -> None:
+    """Only the words find the point, and its vector is looked up: that it is unsound is seen before it is answered."""
+    with vdb.open(tmp_path, compile_kernels=False) as database:
+        database.create_collection("notes", DIMENSION, text={"fields": {"text": 1}})
+        notes = database.as_tenant("acme").collection("notes")
+        notes.upsert(["a", "b"], [direction(0), direction(1)], [{"text": "pump"}, {"text": "valve"}])
+    with changing(tmp_path / "collections" / "00000001") as txn:
+        flip(vector_key(ACME, 1), 2)(txn)
+    with vdb.open(tmp_path, compile_kernels=False) as database:
+        notes = database.as_tenant("acme").collection("notes")
+        hits = notes.search(direction(0), text="valve", fusion={"kind": "minmax", "weight": 0.5})
+        assert {hit.id for hit in hits} == {"a", "b"}
+        (damaged,) = [hit for hit in hits if hit.id == "b"]
+        assert damaged.distance is UNSET and damaged.legs.dense.score is UNSET and damaged.legs.sparse.rank == 1

@@ -1,0 +1,1 @@
+"""Tests of evaluation: files, metrics, reports, and what a server is asked."""

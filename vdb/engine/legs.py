@@ -1,0 +1,153 @@
+"""The two legs of a search by text: what the vectors find, and what the words find, of what the tenant may see."""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vdb.engine.checked import FIRST_ROUND, WIDENING, Checker
+from vdb.engine.filters import Filter
+from vdb.engine.nearest import FlatNearest, IndexNearest, Nearest, Place
+from vdb.engine.ranked_plan import Wish
+from vdb.engine.row_sets import row_set_of
+from vdb.engine.services import Services
+from vdb.engine.shard import Snapshot
+from vdb.engine.text_indexes import text_ready
+from vdb.engine.union import Union, complete, owners_of, union_of
+from vdb.rag.analysis import analyser_of
+from vdb.rag.sparse import TextQuery, prepare
+from vdb.storage.catalog import CollectionDocument
+
+TOGETHER = 4
+"""Queries of a request from which on both legs search at the same time: below, a thread costs more than it saves."""
+
+
+class Sparse:
+    """The words' leg of one request: one prepared query per text, in one snapshot."""
+
+    def __init__(
+        self,
+        services: Services,
+        collection: CollectionDocument,
+        texts: Sequence[str],
+        snapshot: Snapshot,
+        checker: Checker,
+        parsed: Filter | None,
+    ) -> None:
+        index = text_ready(snapshot.txn, collection)
+        analyser = analyser_of(index.language)
+        self._checker = checker
+        self.queries: list[TextQuery] = [
+            prepare(snapshot.txn, checker.tenant_id, analyser.terms(text), index.k1, index.b) for text in texts
+        ]
+        rows = row_set_of(services, collection, snapshot, parsed)
+        self._allowed = None if rows is None else np.frombuffer(rows.pids.to_array(), np.uint32)
+        self._is_tested = checker.matches is not None and (rows is None or not rows.is_exact)
+
+    def best(self, query: TextQuery, depth: int) -> list[Place]:
+        """The `depth` best of a query that match the filter, (minus score, pid, owner), best first."""
+        k = max(FIRST_ROUND, WIDENING * depth) if self._is_tested else depth
+        while True:
+            pids, scores = query.top(k, self._allowed)
+            owners = owners_of(self._checker.snapshot.txn, self._checker.tenant_id, pids)
+            places: list[Place] = list(zip((-scores).tolist(), pids.tolist(), owners.tolist(), strict=True))
+            if not self._is_tested:
+                return places
+            accepted, _ = self._checker.accepted(places, depth)
+            if len(accepted) >= depth or len(pids) < k:
+                return [(found.distance, found.pid, found.owner) for found in accepted]
+            k *= WIDENING
+
+
+class Legs:
+    """Both legs of one request in one snapshot. `source` None: there is no dense leg."""
+
+    def __init__(
+        self,
+        services: Services,
+        collection: CollectionDocument,
+        wish: Wish,
+        snapshot: Snapshot,
+        source: Nearest | None,
+        checker: Checker,
+        parsed: Filter | None,
+    ) -> None:
+        self.snapshot, self.source, self.checker = snapshot, source, checker
+        self.max_distance: float | None = None
+        self.sparse_us = 0.0
+        self.has_more = False
+        self._services, self._collection, self._wish = services, collection, wish
+        self._sparse: Sparse | None = None
+        if wish.mode != "dense" and wish.texts is not None:
+            began = time.perf_counter()
+            self._sparse = Sparse(services, collection, wish.texts, snapshot, checker, parsed)
+            self.sparse_us += (time.perf_counter() - began) * 1e6
+
+    @property
+    def scan_us(self) -> float:
+        return self.source.scan_us if self.source is not None else 0.0
+
+    @property
+    def n_terms(self) -> int:
+        return sum(query.n_terms for query in self._sparse.queries) if self._sparse is not None else 0
+
+    @property
+    def n_postings(self) -> int:
+        return sum(query.n_postings for query in self._sparse.queries) if self._sparse is not None else 0
+
+    @property
+    def n_documents(self) -> int:
+        """Points with text that the tenant may see."""
+        queries = self._sparse.queries if self._sparse is not None else []
+        return queries[0].n_documents if queries else 0
+
+    def unions(self, depth: int) -> list[Union]:
+        """The candidates of each query: the best `depth` of each leg, with both legs' scores."""
+        n = self._wish.n_queries
+        dense, sparse = self._both(depth, n)
+        self.has_more = any(len(places) >= depth for places in (*dense, *sparse))
+        unions = [union_of(*lists) for lists in zip(dense, sparse, strict=True)]
+        for i, union in enumerate(unions):
+            if self.source is not None and self._wish.vectors is not None:
+                complete(union, self.snapshot, self.source, self._wish.vectors[i], self._collection.metric)
+            if self._sparse is not None:
+                union.sparse_bound = self._sparse.queries[i].bound
+                unlisted = np.flatnonzero(union.sparse_rank == 0)
+                if len(unlisted):
+                    union.sparse[unlisted] = self._sparse.queries[i].scores(union.pids[unlisted])
+        return unions
+
+    def _both(self, depth: int, n: int) -> tuple[list[list[Place]], list[list[Place]]]:
+        source, vectors = self.source, self._wish.vectors
+        nothing: list[list[Place]] = [[] for _ in range(n)]
+        if source is None or vectors is None:
+            return nothing, self._all_sparse(depth, n)
+        is_apart = self.checker.matches is None and isinstance(source, FlatNearest | IndexNearest)
+        if n < TOGETHER or self._sparse is None or not is_apart:  # the others read what the words' leg reads too
+            return self._all_dense(source, vectors, depth), self._all_sparse(depth, n)
+        waiting: Future[list[list[Place]]] = self._services.legs.submit(self._all_dense, source, vectors, depth)
+        try:
+            sparse = self._all_sparse(depth, n)
+        finally:
+            dense = waiting.result()
+        return dense, sparse
+
+    def _all_dense(self, source: Nearest, vectors: NDArray[np.float32], depth: int) -> list[list[Place]]:
+        if self.checker.matches is not None and not source.is_filtered:
+            found = self.checker.nearest(source, vectors, depth)
+            lists = [[(hit.distance, hit.pid, hit.owner) for hit in hits] for hits in found]
+        else:
+            lists = source.nearest(vectors, depth)
+        if self.max_distance is None:
+            return lists
+        return [[place for place in places if place[0] <= self.max_distance] for places in lists]
+
+    def _all_sparse(self, depth: int, n: int) -> list[list[Place]]:
+        if self._sparse is None:
+            return [[] for _ in range(n)]
+        began = time.perf_counter()
+        lists = [self._sparse.best(query, depth) for query in self._sparse.queries]
+        self.sparse_us += (time.perf_counter() - began) * 1e6
+        return lists
