@@ -118,6 +118,12 @@ class Settings:
     """Threads that drain write queues; one collection has one at a time."""
     n_readers: int = 4
     """Threads for searches too long for the event loop."""
+    n_parsers: int = 2
+    """Processes that read HTML, PDF and long texts; the first such document starts one."""
+    parse_timeout_s: float = 30.0
+    """Processor time that reading a document may take; four times as much by the clock."""
+    parse_memory_bytes: int = 1 * GIB
+    """Address space of each of those processes."""
     purge_interval_s: float = 10.0
     """How often expired points are removed from disk (they are hidden at once)."""
     tenant_reads_per_s: float = 0.0
@@ -221,6 +227,9 @@ RULES = Rules(
         "max_open_environments": _ONE_OR_MORE,
         "n_writers": (1, 256),
         "n_readers": (1, 256),
+        "n_parsers": (1, 256),
+        "parse_timeout_s": (1.0, 3600.0),
+        "parse_memory_bytes": (256 * MIB, 1 << 46),
         "purge_interval_s": (0.01, 1e9),
         "backup_interval_s": (0.0, 1e9),
         "backup_keep": _ONE_OR_MORE,

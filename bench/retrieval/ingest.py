@@ -36,7 +36,7 @@ from vdb.transfer.progress import Progress
 
 DIMENSION = 384
 PARAGRAPHS_PER_DOCUMENT, DOCUMENTS_PER_REQUEST, N_CLIENTS = 10, 32, 8
-N_CHUNKS, N_REPEATS = 20_000, 3
+N_CHUNKS, N_REPEATS = 12_800, 3
 N_FILES = 2_000
 N_KILLS = 24
 MODES = ("none", "given", "lexical")

@@ -81,8 +81,9 @@ def test_the_code_of_the_documents_document_runs(server: RunningServer, capsys: 
         _run(code, server, names)
     printed = capsys.readouterr().out.splitlines()
     assert printed[:2] == ["returns.md created 2 ", "empty.txt failed 0 unreadable_document"]
-    assert printed[2] == "[('returns.md#0', ['Returns'], True), ('returns.md#1', ['Refunds'], True)]"
-    assert printed[3:] == ["unchanged", "['returns.md']", "2", "unchanged"]
+    assert printed[2] == "['returns.md#1']"
+    assert printed[3] == "[('returns.md#0', ['Returns'], True), ('returns.md#1', ['Refunds'], True)]"
+    assert printed[4:] == ["unchanged", "['returns.md']", "2", "unchanged"]
 
 
 def _curl_knows_json() -> bool:
@@ -116,8 +117,9 @@ def test_the_curl_lines_of_the_cache_document_run(server: RunningServer, tmp_pat
 def test_the_curl_lines_of_the_documents_document_run(server: RunningServer, tmp_path: Path) -> None:
     answers = _answers_of_curl("docs/documents.md", server, tmp_path)
     assert '"id":"returns.md","status":"created","n_chunks":1,"n_embedded":1' in answers[2]
-    assert '"text":"# Returns' in answers[3] and '"next_cursor":null' in answers[4]
-    assert '"deleted":1,"n_chunks":1' in answers[5]
+    assert '"hits":[{"id":"returns.md#0","owner":"acme"' in answers[3]
+    assert '"text":"# Returns' in answers[4] and '"next_cursor":null' in answers[5]
+    assert '"deleted":1,"n_chunks":1' in answers[6]
 
 
 def _answers_of_curl(page: str, server: RunningServer, folder: Path) -> list[str]:

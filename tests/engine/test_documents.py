@@ -12,7 +12,7 @@ import pytest
 from tests.engine.driver import Driver, opened
 from vdb.config import Limits
 from vdb.engine import document_puts
-from vdb.engine.document_chunks import Work
+from vdb.engine.document_chunks import Work, batch_of
 from vdb.errors import InvalidArgument, ModelUnavailable, QuotaExceeded, ShuttingDown, VersionConflict
 from vdb.protocol.document_requests import (
     Chunking,
@@ -158,16 +158,16 @@ def test_a_refused_document_makes_no_tenant(driver: Driver) -> None:
 
 def _before_commit(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Any], times: int = 1) -> None:
     """Have `act` done between the look at what is stored and the commit, so many times."""
-    real, left = document_puts.batch_of, times
+    left = times
 
-    def batch_of(work: Work, dimension: int) -> Any:
+    def acting(work: Work, dimension: int) -> Any:
         nonlocal left
         left -= 1
         if left >= 0:
             act()
-        return real(work, dimension)
+        return batch_of(work, dimension)
 
-    monkeypatch.setattr(document_puts, "batch_of", batch_of)
+    monkeypatch.setattr(document_puts, "batch_of", acting)
 
 
 def test_a_revoke_between_the_look_and_the_commit_holds(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -206,6 +206,16 @@ def test_a_server_that_keeps_failing_is_left_alone_for_a_while() -> None:
         endpoint.post(b"{}")
 
 
+def test_a_server_that_is_away_for_days_is_still_unavailable_and_then_asked_again() -> None:
+    """The pause doubled past what a float holds: OverflowError, a 500."""
+    clock = Clock()
+    endpoint = Endpoint("model 'm'", address_of("http://127.0.0.1:1/", "url"), replaced(n_retries=0), clock=clock)
+    for _ in range(1100):
+        with pytest.raises(ModelUnavailable, match="cannot be asked"):
+            endpoint.post(b"{}")
+        clock.now += 30.0
+
+
 def test_a_text_that_is_refused_is_no_failure_of_the_server() -> None:
     with asking(after(N_FAILURES + 5, Say({}, 400))) as (endpoint, _):
         for _ in range(N_FAILURES + 5):

@@ -99,9 +99,14 @@ def test_another_model_may_embed_what_is_asked() -> None:
     embedder.embed_documents(["a"], 3)
     embedder.embed_queries(["a"], 3)
     assert LOADED == ["m", "m-query"]
+
+
+def test_a_closed_embedder_loads_nothing_more() -> None:
+    embedder = made()
     embedder.close()
-    embedder.embed_queries(["a"], 3)
-    assert LOADED == ["m", "m-query", "m-query"], "a closed one has let go of its models"
+    with pytest.raises(ModelUnavailable, match="not asked any more"):
+        embedder.embed_queries(["a"], 3)
+    assert not LOADED
 
 
 @pytest.mark.parametrize("kind", ["sentence-transformers", "fastembed"])

@@ -48,9 +48,9 @@ def add(commands: Commands) -> None:
     parser.add_argument("--create", action="store_true", help="make the collection if it is missing")
     parser.add_argument(
         "--embedding",
-        default="lexical@1",
-        metavar="NAME@VERSION",
-        help="model of a collection made (default: lexical@1, which is built in); none: no vectors",
+        default="lexical=1",
+        metavar="NAME=VERSION",
+        help="model of a collection made (default: lexical=1, which is built in); none: no vectors",
     )
     parser.add_argument("--dimension", type=_count, default=384, metavar="N", help="of its vectors (default: 384)")
     parser.add_argument("--language", default="english", metavar="NAME", help="of its text index (default: english)")
@@ -96,9 +96,9 @@ def _options(given: argparse.Namespace) -> "IngestOptions":
 
     if given.payload is not None and not isinstance(given.payload, dict):
         raise WrongUsage("--payload is a JSON object")
-    name, at, version = given.embedding.rpartition("@")
-    if given.embedding != _NO_EMBEDDING and not (name and at and version):
-        raise WrongUsage("--embedding is a name and a version, such as lexical@1, or none")
+    name, mark, version = given.embedding.rpartition("=")
+    if given.embedding != _NO_EMBEDDING and not (name and mark and version):
+        raise WrongUsage("--embedding is a name and a version, such as lexical=1, or none")
     return IngestOptions(
         collection=given.collection,
         paths=given.paths,

@@ -109,10 +109,9 @@ class Legs:
         dense, sparse = self._both(depth, n)
         self.has_more = any(len(places) >= depth for places in (*dense, *sparse))
         unions = [union_of(*lists) for lists in zip(dense, sparse, strict=True)]
-        vectors = self._wish.vectors if self.source is not None else None
         for i, union in enumerate(unions):
-            if vectors is not None:
-                complete(union, self.snapshot, vectors[i], self._collection.metric)
+            if self.source is not None and self._wish.vectors is not None:
+                complete(union, self.snapshot, self.source, self._wish.vectors[i], self._collection.metric)
             if self._sparse is not None:
                 union.sparse_bound = self._sparse.queries[i].bound
                 unlisted = np.flatnonzero(union.sparse_rank == 0)

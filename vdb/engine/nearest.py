@@ -72,6 +72,10 @@ class Nearest(Protocol):
     def nearest(self, queries: NDArray[np.float32], k: int) -> list[list[Place]]:
         """The k nearest of each query (q, d); fewer only where there are no more."""
 
+    def vectors_of(self, pids: NDArray[np.uint32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
+        """Vectors (n, d) of the caller's points, for cosine of any length, and of which (n,) they are at hand; None
+        where none is."""
+
     def explain(self) -> dict[str, Any]: ...
 
 
@@ -182,6 +186,9 @@ class FlatNearest:
             _merged([(state, hits.distance[i], hits.row[i]) for state, hits in found], k) for i in range(len(queries))
         ]
 
+    def vectors_of(self, pids: NDArray[np.uint32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
+        return None
+
     def explain(self) -> dict[str, Any]:
         return {"path": "exact"}
 
@@ -270,6 +277,9 @@ class IndexNearest:
             distance = np.minimum(distance, np.float32(2))
         rows = self.state.rows
         return list(zip(distance.tolist(), rows.pids[row].tolist(), rows.owners[row].tolist(), strict=True))
+
+    def vectors_of(self, pids: NDArray[np.uint32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
+        return self.index.vectors_of(self.state, pids)
 
     def explain(self) -> dict[str, Any]:
         entries, visited, scored, compared = self.statistics.tolist()

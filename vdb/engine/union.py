@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vdb.engine.nearest import Place
+from vdb.engine.nearest import Nearest, Place
 from vdb.engine.shard import Snapshot
 from vdb.rag.fuse import Candidates
 from vdb.storage.env import Transaction
@@ -63,20 +63,25 @@ class Union:
 def union_of(dense: Sequence[Place], sparse: Sequence[Place]) -> Union:
     """The candidates of both legs' lists, (distance, pid, owner) each and best first; the sparse one's distance is
     minus the score. What a list does not hold is nan, and for `sparse` 0."""
+    n_dense = len(dense)
     position = {place[1]: i for i, place in enumerate(dense)}
-    new = [place for place in sparse if place[1] not in position]
-    n_dense, n = len(dense), len(dense) + len(new)
-    position.update((place[1], n_dense + i) for i, place in enumerate(new))
-    found = [*dense, *new]
+    found, at = list(dense), []
+    for place in sparse:
+        i = position.get(place[1])
+        if i is None:
+            i = len(found)
+            found.append(place)
+        at.append(i)
+    n = len(found)
     distance, score = np.full(n, np.nan), np.zeros(n)
-    distance[:n_dense] = [place[0] for place in dense]
     dense_rank, sparse_rank = np.zeros(n, np.int32), np.zeros(n, np.int32)
     dense_rank[:n_dense] = np.arange(1, n_dense + 1)
-    at = [position[place[1]] for place in sparse]
-    sparse_rank[at] = np.arange(1, len(sparse) + 1)
+    sparse_rank[at] = np.arange(1, len(at) + 1)
+    numbers = np.array(found, np.float64).reshape(n, 3)  # pids and owners are whole numbers below 2^53
+    distance[:n_dense] = numbers[:n_dense, 0]
     score[at] = [-place[0] for place in sparse]
-    pids = np.array([place[1] for place in found], np.uint32)
-    return Union(pids, np.array([place[2] for place in found], np.uint32), distance, score, dense_rank, sparse_rank)
+    pids, owners = numbers[:, 1].astype(np.uint32), numbers[:, 2].astype(np.uint32)
+    return Union(pids, owners, distance, score, dense_rank, sparse_rank)
 
 
 def owners_of(txn: Transaction, tenant_id: int, pids: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -131,11 +136,18 @@ def _distances(query: NDArray[Any], rows: NDArray[Any], metric: Metric) -> NDArr
     return clipped
 
 
-def complete(union: Union, snapshot: Snapshot, query: NDArray[np.float32], metric: Metric) -> None:
-    """Fill in the distances of candidates that the dense leg did not list."""
+def complete(union: Union, snapshot: Snapshot, source: Nearest, query: NDArray[np.float32], metric: Metric) -> None:
+    """Fill in the distances of candidates that the dense leg did not list: by vectors at hand, else by stored ones."""
     missing = np.flatnonzero(np.isnan(union.distance))
     if not len(missing):
         return
+    at_hand = source.vectors_of(union.pids[missing])
+    if at_hand is not None:
+        vectors, has = at_hand
+        union.distance[missing[has]] = distances(query, vectors[has] if not has.all() else vectors, metric)
+        missing = missing[~has]
+        if not len(missing):
+            return
     owners, pids = union.owners[missing].tolist(), union.pids[missing].tolist()
     found = read_vectors(snapshot.txn, list(zip(owners, pids, strict=True)))
     vectors, has = joined(found, len(query))

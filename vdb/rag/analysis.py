@@ -12,10 +12,13 @@ Stop words of English are the list below, 150 words without a meaning of their o
 import re
 import threading
 import unicodedata
+from collections import Counter
 from functools import cache
 from importlib import import_module
 from importlib.metadata import version as version_of
 from typing import Any, Final
+
+from vdb.storage.text_postings import term_hash
 
 RULES: Final = 1
 """Raised with any change of what this module makes of a text: indexes of another number are built anew."""
@@ -31,7 +34,7 @@ LANGUAGES: Final = (
 """What a text may be said to be in: "none" has neither stop words nor a stemmer, some languages have one of the two."""
 
 KEPT_WORDS = 1 << 16
-"""Words whose terms are remembered per language; some 10 MB."""
+"""Words whose terms, and the hashes of these, are remembered per language; some 10 MB each."""
 LONGEST_WORD = 64
 """Characters of a word that is stemmed and remembered: longer ones are no words of a language."""
 
@@ -67,11 +70,23 @@ class Analyser:
         self.language = language
         self.version = _version()
         stop_words = frozenset(_stop_words(language))
-        self._terms = _Terms(stop_words, _stemmer(language)).__getitem__
+        terms = _Terms(stop_words, _stemmer(language))
+        self._term = terms.__getitem__
+        self._hash = _Hashes(terms).__getitem__
 
     def terms(self, text: str) -> list[str]:
         """The terms of a text in its order, repeated as it repeats them."""
-        return [term for term in map(self._terms, words_of(text)) if term]
+        return [term for term in map(self._term, words_of(text)) if term]
+
+    def frequencies(self, text: str) -> dict[bytes, int]:
+        """Hash of a term → how often the text has it."""
+        hash_of = self._hash
+        found: dict[bytes, int] = {}
+        for word, n in Counter(words_of(text)).items():
+            term = hash_of(word)
+            if term:
+                found[term] = found.get(term, 0) + n
+        return found
 
 
 class _Terms(dict[str, str]):
@@ -97,6 +112,23 @@ class _Terms(dict[str, str]):
             self.clear()
         self[word] = term
         return term
+
+
+class _Hashes(dict[str, bytes]):
+    """Word → hash of its term, b"" for a stop word; remembered as terms are."""
+
+    def __init__(self, terms: _Terms) -> None:
+        super().__init__()
+        self._terms = terms
+
+    def __missing__(self, word: str) -> bytes:
+        term = self._terms[word]
+        name = term_hash(term) if term else b""
+        if len(self) >= KEPT_WORDS:
+            self.clear()
+        if len(word) <= LONGEST_WORD:
+            self[word] = name
+        return name
 
 
 @cache

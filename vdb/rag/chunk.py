@@ -11,7 +11,7 @@ Sizes are words, counted without a tokenizer (`n_words`); an English word is abo
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, takewhile
 from typing import NamedTuple, cast
 
 from msgspec import Struct
@@ -106,10 +106,12 @@ class _Run(NamedTuple):
 
 def n_words(text: str) -> int:
     """How many words a text has: what stands between white space, or in scripts without spaces what `_UNSPACED` says;
-    never less than one per 16 characters."""
-    words = len(text.split())
-    if not text.isascii():
-        words += sum(1 for _ in _UNSPACED.finditer(text))
+    never less than one per 16 characters. A single character is never more than one."""
+    if text.isascii():
+        words = len(text.split())
+    else:
+        spaced, n_unspaced = _UNSPACED.subn(" ", text)
+        words = len(spaced.split()) + n_unspaced
     return max(words, -(-len(text) // _WORD_CHARACTERS))
 
 
@@ -169,14 +171,14 @@ def _may_join(before: _Run, run: _Run, tiny: int, size: int) -> bool:
 
 
 def _joined(before: _Run, run: _Run) -> _Run:
-    if not before.has_body and run.heading[: len(before.heading)] == before.heading:
+    """Two runs as one, under the path of the longer one if the other is a part of it, else under what both share."""
+    is_part = run.heading[: len(before.heading)] == before.heading
+    if not before.has_body or (is_part and run.words > before.words):
         heading = run.heading
     else:
-        pairs = zip(before.heading, run.heading, strict=False)
-        n_same = next(
-            (n for n, (one, other) in enumerate(pairs) if one != other), min(len(before.heading), len(run.heading))
+        heading = tuple(
+            one for one, _ in takewhile(lambda pair: pair[0] == pair[1], zip(before.heading, run.heading, strict=False))
         )
-        heading = run.heading[:n_same]
     has_body = before.has_body or run.has_body
     return _Run(heading, before.units + run.units, has_body, before.words + run.words)
 

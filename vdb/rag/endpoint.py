@@ -183,7 +183,8 @@ class Endpoint:
         with self._lock:
             self._n_failed += 1
             if self._n_failed >= N_FAILURES:
-                self._asked_from = self._clock() + min(2.0 ** (self._n_failed - N_FAILURES), LONGEST_PAUSE_S)
+                n_doubled = min(self._n_failed - N_FAILURES, 10)  # a server may be away for days
+                self._asked_from = self._clock() + min(2.0**n_doubled, LONGEST_PAUSE_S)
 
     def _pause_s(self, n_tried: int) -> float:
         longest: float = min(FIRST_PAUSE_S * 2.0 ** (n_tried - 1), LONGEST_PAUSE_S)

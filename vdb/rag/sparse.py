@@ -84,23 +84,24 @@ def prepare(txn: Transaction, tenant_id: int, terms: Sequence[str], k1: float = 
     blocks: list[bytes] = []
     starts, weights = [0], []
     n_terms, bound = 0, 0.0
-    for term, count in counts.items():
-        name = term_hash(term)
-        sizes = []
-        for audience in audiences:
-            found = read_blocks(txn, postings_prefix(audience, name))
-            blocks += found
-            sizes.append(sum(map(len, found)) >> 3)
-        frequency = sum(sizes)
-        weight = count * rarity(n_points, frequency)
-        bound += weight
-        if not frequency:
-            continue
-        n_terms += 1
-        for size in sizes:
-            if size:
-                starts.append(starts[-1] + size)
-                weights.append(weight)
+    with txn.cursor() as cursor:
+        for term, count in counts.items():
+            name = term_hash(term)
+            sizes = []
+            for audience in audiences:
+                found = read_blocks(cursor, postings_prefix(audience, name))
+                blocks += found
+                sizes.append(sum(map(len, found)) >> 3)
+            frequency = sum(sizes)
+            weight = count * rarity(n_points, frequency)
+            bound += weight
+            if not frequency:
+                continue
+            n_terms += 1
+            for size in sizes:
+                if size:
+                    starts.append(starts[-1] + size)
+                    weights.append(weight)
     return TextQuery(
         np.frombuffer(b"".join(blocks), "<u8"),
         np.array(starts, np.int64),

@@ -6,7 +6,7 @@ after it is left to the building, which commits its position with what it enters
 """
 
 import logging
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -29,7 +29,7 @@ from vdb.storage.text_index import (
     put_text_index,
     read_text_index,
 )
-from vdb.storage.text_postings import MAX_COUNT, move_postings, move_statistics, term_hash
+from vdb.storage.text_postings import MAX_COUNT, move_postings, move_statistics
 from vdb.types import IndexState
 
 logger = logging.getLogger(__name__)
@@ -38,6 +38,9 @@ PORTION_BYTES = 4 << 20
 """Payloads whose postings are held in memory at once."""
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+_Moves = dict[int, defaultdict[bytes, list[int]]]
+"""Audience → hash of a term → postings."""
 
 Side = tuple[bytes, tuple[int, ...]]
 """A point's payload and grants."""
@@ -75,15 +78,15 @@ def terms_of_payload(payload: bytes, fields: dict[str, int], analyser: TextAnaly
         document = _decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise CorruptData("a stored payload is not a JSON object") from exc
-    frequencies: Counter[bytes] = Counter()
+    frequencies: dict[bytes, int] = {}
     for field, weight in fields.items():
         for text in _texts(find(document, field)):
-            hashes = map(term_hash, analyser.terms(text))
-            if weight == 1:
-                frequencies.update(hashes)
-            else:
-                for term in hashes:
-                    frequencies[term] += weight
+            found = analyser.frequencies(text)
+            if not frequencies and weight == 1:
+                frequencies = found
+                continue
+            for term, n in found.items():
+                frequencies[term] = frequencies.get(term, 0) + weight * n
     length = sum(frequencies.values())
     if length > MAX_COUNT:
         return PointTerms({term: min(n, MAX_COUNT) for term, n in frequencies.items()}, MAX_COUNT)
@@ -212,15 +215,15 @@ class _Portion:
     def __init__(self, fields: dict[str, int], analyser: TextAnalyser) -> None:
         self._fields = fields
         self._analyser = analyser
-        self._added: defaultdict[bytes, list[int]] = defaultdict(list)
-        self._removed: defaultdict[bytes, list[int]] = defaultdict(list)
+        self._added: _Moves = {}
+        self._removed: _Moves = {}
         self._statistics: dict[int, tuple[int, int]] = {}
 
     def store(self, txn: Transaction, notes: list[Note]) -> None:
         """Raises CorruptData where what is stored does not agree."""
         for note in notes:
             self._move(note)
-        move_postings(txn, self._added, self._removed)
+        move_postings(txn, _by_prefix(self._added), _by_prefix(self._removed))
         move_statistics(txn, {audience: more for audience, more in self._statistics.items() if more != (0, 0)})
 
     def _move(self, note: Note) -> None:
@@ -229,14 +232,11 @@ class _Portion:
         after = before if old is not None and new is not None and old[0] == new[0] else self._terms(new)
         those_before = audiences_of(note.owner, old[1]) if old is not None else ()
         those_after = audiences_of(note.owner, new[1]) if new is not None else ()
-        gone, there = before.postings(note.pid), after.postings(note.pid)
         for audience in those_before:
-            kept = there if audience in those_after else {}
-            _note(self._removed, audience, gone, kept)
+            _note(self._removed, audience, note.pid, before, after if audience in those_after else NO_TERMS)
             self._count(audience, before, -1)
         for audience in those_after:
-            kept = gone if audience in those_before else {}
-            _note(self._added, audience, there, kept)
+            _note(self._added, audience, note.pid, after, before if audience in those_before else NO_TERMS)
             self._count(audience, after, 1)
 
     def _terms(self, side: Side | None) -> PointTerms:
@@ -254,18 +254,28 @@ class _Portion:
             self._statistics[audience] = n_points + sign, length + sign * terms.length
 
 
-def _note(
-    moves: defaultdict[bytes, list[int]], audience: int, postings: dict[bytes, int], kept: dict[bytes, int]
-) -> None:
-    """Note those of the postings that are not among `kept`."""
-    prefix = postings_prefix(audience)
-    if not kept:
-        for term, posting in postings.items():
-            moves[prefix + term].append(posting)
+def _note(moves: _Moves, audience: int, pid: int, terms: PointTerms, kept: PointTerms) -> None:
+    """Note the postings of a point's terms, but for those that `kept` has too."""
+    mine = moves.get(audience)
+    if mine is None:
+        mine = moves[audience] = defaultdict(list)
+    high = pid << 32 | terms.length << 16
+    if terms.length != kept.length:  # every posting says the length
+        for term, n in terms.frequencies.items():
+            mine[term].append(high | n)
         return
-    for term, posting in postings.items():
-        if kept.get(term) != posting:
-            moves[prefix + term].append(posting)
+    for term, n in terms.frequencies.items():
+        if kept.frequencies.get(term) != n:
+            mine[term].append(high | n)
+
+
+def _by_prefix(moves: _Moves) -> dict[bytes, list[int]]:
+    found: dict[bytes, list[int]] = {}
+    for audience, of_terms in moves.items():
+        prefix = postings_prefix(audience)
+        for term, postings in of_terms.items():
+            found[prefix + term] = postings
+    return found
 
 
 def text_step(txn: Transaction, changes: TextChanges, wanted: TextIndex | None, n_most: int) -> tuple[int, bool]:

@@ -28,8 +28,8 @@ class TextAnalyser(Protocol):
 
     version: str
 
-    def terms(self, text: str) -> list[str]:
-        """The terms of a text, repeated as it repeats them."""
+    def frequencies(self, text: str) -> dict[bytes, int]:
+        """Hash of a term (`text_postings.term_hash`) → how often the text has it."""
 
 
 Analysers = Callable[[str], TextAnalyser]

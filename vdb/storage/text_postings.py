@@ -13,7 +13,6 @@ import hashlib
 from array import array
 from bisect import bisect_left
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 from vdb.errors import CorruptData
@@ -28,29 +27,25 @@ BLOCK_BYTES = BLOCK_POSTINGS * POSTING_BYTES
 MAX_COUNT = 0xFFFF
 LAST_BLOCK = b"\xff\xff\xff\xff"
 
-_KEPT_HASHES = 1 << 16
-
 Moves = Mapping[bytes, list[int]]
 """Prefix of an audience's postings of a term → postings."""
 
 
-@lru_cache(_KEPT_HASHES)
 def term_hash(term: str) -> bytes:
-    """What stands for a term in keys: two of them in a billion-term index share one by chance of 3 in 100."""
+    """What stands for a term in keys, 8 bytes; that two of a million terms share one has odds of 1 to 40 million."""
     return hashlib.blake2b(term.encode(errors="surrogatepass"), digest_size=8).digest()
 
 
-def read_blocks(txn: Transaction, prefix: bytes) -> list[bytes]:
+def read_blocks(cursor: Any, prefix: bytes) -> list[bytes]:
     """The blocks of an audience's postings of a term, in order; raises CorruptData where one cannot be one."""
     blocks: list[bytes] = []
-    with txn.cursor() as cursor:
-        if cursor.set_range(prefix):
-            for key, value in cursor.iternext():
-                if not key.startswith(prefix):
-                    break
-                if not value or len(value) % POSTING_BYTES:
-                    raise CorruptData("a block of postings is not one")
-                blocks.append(value)
+    if cursor.set_range(prefix):
+        for key, value in cursor.iternext():
+            if not key.startswith(prefix):
+                break
+            if not value or len(value) % POSTING_BYTES:
+                raise CorruptData("a block of postings is not one")
+            blocks.append(value)
     return blocks
 
 

@@ -27,6 +27,11 @@ class Finder:
         self._loose: dict[int, int] = {}
 
     @property
+    def laid(self) -> tuple[UInt32s, UInt32s]:
+        """Pids of the layout, ascending, and their rows; never written to, so that readers may use them."""
+        return self._sorted, self._by_pid
+
+    @property
     def nbytes(self) -> int:
         in_blocks = sum(pids.nbytes + rows.nbytes for pids, rows in self._blocks)
         return self._by_pid.nbytes + self._sorted.nbytes + in_blocks + 100 * len(self._loose)

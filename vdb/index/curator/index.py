@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vdb.index.curator.exhaustive import MOST_SORTED, nearest_of_all
 from vdb.index.curator.finder import Finder
@@ -214,6 +215,17 @@ class CuratorIndex(Noting):
     def rows_of(self, pids: UInt32s) -> Int64s:
         """The live rows of pids, int64 (n,), −1 where there is none. For the writer."""
         return self._finder.find(self._state.rows, pids)
+
+    def vectors_of(self, state: State, pids: UInt32s) -> tuple[Float32s, NDArray[np.bool_]]:
+        """Prepared vectors (n, d) of points, and of which (n,) they are: those of the layout that are still alive."""
+        known, rows_of = self._finder.laid
+        if not len(known):
+            return np.zeros((len(pids), state.vectors.shape[1]), np.float32), np.zeros(len(pids), np.bool_)
+        places = np.minimum(np.searchsorted(known, pids), len(known) - 1)
+        rows = rows_of[places]
+        vectors = state.vectors[state.rows.slots[rows]]
+        alive = state.rows.dead_at[rows] == ALIVE  # after they were read: a slot is not written to while its row lives
+        return vectors, (known[places] == pids) & alive
 
     # Writing
 

@@ -74,6 +74,7 @@ class LocalEmbedder:
         self._lock = threading.Lock()
         self._loaded: dict[str, Library] = {}
         self._tried_from = 0.0
+        self._is_closed = False
 
     def embed_queries(self, texts: Sequence[str], dimension: int) -> Float32s:
         """Float32 (n, dimension); raises ModelUnavailable, ModelMismatch."""
@@ -84,7 +85,8 @@ class LocalEmbedder:
         return self._embed(texts, dimension, False)
 
     def close(self) -> None:
-        """Let go of the model; a call under way ends first."""
+        """Let go of the model; a call under way ends first, later ones are refused."""
+        self._is_closed = True
         with self._lock:
             self._loaded.clear()
 
@@ -104,6 +106,8 @@ class LocalEmbedder:
 
     def _library(self, model: str) -> Library:
         """The model, loaded; the lock is held."""
+        if self._is_closed:
+            raise ModelUnavailable(f"model {self.name!r} is not asked any more: the server is shutting down")
         found = self._loaded.get(model)
         if found is not None:
             return found

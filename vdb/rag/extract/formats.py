@@ -117,6 +117,14 @@ def _read(data: bytes, media_type: str, options: ChunkOptions) -> Reading:
         from vdb.rag.extract import text
 
         return text.read(data, options)
-    from vdb.rag.extract import markdown
+    if media_type == MARKDOWN:
+        from vdb.rag.extract import markdown
 
-    return markdown.read(data, options)
+        return markdown.read(data, options)
+    if media_type == HTML:
+        from vdb.rag.extract import html
+
+        return html.read(data, options)
+    from vdb.rag.extract import pdf
+
+    return pdf.read(data, options)

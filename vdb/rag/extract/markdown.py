@@ -28,6 +28,7 @@ _FRONT_MATTER = re.compile(
 )
 _FRONT_TITLE = re.compile(r"^title[ \t]*[:=][ \t]*(.*?)[ \t]*$", re.MULTILINE)
 _MAX_FRONT_MATTER = 1 << 16
+_MARKS = re.compile(r"[\\`*_\[\]<>&!]")
 _MAX_INLINE = 1_000
 """Characters of a heading that are parsed for marks; a longer one is taken as it is."""
 
@@ -84,7 +85,7 @@ def _sections(tokens: "list[Token]", lines: list[int], path: HeadingPath) -> Ite
 
 def _plain(content: str) -> str:
     """A heading without its marks."""
-    if len(content) > _MAX_INLINE:
+    if len(content) > _MAX_INLINE or not _MARKS.search(content):
         return shortened(content)
     (inline,) = _inline_parser().parseInline(content)
     shown = (
