@@ -8,6 +8,7 @@ from msgspec import UNSET
 
 from tests.engine.ranked.conftest import DIMENSION, direction
 from vdb.client import Collection
+from vdb.engine.legs import Legs
 from vdb.errors import Forbidden, InvalidArgument, TenantNotFound
 from vdb.local import Database
 
@@ -112,6 +113,18 @@ def test_a_group_answers_with_its_best(database: Database, mode: str) -> None:
     assert sorted(hit.payload["document"] for hit in hits) == ["d0", "d1", "d2", "d3", "d4"]
     two = docs.search(vector, text="pump", mode=mode, group={"field": "document", "size": 2}, limit=4)
     assert len({hit.payload["document"] for hit in two}) == 2
+
+
+def test_many_queries_look_no_deeper_than_one(database: Database) -> None:
+    """A request of hundreds of queries, each of whose candidates are one document's, would read the store for minutes."""
+    docs = _chunks(database, 2, 300)
+    depths = []
+    real = Legs.unions
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Legs, "unions", lambda legs, depth: (depths.append(depth), real(legs, depth))[1])
+        docs.search(text=["pump"] * 100, mode="sparse", group="document", limit=5)
+        docs.search(text="pump", mode="sparse", group="document", limit=5)
+    assert depths == [100, 100, 400, 1600]
 
 
 def test_a_point_without_the_field_is_a_group_of_its_own(notes: Collection) -> None:
