@@ -312,10 +312,7 @@ class SearchOptions(Request):
 
 
 class JudgedQuery(Request):
-    """A query and the ids of the points that answer it, each with a grade, 1 and more; 0 is a point that does not.
-
-    `tenant` is who asks; not given: the tenant of the request.
-    """
+    """A query, the ids of points that answer it, each with a grade, 1 and more (0: it does not), and who asks."""
 
     relevant: dict[str, int]
     text: str
