@@ -145,6 +145,7 @@ def test_a_page_that_cannot_be_read_is_refused(data: bytes, says: str) -> None:
         "&" * 50_000 + "deep",
         "< " * 50_000 + "deep",
         "<h1>" * 20_000 + "deep",
+        "<h1>x" * 20_000 + "deep",
         "<p>deep</p>" + "<pre>\n" * 20_000,
         "deep" + " \n" * 100_000,
         "deep" + "<!--" * 50_000,

@@ -166,7 +166,7 @@ def _may_join(before: _Run, run: _Run, tiny: int, size: int) -> bool:
     """A heading without a text goes with what it heads; a tiny section with its own parts, or with another tiny one."""
     is_part = run.heading[: len(before.heading)] == before.heading
     if not before.has_body:
-        return is_part or before.words + run.words <= size
+        return before.words < size and (is_part or before.words + run.words <= size)
     return before.words < tiny and before.words + run.words <= size and (is_part or run.words < tiny)
 
 
@@ -180,7 +180,8 @@ def _joined(before: _Run, run: _Run) -> _Run:
             one for one, _ in takewhile(lambda pair: pair[0] == pair[1], zip(before.heading, run.heading, strict=False))
         )
     has_body = before.has_body or run.has_body
-    return _Run(heading, before.units + run.units, has_body, before.words + run.words)
+    before.units.extend(run.units)
+    return _Run(heading, before.units, has_body, before.words + run.words)
 
 
 def _packed(text: str, units: list[_Unit], size: int) -> Iterator[tuple[int, int]]:
