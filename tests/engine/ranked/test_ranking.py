@@ -9,6 +9,7 @@ from msgspec import UNSET
 from tests.engine.ranked.conftest import DIMENSION, direction
 from vdb.client import Collection
 from vdb.engine.legs import Legs
+from vdb.engine.union import Union
 from vdb.errors import Forbidden, InvalidArgument, TenantNotFound
 from vdb.local import Database
 
@@ -118,10 +119,15 @@ def test_a_group_answers_with_its_best(database: Database, mode: str) -> None:
 def test_many_queries_look_no_deeper_than_one(database: Database) -> None:
     """A request of hundreds of queries, each of whose candidates are one document's, would read the store for minutes."""
     docs = _chunks(database, 2, 300)
-    depths = []
+    depths: list[int] = []
     real = Legs.unions
+
+    def noted(legs: Legs, depth: int) -> list[Union]:
+        depths.append(depth)
+        return real(legs, depth)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Legs, "unions", lambda legs, depth: (depths.append(depth), real(legs, depth))[1])
+        patch.setattr(Legs, "unions", noted)
         docs.search(text=["pump"] * 100, mode="sparse", group="document", limit=5)
         docs.search(text="pump", mode="sparse", group="document", limit=5)
     assert depths == [100, 100, 400, 1600]
