@@ -24,6 +24,7 @@ PARTS: dict[str, str] = {
     "ingest": "bench.retrieval.ingest",
     "http": "bench.retrieval.http",
     "hybrid": "bench.retrieval.hybrid",
+    "bm25": "bench.retrieval.bm25",
 }
 """Modules whose `measure(given)` returns the figures of a part."""
 

@@ -35,6 +35,18 @@ BODIES: dict[str, dict[str, Any]] = {
     "set_aliases": {"set": {"docs": "docs-v2"}, "remove": ["old"]},
     "learn_fusion": {"queries": [{"text": "a", "relevant": {"p": 1}}], "metric": "mrr", "at": 5, "dry_run": True},
     "tune": {"queries": "rows", "encoding": {"form": "lvq8", "dimension": 2}},
+    "put_documents": {
+        "documents": [
+            {"id": "a: b", "text": 'Say ": twice', "payload": {"a": {"b": [1]}}},
+            {
+                "id": "c",
+                "chunks": [{"text": "One :", "vector": [1, 2.5, 0], "payload": {"x": 1}, "start": 0, "end": 3}],
+            },
+        ],
+        "chunking": {"size": 50, "overlap": 0},
+    },
+    "get_documents": {"ids": ["a"], "with_chunks": True},
+    "delete_documents": {"ids": ["a"]},
     "create_cache": {"name": "answers", "dimension": 3},
     "update_cache": {"max_entries": 5},
     "cache_lookup": {"text": 'C:\\ "text": {', "vector": [1, 2.5, 0], "retrieval": {"collection": "a", "limit": 3}},
@@ -348,3 +360,22 @@ def test_other_operations_have_no_query_parameters(operation: Any) -> None:
     path = re.sub(r"\{\w+\}", "name", operation.path)
     answer = ask(StubEngine(), operation.method, path, BODIES.get(operation.name, b""), query="limit=1")
     assert (answer.status, answer.code, answer.pointers) == (400, "unknown_field", ["/limit"])
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ('{"documents":[],"documents":[]}', "/documents"),
+        ('{"documents":[{"id":"a","id":"b","text":"x"}]}', "/documents/0/id"),
+        ('{"documents":[{"id":"a","text":"x","payload":{"n":1,"n":1}}]}', "/documents/0/payload/n"),
+        ('{"documents":[{"id":"a","text":"x","payload":{"m":{"n":1,"n":1}}}]}', "/documents/0/payload/m/n"),
+        ('{"documents":[{"id":"a","chunks":[{"text":"x","text":"x"}]}]}', "/documents/0/chunks/0/text"),
+        ('{"documents":[{"id":"a","text":"x"}],"chunking":{"size":5,"size":5}}', "/chunking/size"),
+        ('{"documents":[{"id":"a","te\\u0078t":"x","text":"x"}]}', "/documents/0/text"),
+    ],
+)
+@pytest.mark.parametrize("filler", ["", ": ", '": ', ' " :'])
+def test_a_key_written_twice_in_documents_is_refused(body: str, pointer: str, filler: str) -> None:
+    text = body.replace('"x"', json.dumps("x" + filler))
+    error = refusal("put_documents", text.encode())
+    assert (error.code, pointers(error)) == ("duplicate_key", [pointer])

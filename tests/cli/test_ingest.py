@@ -120,6 +120,28 @@ def test_wrong_options_are_told(admin: Command, folder: Path, words: tuple[str, 
     assert admin("ingest", str(folder), "--collection", "guides", *words).code == 2
 
 
+def test_real_files_of_every_format_go_in_and_are_found(admin: Command, server: RunningServer, collection: str) -> None:
+    folder = Path(__file__).parents[1] / "rag" / "documents"
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    ran = admin("ingest", str(folder), "--collection", collection, "--create", *SERVED)
+    assert ran.code == 1
+    (locked,) = ran.document["refused"]
+    assert "it needs a password" in locked["reason"]
+    files.remove(Path(locked["where"]).name)
+    documents = server.admin().collection(collection, "acme")
+    found = list(documents.documents())
+    assert {document.id for document in found} == files and ran.document["created"] == len(files)
+    assert {document.media_type for document in found} >= {"text/markdown", "text/html", "application/pdf"}
+    for document in (document for document in found if document.media_type == "text/markdown"):
+        source = (folder / document.id).read_bytes().decode()  # as it lies there, line ends too
+        (whole,) = documents.get_documents([document.id], with_chunks=True)
+        chunks: Any = whole.chunks
+        assert all(source[chunk.start : chunk.end] == chunk.text for chunk in chunks)
+        longest = max(chunks, key=lambda chunk: len(chunk.text))
+        hits = documents.search(text=longest.text[:200], limit=3)
+        assert longest.id in [hit.id for hit in hits]
+
+
 def test_a_path_that_leads_nowhere_is_refused(admin: Command, tmp_path: Path) -> None:
     ran = admin("ingest", str(tmp_path / "nothing"), "--collection", "guides", "--tenant", "acme")
     assert ran.code == 1 and "no such file or folder" in ran.err

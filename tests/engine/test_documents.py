@@ -150,6 +150,22 @@ def test_a_document_beyond_the_queue_is_refused_alone(tmp_path: Path) -> None:
         assert said(put(driver, ("a", "Text."), ("b", large), ("c", "Text."))) == ["created", "too_large", "created"]
 
 
+def test_a_large_document_is_refused_alone_and_told_the_limit(tmp_path: Path) -> None:
+    limits = replace(Limits(), max_document_bytes=100, max_chunks_per_document=3)
+    with opened(tmp_path / "data", limits=limits) as driver:
+        driver.create("docs", DIMENSION, Metric.COSINE)
+        many = PutDocument(id="many", chunks=[GivenChunk(text="Part.")] * 4)
+        long = PutDocument(id="long", chunks=[GivenChunk(text="x" * 60)] * 2)
+        given = [PutDocument(id="a", text="x" * 101), many, long, PutDocument(id="b", text=sections(*"abcd"))]
+        request = PutDocuments(documents=[*given, PutDocument(id="c", text="Text.")], chunking=Chunking(size=2))
+        results = driver.run("put_documents", "acme", ("docs",), request).documents
+        assert said(results) == ["document_too_large"] * 4 + ["created"]
+        assert [("100" in result.error.detail, "3" in result.error.detail) for result in results[:4]] == [
+            (True, False), (False, True), (True, False), (False, True),
+        ]  # fmt: skip
+        assert driver.ids("acme", "docs") == ["c#0"]
+
+
 def test_a_refused_document_makes_no_tenant(driver: Driver) -> None:
     assert said(put(driver, ("a", " "), tenant="newcomer")) == ["unreadable_document"]
     assert driver.engine.services.tenant_id("newcomer") is None

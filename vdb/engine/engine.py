@@ -24,7 +24,7 @@ from vdb.engine.cache_upkeep import CacheUpkeep, save_all_counts
 from vdb.engine.catalog import Catalog
 from vdb.engine.commit import QueueCaps
 from vdb.engine.delete import delete_points
-from vdb.engine.document_handlers import DOCUMENT_HANDLERS
+from vdb.engine.document_handlers import DOCUMENT_HANDLERS, extractor_of
 from vdb.engine.figures import Sample, health, metrics
 from vdb.engine.indexer import Indexer
 from vdb.engine.indexing import Indexing
@@ -51,7 +51,6 @@ from vdb.index.graph import RowGraph, is_available
 from vdb.protocol.columns import SearchHead, UpsertHead
 from vdb.protocol.operations import BY_NAME
 from vdb.protocol.requests import Request, Search, Upsert
-from vdb.rag.extract import Extractor
 from vdb.storage.catalog import CacheDocument, CollectionDocument
 from vdb.storage.codec import Usage
 from vdb.storage.create import create_environment
@@ -159,7 +158,7 @@ class Engine:
             self._cache_checks,
             self._legs,
             secret,
-            Extractor(settings.limits),
+            extractor_of(settings),
             models=models,
         )
         self.meter = Meter(self.services)
@@ -214,8 +213,8 @@ class Engine:
         self._indexer.stop()
         self._jobs.stop()
         self.cache_upkeep.stop()
-        self.services.ingests.shutdown()
         self.services.extractor.close()
+        self.services.ingests.shutdown()
         self.services.judge.close()
         self.services.models.close()
         self.services.model_calls.shutdown()

@@ -15,7 +15,7 @@ from vdb.engine.row_sets import row_set_of
 from vdb.engine.services import Services
 from vdb.engine.shard import Snapshot
 from vdb.engine.text_indexes import text_ready
-from vdb.engine.union import Union, complete, owners_of, union_of
+from vdb.engine.union import NO_WORDS, Union, Words, complete, owners_of, union_of
 from vdb.rag.analysis import analyser_of
 from vdb.rag.sparse import TextQuery, prepare
 from vdb.storage.catalog import CollectionDocument
@@ -46,18 +46,22 @@ class Sparse:
         self._allowed = None if rows is None else np.frombuffer(rows.pids.to_array(), np.uint32)
         self._is_tested = checker.matches is not None and (rows is None or not rows.is_exact)
 
-    def best(self, query: TextQuery, depth: int) -> list[Place]:
-        """The `depth` best of a query that match the filter, (minus score, pid, owner), best first."""
+    def best(self, query: TextQuery, depth: int) -> Words:
+        """The `depth` best of a query that match the filter."""
         k = max(FIRST_ROUND, WIDENING * depth) if self._is_tested else depth
         while True:
             pids, scores = query.top(k, self._allowed)
             owners = owners_of(self._checker.snapshot.txn, self._checker.tenant_id, pids)
-            places: list[Place] = list(zip((-scores).tolist(), pids.tolist(), owners.tolist(), strict=True))
             if not self._is_tested:
-                return places
+                return Words(pids, owners, scores)
+            places: list[Place] = list(zip((-scores).tolist(), pids.tolist(), owners.tolist(), strict=True))
             accepted, _ = self._checker.accepted(places, depth)
             if len(accepted) >= depth or len(pids) < k:
-                return [(found.distance, found.pid, found.owner) for found in accepted]
+                return Words(
+                    np.array([found.pid for found in accepted], np.uint32),
+                    np.array([found.owner for found in accepted], np.uint32),
+                    np.array([-found.distance for found in accepted], np.float64),
+                )
             k *= WIDENING
 
 
@@ -107,7 +111,8 @@ class Legs:
         """The candidates of each query: the best `depth` of each leg, with both legs' scores."""
         n = self._wish.n_queries
         dense, sparse = self._both(depth, n)
-        self.has_more = any(len(places) >= depth for places in (*dense, *sparse))
+        self.has_more = any(len(places) >= depth for places in dense)
+        self.has_more = self.has_more or any(len(words.pids) >= depth for words in sparse)
         unions = [union_of(*lists) for lists in zip(dense, sparse, strict=True)]
         for i, union in enumerate(unions):
             if self.source is not None and self._wish.vectors is not None:
@@ -119,7 +124,7 @@ class Legs:
                     union.sparse[unlisted] = self._sparse.queries[i].scores(union.pids[unlisted])
         return unions
 
-    def _both(self, depth: int, n: int) -> tuple[list[list[Place]], list[list[Place]]]:
+    def _both(self, depth: int, n: int) -> tuple[list[list[Place]], list[Words]]:
         source, vectors = self.source, self._wish.vectors
         nothing: list[list[Place]] = [[] for _ in range(n)]
         if source is None or vectors is None:
@@ -144,9 +149,9 @@ class Legs:
             return lists
         return [[place for place in places if place[0] <= self.max_distance] for places in lists]
 
-    def _all_sparse(self, depth: int, n: int) -> list[list[Place]]:
+    def _all_sparse(self, depth: int, n: int) -> list[Words]:
         if self._sparse is None:
-            return [[] for _ in range(n)]
+            return [NO_WORDS] * n
         began = time.perf_counter()
         lists = [self._sparse.best(query, depth) for query in self._sparse.queries]
         self.sparse_us += (time.perf_counter() - began) * 1e6

@@ -5,7 +5,7 @@ A point that one leg missed has a score there all the same: zero instead of it w
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,27 +60,39 @@ class Union:
         )
 
 
-def union_of(dense: Sequence[Place], sparse: Sequence[Place]) -> Union:
-    """The candidates of both legs' lists, (distance, pid, owner) each and best first; the sparse one's distance is
-    minus the score. What a list does not hold is nan, and for `sparse` 0."""
-    n_dense = len(dense)
-    position = {place[1]: i for i, place in enumerate(dense)}
-    found, at = list(dense), []
-    for place in sparse:
-        i = position.get(place[1])
-        if i is None:
-            i = len(found)
-            found.append(place)
-        at.append(i)
-    n = len(found)
+class Words(NamedTuple):
+    """What the words' leg lists, best first: `pids` and `owners` uint32 (n,), `scores` float64 (n,)."""
+
+    pids: NDArray[np.uint32]
+    owners: NDArray[np.uint32]
+    scores: Float64s
+
+
+NO_WORDS = Words(np.empty(0, np.uint32), np.empty(0, np.uint32), np.empty(0))
+
+
+def union_of(dense: Sequence[Place], sparse: Words) -> Union:
+    """The candidates of both legs' lists, best first. What a list does not hold is nan, and for `sparse` 0."""
+    n_dense, n_sparse = len(dense), len(sparse.pids)
+    distances_, pids_, owners_ = zip(*dense, strict=True) if dense else ((), (), ())
+    dense_pids = np.array(pids_, np.uint32)
+    at = np.empty(n_sparse, np.int64)
+    new = np.ones(n_sparse, np.bool_)
+    if n_dense:
+        order = np.argsort(dense_pids)
+        places = order[np.minimum(np.searchsorted(dense_pids, sparse.pids, sorter=order), n_dense - 1)]
+        new = dense_pids[places] != sparse.pids
+        at[~new] = places[~new]
+    n = n_dense + int(np.count_nonzero(new))
+    at[new] = np.arange(n_dense, n)
     distance, score = np.full(n, np.nan), np.zeros(n)
     dense_rank, sparse_rank = np.zeros(n, np.int32), np.zeros(n, np.int32)
+    distance[:n_dense] = distances_
     dense_rank[:n_dense] = np.arange(1, n_dense + 1)
-    sparse_rank[at] = np.arange(1, len(at) + 1)
-    numbers = np.array(found, np.float64).reshape(n, 3)  # pids and owners are whole numbers below 2^53
-    distance[:n_dense] = numbers[:n_dense, 0]
-    score[at] = [-place[0] for place in sparse]
-    pids, owners = numbers[:, 1].astype(np.uint32), numbers[:, 2].astype(np.uint32)
+    score[at] = sparse.scores
+    sparse_rank[at] = np.arange(1, n_sparse + 1)
+    pids = np.concatenate((dense_pids, sparse.pids[new]))
+    owners = np.concatenate((np.array(owners_, np.uint32), sparse.owners[new]))
     return Union(pids, owners, distance, score, dense_rank, sparse_rank)
 
 

@@ -169,7 +169,8 @@ def test_queries_are_judged_by_what_their_tenant_sees(database: Database, notes:
 
 
 def test_a_tenant_that_may_not_use_the_collection_teaches_it_nothing(database: Database) -> None:
-    database.create_tenant("globex")
+    for tenant in ("acme", "globex"):
+        database.create_tenant(tenant)
     database.create_collection("closed", DIMENSION, text={"fields": {"text": 1}}, tenants=["acme"])
     admin = database.as_tenant("acme", "admin").collection("closed")
     query = {"text": "pump", "relevant": {"pump": 1}, "vector": direction(0)}
