@@ -22,7 +22,7 @@ def _bodies(documents: list[dict[str, Any]], **given: Any) -> list[dict[str, Any
 
 
 def test_requests_end_by_number_and_by_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(document_calls, "MAX_REQUEST_BYTES", 400)
+    monkeypatch.setattr(document_calls, "MAX_REQUEST_BYTES", 370)
     monkeypatch.setattr(document_calls, "MAX_REQUEST_DOCUMENTS", 3)
     documents = [{"id": str(i), "text": "x" * (300 if i == 4 else 10)} for i in range(7)]
     assert [[d["id"] for d in body["documents"]] for body in _bodies(documents)] == [

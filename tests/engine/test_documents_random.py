@@ -1,4 +1,4 @@
-"""Random puts, deletes and changes of single chunks by two tenants: documents are what was put last, and nobody else's."""
+"""Random puts, deletes and changes of single chunks by two tenants: documents are what was put last, each tenant's."""
 
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,8 @@ class World:
 
     def step(self) -> None:
         tenant, name = str(self.rng.choice(TENANTS)), str(self.rng.choice(NAMES))
-        act = self.rng.choice([self.put, self.put, self.put, self.delete, self.delete_chunk, self.change_chunk])
-        act(tenant, name)
+        acts = (self.put, self.put, self.put, self.delete, self.delete_chunk, self.change_chunk)
+        acts[self.rng.integers(len(acts))](tenant, name)
 
     def put(self, tenant: str, name: str) -> None:
         texts = [" ".join(self.rng.choice(WORDS, 3)) for _ in range(self.rng.integers(1, 6))]
