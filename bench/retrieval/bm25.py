@@ -248,8 +248,8 @@ def laid(path: Path, chunks: Sequence[str], n_copies: int) -> Environment:
         length += terms.length
         for term, posting in terms.postings(pid).items():
             lists[term].append(posting)
-    text = wanted_index({"text": 1}, LANGUAGE, analyser_of)
-    create_environment(path, map_bytes=1 << 31, max_map_bytes=1 << 34, collection_id=1, text=text)
+    wanted = wanted_index({"text": 1}, LANGUAGE, analyser_of)
+    create_environment(path, map_bytes=1 << 31, max_map_bytes=1 << 34, collection_id=1, text=wanted)
     env = Environment(path, map_bytes=1 << 31, max_map_bytes=1 << 34)
     later = (np.arange(n_copies, dtype=np.uint64) * np.uint64(len(chunks))) << np.uint64(32)
     with env.write() as txn, txn.cursor() as cursor:

@@ -170,3 +170,17 @@ def test_any_mix_of_blocks_keeps_every_word(lines: list[str], size: int) -> None
         assert source[chunk.start : chunk.end] == chunk.text
         held.update(range(chunk.start, chunk.end))
     assert [at for at, character in enumerate(source) if not character.isspace() and at not in held] == []
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
+def test_front_matter_that_never_ends_is_given_up_at_once(end: str) -> None:
+    """It took twice as long with every line that ended with CR LF: sixty of them would never have been done."""
+    text = f"---{end}a: 1{end}" + end * 60 + "words"
+    assert _parse(text).chunks[-1].text.endswith("words")
+
+
+def test_a_title_with_a_wide_gap_is_read_at_once() -> None:
+    """The time grew with the square of the gap."""
+    gap = " " * 20_000
+    parsed = _parse(f"---\ntitle: {gap}'one{gap}two' \t\n---\nwords")
+    assert parsed.title == "one two"

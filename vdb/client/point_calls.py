@@ -39,6 +39,8 @@ def search(
     `fields`: limit, with_payload, with_vector, explain, min_sequence, timeout_s. `ranked`: text (or a list of them),
     mode, fusion, reranker, group, combine, weights, None where not given.
     """
+    if vector is None and ranked["text"] is None:
+        raise InvalidArgument.at("/vector", "give a vector, a text or both")
     vectors, n_queries = (None, None) if vector is None else to_query(vector)
     head = _with_encoding(fields)
     if n_queries is not None:

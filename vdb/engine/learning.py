@@ -26,7 +26,8 @@ from vdb.engine.union import Union
 from vdb.errors import CollectionNotFound, EmptyBatch, InvalidArgument, TenantNotFound, TooLarge
 from vdb.protocol.answers import FusionLearned
 from vdb.protocol.paths import find
-from vdb.protocol.requests import JudgedQuery, LearnFusion, Search
+from vdb.protocol.requests import Search
+from vdb.protocol.text_requests import JudgedQuery, LearnFusion
 from vdb.rag.learn import JudgedCandidates, learned
 from vdb.storage.catalog import ACTIVE, CollectionDocument, FusionDocument, collection_by_id
 from vdb.storage.codec import Record

@@ -9,6 +9,7 @@ from vdb.protocol import answers, requests, statistics
 from vdb.protocol.cache_operations import CACHE_OPERATIONS
 from vdb.protocol.document_operations import DOCUMENT_OPERATIONS
 from vdb.protocol.operation import Operation as Operation
+from vdb.protocol.text_requests import LearnFusion
 
 _C = "/v1/collections/{collection}"
 _T = "/v1/tenants/{tenant}"
@@ -57,7 +58,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "learn_fusion",
         "POST",
         f"{_C}/fusion/learn",
-        requests.LearnFusion,
+        LearnFusion,
         answers.FusionLearned,
         "admin",
         "Learn from judged queries how to fuse the legs",

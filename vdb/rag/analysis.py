@@ -5,8 +5,8 @@ that put no spaces between words (Han, kana, Hangul, Thai, Lao, Khmer, Burmese) 
 instead. Stop words of the language go, the rest is stemmed. A query is read the same way; one of stop words alone
 has no terms, and finds nothing: the index does not hold them.
 
-Stop words of English are the list below, 150 words without a meaning of their own, since the library's 1,333 ("new",
-"group", "page") cost 1 to 5 points of recall@5 on SQuAD, CISI, Cranfield and NPL; other languages have the library's.
+Stop words of English are the list below, 149 words without a meaning of their own: the library's 1,333 ("new", "group",
+"page") cost 1 to 7 points of recall on SQuAD, CISI, Cranfield and NPL. Other languages have the library's.
 """
 
 import re

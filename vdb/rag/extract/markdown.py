@@ -24,9 +24,9 @@ __all__ = ["read"]
 _LINE_END = re.compile(r"\r\n?|\n")
 _FRONT_MATTER = re.compile(
     r"(---|\+\+\+)[ \t]*(?:\r\n?|\n)"  # an opening line, then a key: `---` may be a ruler above a text
-    r"(?=[ \t]*[\w\"'.-]+[ \t]*[:=]|[ \t]*#|\1)(?:[^\r\n]*(?:\r\n?|\n))*?\1[ \t]*(?:\r\n?|\n|\Z)"
-)
-_FRONT_TITLE = re.compile(r"^title[ \t]*[:=][ \t]*(.*?)[ \t]*$", re.MULTILINE)
+    r"(?=[ \t]*[\w\"'.-]+[ \t]*[:=]|[ \t]*#|\1)(?>[^\r\n]*(?:\r\n?|\n))*?\1[ \t]*(?:\r\n?|\n|\Z)"
+)  # a line is taken as a whole: \r\n read as one end or as two would double the ways to try with every line
+_FRONT_TITLE = re.compile(r"^title[ \t]*[:=](.*)$", re.MULTILINE)
 _MAX_FRONT_MATTER = 1 << 16
 _MARKS = re.compile(r"[\\`*_\[\]<>&!]")
 _MAX_INLINE = 1_000
@@ -101,4 +101,4 @@ def _front_matter(source: str) -> tuple[int, str | None]:
     if found is None:
         return 0, None
     title = _FRONT_TITLE.search(found.group().replace("\r\n", "\n").replace("\r", "\n"))
-    return found.end(), (shortened(title.group(1).strip("\"'")) or None) if title else None
+    return found.end(), (shortened(title.group(1).strip(" \t").strip("\"'")) or None) if title else None
