@@ -153,7 +153,7 @@ def test_a_tenant_of_endless_work_leaves_threads_to_others() -> None:
         gate.wait(WAIT_S)
 
     greedy = [pool.submit(1, hold) for _ in range(2)]
-    greedy += [pool.submit(1, lambda i=i: order.append(i)) for i in range(10)]  # type: ignore[misc]
+    greedy += [pool.submit(1, lambda i=i: order.append(i)) for i in range(10)]
     assert began.acquire(timeout=WAIT_S) and began.acquire(timeout=WAIT_S)
     assert [pool.submit(2, int).result(WAIT_S) for _ in range(3)] == [0, 0, 0]
     assert order == [] and pool.n_waiting == 10
