@@ -13,7 +13,7 @@ from tests.engine.driver import Driver, opened
 from vdb.config import Limits
 from vdb.engine import document_puts
 from vdb.engine.document_chunks import Work, batch_of
-from vdb.errors import InvalidArgument, ModelUnavailable, QuotaExceeded, ShuttingDown, VersionConflict
+from vdb.errors import InvalidArgument, InvalidId, ModelUnavailable, QuotaExceeded, ShuttingDown, VersionConflict
 from vdb.protocol.document_requests import (
     Chunking,
     DeleteDocuments,
@@ -305,3 +305,21 @@ def test_a_cursor_of_something_else_is_refused(driver: Driver, cursor: str) -> N
     with pytest.raises(InvalidArgument) as caught:
         driver.run("list_documents", "acme", ("docs",), ListDocuments(cursor=cursor))
     assert caught.value.code == "invalid_cursor"
+
+
+def test_lone_surrogates_are_refused_wherever_they_stand(driver: Driver) -> None:
+    """In process nothing has decoded them as JSON first: they ended in a UnicodeEncodeError."""
+    bad = "\ud800"
+    put(driver, ("d", sections("One")))
+    refused: tuple[tuple[str, Any], ...] = (
+        ("get_documents", GetDocuments(ids=[bad])),
+        ("delete_documents", DeleteDocuments(ids=["d", bad])),
+        ("list_documents", ListDocuments(prefix=bad)),
+        ("put_documents", PutDocuments(documents=[PutDocument(id=bad, text="x")])),
+    )
+    for name, request in refused:
+        with pytest.raises((InvalidId, InvalidArgument), match="not valid Unicode"):
+            driver.run(name, "acme", ("docs",), request)
+    assert said(put(driver, ("e", bad), ("f", sections("Two")))) == ["invalid_argument", "created"]
+    assert said(put(driver, ("e", "x"), title=bad)) == ["invalid_argument"]
+    assert [name for name, _, _ in listed(driver)] == ["d", "f"]

@@ -141,3 +141,24 @@ def test_every_result_comes_from_many_tenants_at_once() -> None:
         sender.join(WAIT_S)
     pool.shutdown()
     assert results == {tenant: [divmod(i, 7) for i in range(300)] for tenant in range(6)}
+
+
+def test_a_tenant_of_endless_work_leaves_threads_to_others() -> None:
+    """Documents that take minutes each took every thread: nobody else's were read until they were done."""
+    pool = FairPool(3, 100, "test", n_per_tenant=2)
+    gate, began, order = threading.Event(), threading.Semaphore(0), []
+
+    def hold() -> None:
+        began.release()
+        gate.wait(WAIT_S)
+
+    greedy = [pool.submit(1, hold) for _ in range(2)]
+    greedy += [pool.submit(1, lambda i=i: order.append(i)) for i in range(10)]
+    assert began.acquire(timeout=WAIT_S) and began.acquire(timeout=WAIT_S)
+    assert [pool.submit(2, int).result(WAIT_S) for _ in range(3)] == [0, 0, 0]
+    assert order == [] and pool.n_waiting == 10
+    assert greedy[5].cancel()
+    gate.set()
+    pool.shutdown()
+    assert sorted(order) == [i for i in range(10) if i != 3]
+    assert pool.n_waiting == 0

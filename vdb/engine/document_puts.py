@@ -34,6 +34,7 @@ from vdb.errors import (
     EmptyBatch,
     InternalError,
     InvalidArgument,
+    InvalidId,
     ModelUnavailable,
     Problem,
     ShuttingDown,
@@ -83,7 +84,7 @@ def put_documents(
 
 
 def check_names(names: Sequence[str], services: Services, pointer: str) -> None:
-    """Raise EmptyBatch, TooLarge or DuplicateId for the documents that a request names."""
+    """Raise EmptyBatch, TooLarge, InvalidId or DuplicateId for the documents that a request names."""
     most = services.settings.limits.max_documents_per_request
     if not names:
         raise EmptyBatch.at(pointer, "no documents were given")
@@ -91,10 +92,21 @@ def check_names(names: Sequence[str], services: Services, pointer: str) -> None:
         raise TooLarge.at(pointer, f"a request takes up to {most} documents")
     seen: set[str] = set()
     for i, name in enumerate(names):
+        place = f"{pointer}/{i}/id" if pointer == "/documents" else f"{pointer}/{i}"
         if name in seen:
-            place = f"{pointer}/{i}/id" if pointer == "/documents" else f"{pointer}/{i}"
             raise DuplicateId.at(place, "the document is in the request twice")
+        if not is_unicode(name):
+            raise InvalidId.at(place, "the id is not valid Unicode")
         seen.add(name)
+
+
+def is_unicode(text: str) -> bool:
+    """False if `text` holds a lone surrogate, which no JSON document can."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _options_of(request: PutDocuments) -> ChunkOptions:
@@ -161,6 +173,8 @@ class _Put:
             return work()
         except OF_ONE_DOCUMENT as exc:
             self._fail(name, pointer, exc)
+        except UnicodeEncodeError:  # in process: JSON brings none
+            self._fail(name, pointer, InvalidArgument.at(pointer, "a string in it is not valid Unicode"))
         except VdbError:
             raise
         except Exception as exc:  # a bug that one document has met must not keep the others out

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from vdb.engine.document_payloads import NO_HEAD, RESERVED, head_of, main_field
-from vdb.engine.document_puts import check_names
+from vdb.engine.document_puts import check_names, is_unicode
 from vdb.engine.document_write import DocumentRemoval, Removed, Stored, read_stored
 from vdb.engine.fair import NO_TENANT
 from vdb.engine.owners import check_own, is_visible, live_tenant_name, named_owner
@@ -45,6 +45,8 @@ def list_documents(services: Services, caller: Caller, path: tuple[str, ...], re
     most = services.settings.limits.max_scroll_limit
     if not 1 <= request.limit <= most:
         raise InvalidArgument.at("/limit", f"limit is 1 to {most}")
+    if not is_unicode(request.prefix or ""):
+        raise InvalidArgument.at("/prefix", "the prefix is not valid Unicode")
     after = _position_of(request.cursor)
     found: list[Document] = []
     with services.shards.use(collection) as shard, shard.snapshot() as snapshot:

@@ -6,11 +6,12 @@ than one of short searches, and neither needs an estimate.
 
 import threading
 import time
+from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from vdb.engine.fair import FairQueue, Room
+from vdb.engine.fair import NO_TENANT, FairQueue, Room
 from vdb.errors import QueueFull, ShuttingDown
 
 T = TypeVar("T")
@@ -22,16 +23,29 @@ _Work = tuple["Future[Any]", Callable[..., Any], tuple[Any, ...]]
 
 
 class FairPool:
-    """`n_threads` threads at most; `max_waiting` pieces of work may wait. `submit` from any thread, `shutdown` last."""
+    """`n_threads` threads at most; `max_waiting` pieces of work may wait. `submit` from any thread, `shutdown` last.
+
+    One tenant has at most `n_per_tenant` of the threads, where that is given: for work that may take minutes, which
+    being fair to those who wait comes too late for.
+    """
 
     def __init__(
-        self, n_threads: int, max_waiting: int, name: str, clock: Callable[[], float] = time.perf_counter
+        self,
+        n_threads: int,
+        max_waiting: int,
+        name: str,
+        clock: Callable[[], float] = time.perf_counter,
+        n_per_tenant: int | None = None,
     ) -> None:
         self._n_threads = n_threads
+        self._n_per_tenant = n_threads if n_per_tenant is None else n_per_tenant
         self._name = name
         self._clock = clock
         self._changed = threading.Condition()
         self._waiting: FairQueue[_Work] = FairQueue()
+        self._n_let_in: Counter[int] = Counter()
+        """Work of each tenant that waits for a thread or has one; more of it is held back."""
+        self._held_back: dict[int, deque[_Work]] = {}
         self._room = Room(max_waiting)
         self._threads: list[threading.Thread] = []
         self._n_idle = 0
@@ -39,7 +53,7 @@ class FairPool:
 
     @property
     def n_waiting(self) -> int:
-        return len(self._waiting)
+        return self._room.n_taken
 
     def submit(self, tenant: int, work: Callable[..., T], *arguments: Any) -> "Future[T]":
         """Run `work(*arguments)` for a tenant; raises QueueFull where too much waits, of all or of this tenant."""
@@ -50,7 +64,10 @@ class FairPool:
             if not self._room.has_place(tenant):
                 raise QueueFull("too many requests wait for a thread", retry_after_s=1.0)
             self._room.enter(tenant)
-            self._waiting.put(tenant, (future, work, arguments), EXPECTED_S)
+            if self._n_let_in[tenant] >= self._n_per_tenant and tenant != NO_TENANT:
+                self._held_back.setdefault(tenant, deque()).append((future, work, arguments))
+                return future
+            self._let_in(tenant, (future, work, arguments))
             if self._n_idle >= len(self._waiting) or len(self._threads) == self._n_threads:
                 self._changed.notify()
             else:
@@ -64,6 +81,21 @@ class FairPool:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
+
+    def _let_in(self, tenant: int, work: _Work) -> None:
+        self._n_let_in[tenant] += 1
+        self._waiting.put(tenant, work, EXPECTED_S)
+
+    def _let_next_in(self, tenant: int) -> None:
+        """A piece of the tenant's work is over; the thread that did it goes on with what waits."""
+        self._n_let_in[tenant] -= 1
+        if not self._n_let_in[tenant]:
+            del self._n_let_in[tenant]
+        held = self._held_back.get(tenant)
+        if held:
+            self._let_in(tenant, held.popleft())
+            if not held:
+                del self._held_back[tenant]
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._run, name=f"{self._name}_{len(self._threads)}")
@@ -82,6 +114,8 @@ class FairPool:
                 tenant, (future, work, arguments) = self._waiting.take()
                 self._room.leave(tenant)
             if not future.set_running_or_notify_cancel():
+                with self._changed:
+                    self._let_next_in(tenant)
                 continue
             began = self._clock()
             _settle(future, work, arguments)
@@ -89,6 +123,7 @@ class FairPool:
             del future, work, arguments  # what the work held is not kept until the next
             with self._changed:
                 self._waiting.charge(tenant, took_s - EXPECTED_S)
+                self._let_next_in(tenant)
 
 
 def _settle(future: "Future[Any]", work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:

@@ -16,12 +16,16 @@ from vdb.engine.services import Services
 from vdb.engine.shard import Snapshot
 from vdb.engine.text_indexes import text_ready
 from vdb.engine.union import NO_WORDS, Union, Words, complete, owners_of, union_of
+from vdb.errors import TooLarge
 from vdb.rag.analysis import analyser_of
 from vdb.rag.sparse import TextQuery, prepare
 from vdb.storage.catalog import CollectionDocument
 
 TOGETHER = 4
 """Queries of a request from which on both legs search at the same time: below, a thread costs more than it saves."""
+
+MAX_POSTINGS = 64 << 20
+"""Of all texts of a request, which are in memory together: 512 MiB."""
 
 
 class Sparse:
@@ -39,9 +43,14 @@ class Sparse:
         index = text_ready(snapshot.txn, collection)
         analyser = analyser_of(index.language)
         self._checker = checker
-        self.queries: list[TextQuery] = [
-            prepare(snapshot.txn, checker.tenant_id, analyser.terms(text), index.k1, index.b) for text in texts
-        ]
+        self.queries: list[TextQuery] = []
+        n_postings = 0
+        for text in texts:
+            query = prepare(snapshot.txn, checker.tenant_id, analyser.terms(text), index.k1, index.b)
+            self.queries.append(query)
+            n_postings += query.n_postings
+            if n_postings > MAX_POSTINGS:
+                raise TooLarge("the texts have too many terms that too many points have: send fewer of them at once")
         rows = row_set_of(services, collection, snapshot, parsed)
         self._allowed = None if rows is None else np.frombuffer(rows.pids.to_array(), np.uint32)
         self._is_tested = checker.matches is not None and (rows is None or not rows.is_exact)

@@ -76,10 +76,16 @@ class Services:
     usage: UsageCounts = field(default_factory=UsageCounts)
     row_sets: RowSetCache = field(default_factory=RowSetCache)
     judge: Judge = field(default_factory=Judge)
-    ingests: FairPool = field(default_factory=lambda: FairPool(N_INGESTERS, MAX_WAITING_INGESTS, "vdb-ingest"))
+    ingests: FairPool = field(
+        default_factory=lambda: FairPool(N_INGESTERS, MAX_WAITING_INGESTS, "vdb-ingest", n_per_tenant=N_INGESTERS - 1)
+    )
     """Threads that read, embed and write documents."""
     models: Models = field(default_factory=Models)
-    model_calls: FairPool = field(default_factory=lambda: FairPool(N_MODEL_CALLS, MAX_WAITING_CALLS, "vdb-models"))
+    model_calls: FairPool = field(
+        default_factory=lambda: FairPool(
+            N_MODEL_CALLS, MAX_WAITING_CALLS, "vdb-models", n_per_tenant=N_MODEL_CALLS // 2
+        )
+    )
     """Threads for what waits for a model that is not quick."""
     query_vectors: QueryVectors = field(default_factory=QueryVectors)
     stale_entries: StaleEntries = field(default_factory=StaleEntries)

@@ -9,6 +9,7 @@ from msgspec import UNSET
 
 from tests.engine.ranked.conftest import TEXTS, direction
 from vdb.client import Collection
+from vdb.engine import legs
 from vdb.errors import InvalidArgument, TooLarge
 from vdb.local import Database
 
@@ -188,3 +189,11 @@ def test_without_a_text_index_only_vectors_search(database: Database) -> None:
         with pytest.raises(InvalidArgument):
             docs.search(**given)
     assert names(docs.search(direction(0), text="words")) == ["a"]  # dense: the text has nothing to add
+
+
+def test_texts_whose_postings_fill_the_memory_are_refused(notes: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of all texts of a request are held at once: hundreds of long ones took gigabytes."""
+    monkeypatch.setattr(legs, "MAX_POSTINGS", 5)
+    assert len(notes.search(text=["oil", "cold"], mode="sparse")) == 2
+    with pytest.raises(TooLarge, match="fewer"):
+        notes.search(text=["oil", "cold", "winter oil"], mode="sparse")
