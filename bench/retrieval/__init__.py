@@ -1,7 +1,7 @@
 """Retrieval for text: what two fused legs find, keyword search against its oracle, ingest, hybrid search over HTTP.
 
-Sizes of chunks and formats of documents, too. A part is measured in a process of its own. Texts come from `--data`, the
-folder with `squad2`, `ir`, `tools` and `limit_small`; `--quick` takes few of them, or made-up ones. A part whose data is not there is left out.
+A part is measured in a process of its own. Texts come from `--data`, the folder with `squad2`, `arxiv`, `ir`, `tools`
+and `limit_small`; `--quick` takes few of them, or made-up ones. A part whose data is not there is left out.
 """
 
 import argparse

@@ -270,16 +270,19 @@ def test_a_closing_engine_stores_no_further_documents(driver: Driver) -> None:
         put(driver, ("d", "Text."))
 
 
-def test_a_bug_that_one_document_meets_stays_with_it(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_that_one_document_meets_stays_with_it(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     real = driver.engine.services.extractor.parse
 
     def parse(data: bytes, *rest: Any) -> Any:
         if b"Bug" in data:
-            raise RuntimeError("a bug")
+            raise RuntimeError(f"a bug: {data!r}")
         return real(data, *rest)
 
     monkeypatch.setattr(driver.engine.services.extractor, "parse", parse)
     assert said(put(driver, ("a", "Text."), ("b", "Bug."), ("c", "More."))) == ["created", "internal_error", "created"]
+    assert "RuntimeError" in caplog.text and "in parse" in caplog.text and "b'Bug.'" not in caplog.text
 
 
 def test_a_page_of_a_listing_is_bounded(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:

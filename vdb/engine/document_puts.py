@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
+from traceback import format_tb
 from typing import Any
 
 import numpy as np
@@ -177,7 +178,8 @@ class _Put:
         except VdbError:
             raise
         except Exception as exc:  # a bug that one document has met must not keep the others out
-            logger.error("a document could not be read", exc_info=exc)
+            where = "".join(format_tb(exc.__traceback__))  # without its message, which may hold text of the document
+            logger.error("a document could not be read: %s\n%s", type(exc).__name__, where)
             self._fail(name, pointer, InternalError("the document could not be read; see the server's log"))
         return None
 

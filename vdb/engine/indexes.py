@@ -16,7 +16,7 @@ from vdb.storage.text_index import read_text_index
 from vdb.types import FieldType, IndexState
 
 TEXT_SHARE = 4
-"""A step of the text index takes so many times fewer points: texts take longer than values."""
+"""A step on points with a text index takes so many times fewer of them: each has some hundred terms."""
 
 
 def checked_indexes(given: list[str], fields: dict[str, FieldType], limits: Limits) -> list[str]:
@@ -55,6 +55,11 @@ def drop_damaged(services: Services, collection: CollectionDocument) -> None:
     shard = services.shards.acquire(collection)
     services.shards.submit(shard, apply).result()
     services.damaged_indexes.discard(collection.id)
+
+
+def step_points(group: ShardGroup, n_most: int) -> int:
+    """How many points a step that removes or revokes takes, of `n_most`: fewer where each has its terms."""
+    return max(1, n_most // TEXT_SHARE) if group.index_changes.text.is_kept else n_most
 
 
 def advance_indexes(services: Services, collection: CollectionDocument, n_most: int) -> tuple[int, bool]:

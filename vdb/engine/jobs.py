@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from vdb.engine.cache_tenants import forget_in_caches
 from vdb.engine.commit import Group
 from vdb.engine.edit import Removal, change_of
-from vdb.engine.indexes import advance_indexes
+from vdb.engine.indexes import advance_indexes, step_points
 from vdb.engine.listing import page_of, start_after
 from vdb.engine.matching import Matches, filter_of, matches_of
 from vdb.engine.read import own_records
@@ -333,10 +333,11 @@ def _remove_run(
 ) -> tuple[int, int]:
     """Look at up to a step's points, ascending, and remove those that match: (number removed, next pid)."""
     removal = Removal(owner, shard.collection.dimension)
+    n_most = step_points(group, STEP_POINTS)
     chosen = []
     position = until_pid
     for n_seen, (pid, record) in enumerate(points):
-        if n_seen == STEP_POINTS or pid >= until_pid:
+        if n_seen == n_most or pid >= until_pid:
             position = min(pid, until_pid)
             break
         if matches(record.payload):
@@ -351,10 +352,10 @@ def _remove_run(
 
 def _revoke_run(group: ShardGroup, shard: Shard, grantee: int) -> int:
     """Take back up to a step's grants to a tenant."""
-    granted = []
+    granted, n_most = [], step_points(group, STEP_POINTS)
     for pid, owner in iterate_grants(group.txn, grantee):
         granted.append((pid, owner))
-        if len(granted) == STEP_POINTS:
+        if len(granted) == n_most:
             break
     if not granted:
         return 0

@@ -23,7 +23,7 @@ from vdb.engine.services import Services
 from vdb.engine.shard import Snapshot
 from vdb.engine.sources import Sources
 from vdb.engine.union import Union
-from vdb.errors import CollectionNotFound, EmptyBatch, InvalidArgument, TenantNotFound, TooLarge
+from vdb.errors import CollectionNotFound, EmptyBatch, InvalidArgument, TenantNotFound, TenantRequired, TooLarge
 from vdb.protocol.answers import FusionLearned
 from vdb.protocol.paths import find
 from vdb.protocol.requests import Search
@@ -101,6 +101,8 @@ def _askers(
     askers: dict[int, list[int]] = {}
     for name, own in places.items():
         if isinstance(name, UnsetType):
+            if caller.tenant is None:
+                raise TenantRequired("name the tenant in the Vdb-Tenant header, or with each query")
             tenant_id = check_tenant_exists(caller)
         else:
             tenant = services.catalog.tenant(name)

@@ -45,7 +45,8 @@ from vdb.storage.codec import Record
 
 DEEPER = 4
 MAX_DEPTH = 10_000
-"""How many candidates of a leg are looked at, at most, where those of a smaller depth fall into too few groups."""
+"""How many candidates of a leg are looked at, at most, where those of a smaller depth fall into too few groups: of all
+queries of a request together."""
 
 MAX_HELD_BYTES = 512 << 20
 """Of the payloads of candidates of all queries of a request."""
@@ -122,12 +123,13 @@ class _Run:
         legs = Legs(self.services, self.collection, self.wish, snapshot, source, checker, self.parsed)
         legs.max_distance = self.request.max_distance
         depth = self.wish.depth
+        deepest = MAX_DEPTH // self.wish.n_queries
         while True:
             lists = self._ranked(legs, depth)
             short = any(self._n_answered(ranked) < self.request.limit for ranked in lists)
-            if not short or not legs.has_more or depth >= MAX_DEPTH or self.wish.group is None:
+            if not short or not legs.has_more or depth >= deepest or self.wish.group is None:
                 break
-            depth = min(MAX_DEPTH, depth * DEEPER)
+            depth = min(deepest, depth * DEEPER)
         size = AnswerSize(self.request, self.collection.dimension, self.services.settings.limits)
         found = [[(self._hit(snapshot, size, scored), scored) for scored in self._kept(ranked)] for ranked in lists]
         answer = SearchAnswer(sequence=snapshot.sequence)

@@ -23,6 +23,8 @@ from vdb.storage.catalog import CollectionDocument
 Mode = Literal["dense", "sparse", "hybrid"]
 
 MAX_GROUP = 100
+MAX_RANKED_LISTS = 16
+"""Lists of one request that a model ranks anew: it is asked once for each."""
 RANKED = ("text", "texts", "mode", "fusion", "reranker", "group", "combine", "weights")
 """What makes a search one that is ranked by more than its distances."""
 
@@ -76,6 +78,9 @@ def wish_of(
     combine = None if isinstance(request.combine, UnsetType) else request.combine
     n_queries = len(texts if texts is not None else vectors if vectors is not None else ())
     reranker = _reranker(services, request, mode, limits, texts is not None)
+    n_lists = 1 if combine is not None else n_queries
+    if reranker is not None and reranker.by == "model" and n_lists > MAX_RANKED_LISTS:
+        raise TooLarge.at("/reranker", f"a model ranks up to {MAX_RANKED_LISTS} lists of a request")
     if combine is not None and reranker is not None and reranker.by == "model" and reranker.query is UNSET:
         raise InvalidArgument.at("/reranker/query", "with combine, say which text the candidates are held against")
     return Wish(

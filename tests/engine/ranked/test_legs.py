@@ -171,6 +171,16 @@ def test_what_cannot_be_is_refused_where_it_stands(notes: Collection, given: dic
     assert refused.value.problems[0].pointer == pointer
 
 
+def test_a_model_is_not_asked_for_each_of_many_lists(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    database.create_collection("many", 8, text={"fields": {"text": 1}})
+    docs = database.as_tenant("acme").collection("many")
+    docs.upsert(["a"], [direction(0)], [{"text": "words"}])
+    monkeypatch.setattr(database._engine.services.models, "reranker", lambda name: object())
+    with pytest.raises(TooLarge) as refused:
+        docs.search(text=["words"] * 17, mode="sparse", reranker={"by": "model", "model": "m"})
+    assert refused.value.problems[0].pointer == "/reranker"
+
+
 def test_without_a_text_index_only_vectors_search(database: Database) -> None:
     database.create_collection("plain", 8)
     docs = database.as_tenant("acme").collection("plain")

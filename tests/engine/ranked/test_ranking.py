@@ -10,6 +10,8 @@ from msgspec import UNSET
 from tests.engine.ranked.conftest import DIMENSION, TEXTS, direction
 from vdb.client import Collection
 from vdb.engine import ranked
+from vdb.engine.legs import Legs
+from vdb.engine.union import Union
 from vdb.errors import Forbidden, InvalidArgument, TenantNotFound, TooLarge
 from vdb.local import Database
 
@@ -114,6 +116,23 @@ def test_a_group_answers_with_its_best(database: Database, mode: str) -> None:
     assert sorted(hit.payload["document"] for hit in hits) == ["d0", "d1", "d2", "d3", "d4"]
     two = docs.search(vector, text="pump", mode=mode, group={"field": "document", "size": 2}, limit=4)
     assert len({hit.payload["document"] for hit in two}) == 2
+
+
+def test_many_queries_look_no_deeper_than_one(database: Database) -> None:
+    """A request of hundreds of queries, each of whose candidates are one document's, would read the store for minutes."""
+    docs = _chunks(database, 2, 300)
+    depths: list[int] = []
+    real = Legs.unions
+
+    def noted(legs: Legs, depth: int) -> list[Union]:
+        depths.append(depth)
+        return real(legs, depth)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Legs, "unions", noted)
+        docs.search(text=["pump"] * 100, mode="sparse", group="document", limit=5)
+        docs.search(text="pump", mode="sparse", group="document", limit=5)
+    assert depths == [100, 100, 400, 1600]
 
 
 def test_a_point_without_the_field_is_a_group_of_its_own(notes: Collection) -> None:
