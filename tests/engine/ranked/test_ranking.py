@@ -119,7 +119,7 @@ def test_a_group_answers_with_its_best(database: Database, mode: str) -> None:
 
 
 def test_many_queries_look_no_deeper_than_one(database: Database) -> None:
-    """Hundreds of queries, each of whose candidates are one document's, would read the store for minutes."""
+    """A request of many queries, each of whose candidates are one document's, would read the store for minutes."""
     docs = _chunks(database, 2, 300)
     depths: list[int] = []
     real = Legs.unions
