@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from vdb.errors import UnreadableDocument
 from vdb.rag.chunk import ChunkOptions
+from vdb.rag.extract import html
 from vdb.rag.extract.formats import HTML, Parsed, parse
 
 PAGE = """\
@@ -187,3 +188,15 @@ def _is_within(part: str, whole: str) -> bool:
     """Whether `part` is left when some characters of `whole` are taken away."""
     rest = iter(whole)
     return all(character in rest for character in part)
+
+
+@pytest.mark.parametrize("name", ["iso-8859-12", "windows-1259", "cp1259", "x-unknown"])
+def test_an_encoding_that_does_not_exist_is_named_as_the_fault(name: str) -> None:
+    """One that only looked like a name ended the worker process, and the answer spoke of memory."""
+    with pytest.raises(UnreadableDocument, match="encoding that is not known"):
+        html.read(f'<meta charset="{name}"><p>words'.encode(), ChunkOptions())
+
+
+def test_thai_pages_are_read_as_they_declare() -> None:
+    (chunk,) = html.read("<meta charset=windows-874><p>สวัสดี".encode("cp874"), ChunkOptions()).chunks
+    assert chunk.text == "สวัสดี"

@@ -15,7 +15,7 @@ from msgspec import UnsetType
 from numpy.typing import NDArray
 
 from vdb.engine.answer_size import AnswerSize
-from vdb.engine.checked import Checker
+from vdb.engine.checked import CHUNK, Checker
 from vdb.engine.combining import combined
 from vdb.engine.filters import Filter
 from vdb.engine.grouping import grouped
@@ -33,6 +33,7 @@ from vdb.engine.shard import Shard, Snapshot
 from vdb.engine.sources import Sources
 from vdb.engine.trust import is_sound
 from vdb.engine.union import Union
+from vdb.errors import TooLarge
 from vdb.kernels import current
 from vdb.protocol.answers import Explain, Hit, Hits, Leg, SearchAnswer
 from vdb.protocol.answers import Legs as LegsOfHit
@@ -46,6 +47,9 @@ DEEPER = 4
 MAX_DEPTH = 10_000
 """How many candidates of a leg are looked at, at most, where those of a smaller depth fall into too few groups: of all
 queries of a request together."""
+
+MAX_HELD_BYTES = 512 << 20
+"""Of the payloads of candidates of all queries of a request."""
 
 
 def ranked_search(
@@ -81,6 +85,8 @@ class _Run:
     began: float = field(default_factory=time.perf_counter)
     plan_us: float = 0.0
     rerank_us: float = 0.0
+    n_held: int = 0
+    """Bytes of payloads of the candidates that are in memory."""
 
     def answer(self) -> SearchAnswer:
         wish = self.wish = embedded(self.services, self.collection, self.tenant_id, self.wish)
@@ -135,7 +141,7 @@ class _Run:
 
     def _ranked(self, legs: Legs, depth: int) -> list[list[Scored]]:
         """Per query, or once for all that are combined: the candidates in their order, their records read."""
-        wish = self.wish
+        wish, self.n_held = self.wish, 0
         unions = legs.unions(depth)
         needs_all = wish.group is not None or wish.combine is not None or wish.reranker is not None
         n_wanted = depth if needs_all else self.request.limit
@@ -165,7 +171,7 @@ class _Run:
             score = self._scores(union)
             order = np.lexsort((union.pids, -score))[:n_wanted]
             keys = list(zip(union.owners[order].tolist(), union.pids[order].tolist(), strict=True))
-            records = legs.checker.read([(0.0, pid, owner) for owner, pid in keys])
+            records = self._records(legs.checker, keys)
             gone = [i for i, record in zip(order.tolist(), records, strict=True) if record is None]
             if gone:
                 mask = np.zeros(len(union), np.bool_)
@@ -188,6 +194,17 @@ class _Run:
                 for i, record in zip(order.tolist(), records, strict=True)
                 if record is not None
             ]
+
+    def _records(self, checker: Checker, keys: list[tuple[int, int]]) -> list[Record | None]:
+        """The records of candidates, (owner, pid) each; raises TooLarge where they would fill the memory."""
+        found: list[Record | None] = []
+        for start in range(0, len(keys), CHUNK):
+            part = checker.read([(0.0, pid, owner) for owner, pid in keys[start : start + CHUNK]])
+            self.n_held += sum(len(record.payload) for record in part if record is not None)
+            if self.n_held > MAX_HELD_BYTES:
+                raise TooLarge("the candidates' payloads are too large together: ask for less at once, or less deep")
+            found += part
+        return found
 
     def _scores(self, union: Union) -> NDArray[np.float64]:
         if self.wish.mode == "hybrid":

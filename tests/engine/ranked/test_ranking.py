@@ -2,15 +2,17 @@
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from msgspec import UNSET
 
-from tests.engine.ranked.conftest import DIMENSION, direction
+from tests.engine.ranked.conftest import DIMENSION, TEXTS, direction
 from vdb.client import Collection
+from vdb.engine import ranked
 from vdb.engine.legs import Legs
 from vdb.engine.union import Union
-from vdb.errors import Forbidden, InvalidArgument, TenantNotFound
+from vdb.errors import Forbidden, InvalidArgument, TenantNotFound, TooLarge
 from vdb.local import Database
 
 
@@ -232,3 +234,15 @@ def test_explain_says_what_ran(notes: Collection) -> None:
     assert told is not None
     assert (told.path, told.mode, told.queries, told.terms) == ("text", "sparse", 1, 2)
     assert told.rows == 5 and told.postings == 3 and told.fusion is UNSET
+
+
+def test_candidates_that_fill_the_memory_are_refused(notes: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups and combined queries hold the records of all candidates: with large payloads that was gigabytes."""
+    asked: dict[str, Any] = {"text": "oil cold winter page", "mode": "sparse", "group": "kind"}
+    n_bytes = sum(len(msgspec.json.encode(point.payload)) for point in notes.get(list(TEXTS)))
+    monkeypatch.setattr(ranked, "MAX_HELD_BYTES", n_bytes)
+    assert len(notes.search(**asked)) == 2
+    monkeypatch.setattr(ranked, "MAX_HELD_BYTES", n_bytes // 3)
+    with pytest.raises(TooLarge, match="less deep"):
+        notes.search(**asked)
+    assert len(notes.search(text="oil", limit=1)) == 1

@@ -5,6 +5,7 @@ out: scripts, styles, templates, navigation, forms' choices, and what is hidden 
 elements: neither depth nor missing end tags cost anything.
 """
 
+import codecs
 import re
 from collections.abc import Iterator
 from html import unescape
@@ -31,7 +32,14 @@ _ENCODINGS = re.compile(
     r"utf-?8|iso-8859-\d{1,2}|windows-(?:125\d|874)|cp125\d|koi8-[ru]|macintosh|gb2312|gbk|gb18030|big5(?:-hkscs)?"
     r"|euc-(?:jp|kr)|shift[_-]jis|iso-2022-jp|tis-620"
 )
-_READ_AS = {"iso-8859-1": "cp1252", "us-ascii": "utf-8", "ascii": "utf-8", "latin1": "cp1252", "macintosh": "mac-roman"}
+_READ_AS = {
+    "iso-8859-1": "cp1252",
+    "us-ascii": "utf-8",
+    "ascii": "utf-8",
+    "latin1": "cp1252",
+    "macintosh": "mac-roman",
+    "windows-874": "cp874",
+}
 """Declared names that browsers read as something else."""
 
 
@@ -59,9 +67,18 @@ def _declared(data: bytes) -> str | None:
     if name.startswith("utf-16"):  # what says so in ASCII is not
         return None
     name = _READ_AS.get(name, name)
-    if name not in _READ_AS.values() and not _ENCODINGS.fullmatch(name):
+    if not (name in _READ_AS.values() or _ENCODINGS.fullmatch(name)) or not _is_codec(name):
         raise UnreadableDocument("the page names an encoding that is not known")
     return name
+
+
+def _is_codec(name: str) -> bool:
+    """Whether Python has it: there are no iso-8859-12 and no windows-1259, though they look like names."""
+    try:
+        codecs.lookup(name)
+    except LookupError:
+        return False
+    return True
 
 
 class _Page:
