@@ -14,7 +14,7 @@ from vdb.engine.ranked_plan import Wish
 from vdb.engine.row_sets import row_set_of
 from vdb.engine.services import Services
 from vdb.engine.shard import Snapshot
-from vdb.engine.text_indexes import text_ready
+from vdb.engine.text_indexes import reading_text, text_ready
 from vdb.engine.union import NO_WORDS, Union, Words, complete, owners_of, union_of
 from vdb.errors import TooLarge
 from vdb.rag.analysis import analyser_of
@@ -42,11 +42,13 @@ class Sparse:
     ) -> None:
         index = text_ready(snapshot.txn, collection)
         analyser = analyser_of(index.language)
-        self._checker = checker
+        self._services, self._collection, self._checker = services, collection, checker
         self.queries: list[TextQuery] = []
         n_postings = 0
         for text in texts:
-            query = prepare(snapshot.txn, checker.tenant_id, analyser.terms(text), index.k1, index.b)
+            terms = analyser.terms(text)
+            with reading_text(services, collection):
+                query = prepare(snapshot.txn, checker.tenant_id, terms, index.k1, index.b)
             self.queries.append(query)
             n_postings += query.n_postings
             if n_postings > MAX_POSTINGS:
@@ -59,7 +61,8 @@ class Sparse:
         """The `depth` best of a query that match the filter."""
         k = max(FIRST_ROUND, WIDENING * depth) if self._is_tested else depth
         while True:
-            pids, scores = query.top(k, self._allowed)
+            with reading_text(self._services, self._collection):
+                pids, scores = query.top(k, self._allowed)
             owners = owners_of(self._checker.snapshot.txn, self._checker.tenant_id, pids)
             if not self._is_tested:
                 return Words(pids, owners, scores)
