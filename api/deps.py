@@ -251,12 +251,13 @@ class Service:
             if isinstance(answer, bytes):
                 return answer
         # A write that is queued is made, whatever becomes of the caller.
-        if self.traces is None:
-            return encode(await self._delivery.wait(answer))
         began = perf_counter()
-        written = await self._delivery.wait(answer)
-        self.traces.note("commit", began, perf_counter() - began)
-        return encode(written)
+        found = await self._delivery.wait(answer)
+        if operation.access == "read":  # a search that asked a model: its answer may be large
+            return await self._in_thread(caller, encode_in_pieces, found)
+        if self.traces is not None:
+            self.traces.note("commit", began, perf_counter() - began)
+        return encode(found)
 
     def _run_in_thread(
         self, name: str, caller: Caller, path: tuple[str, ...], request: Request, vectors: Vectors | None

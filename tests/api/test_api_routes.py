@@ -20,6 +20,8 @@ from vdb.errors import SequenceTimeout
 from vdb.protocol import answers
 from vdb.protocol.columns import MEDIA_TYPE, join_frame
 from vdb.protocol.operations import OPERATIONS, Operation
+from vdb_api import deps
+from vdb_api.encode import encode_in_pieces
 from vdb_api.logs import AccessLog
 from vdb_api.metrics import RequestMetrics, exposition
 from vdb_api.middleware import Edge
@@ -150,6 +152,25 @@ def test_long_work_leaves_the_event_loop() -> None:
     engine = StubEngine(done, is_quick=False)
     ask(engine, "POST", "/v1/collections/notes/search", BODIES["search"])
     assert engine.calls[0].thread.startswith("vdb-reader")
+
+
+def test_what_a_search_that_asked_a_model_found_is_encoded_off_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers of up to 128 MiB were encoded on it: everybody waited."""
+    threads: list[str] = []
+
+    def encode(answer: Any) -> bytes:
+        threads.append(threading.current_thread().name)
+        return encode_in_pieces(answer)
+
+    def later(*_: Any) -> Any:
+        future: Future[Any] = Future()
+        threading.Timer(0.05, future.set_result, [answers.SearchAnswer(sequence=3, hits=[])]).start()
+        return future
+
+    monkeypatch.setattr(deps, "encode_in_pieces", encode)
+    found = ask(StubEngine(later, is_quick=False), "POST", "/v1/collections/notes/search", BODIES["search"])
+    assert found.json == {"sequence": 3, "hits": []}
+    assert len(threads) == 1 and threads[0].startswith("vdb-reader")
 
 
 def test_a_large_body_is_decoded_as_a_small_one() -> None:
