@@ -80,6 +80,9 @@ def _requests(key: str, texts: Texts) -> dict[str, list[bytes]]:
     return {
         "hybrid, text and vector, JSON": [_json(key, text=text, vector=row.tolist()) for text, row in pairs],
         "hybrid, vector in base64": [_json(key, text=text, vector=_packed(row)) for text, row in pairs],
+        "hybrid, 50 candidates of a leg": [
+            _json(key, text=text, vector=row.tolist(), fusion={"depth": 50}) for text, row in pairs
+        ],
         "hybrid, binary": [binary_request(_SEARCH, key, {"text": text}, row) for text, row in pairs],
         "hybrid, embedded by lexical": [_json(key, text=text) for text, _ in pairs],
         "sparse": [_json(key, text=text, mode="sparse") for text, _ in pairs],

@@ -72,9 +72,10 @@ class Nearest(Protocol):
     def nearest(self, queries: NDArray[np.float32], k: int) -> list[list[Place]]:
         """The k nearest of each query (q, d); fewer only where there are no more."""
 
-    def vectors_of(self, pids: NDArray[np.uint32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
-        """Vectors (n, d) of the caller's points, for cosine of any length, and of which (n,) they are at hand; None
-        where none is."""
+    def distances_of(
+        self, query: NDArray[np.float32], pids: NDArray[np.uint32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
+        """Distances (n,) of the caller's points from a query (d,), and of which (n,) they are; None where of none."""
 
     def explain(self) -> dict[str, Any]: ...
 
@@ -186,7 +187,9 @@ class FlatNearest:
             _merged([(state, hits.distance[i], hits.row[i]) for state, hits in found], k) for i in range(len(queries))
         ]
 
-    def vectors_of(self, pids: NDArray[np.uint32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
+    def distances_of(
+        self, query: NDArray[np.float32], pids: NDArray[np.uint32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
         return None
 
     def explain(self) -> dict[str, Any]:
@@ -270,16 +273,28 @@ class IndexNearest:
         residual = residual_of(self.state.model.projection, query) if self.profile is not None else 0.0
         return effort(self.plan, k, n_allowed, self.profile, residual)
 
+    @property
+    def _is_cosine(self) -> bool:
+        return self.state.model.metric is Metric.COSINE
+
+    def _stated(self, distance: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The index's distances as the API states them."""
+        metric = self.state.model.metric
+        if metric is Metric.L2:
+            root: NDArray[np.float32] = np.sqrt(distance)
+            return root
+        return np.minimum(distance, np.float32(2)) if metric is Metric.COSINE else distance
+
     def _places(self, distance: NDArray[np.float32], row: NDArray[np.int64]) -> list[Place]:
-        if self.state.model.metric is Metric.L2:
-            distance = np.sqrt(distance)
-        elif self.state.model.metric is Metric.COSINE:
-            distance = np.minimum(distance, np.float32(2))
+        distance = self._stated(distance)
         rows = self.state.rows
         return list(zip(distance.tolist(), rows.pids[row].tolist(), rows.owners[row].tolist(), strict=True))
 
-    def vectors_of(self, pids: NDArray[np.uint32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
-        return self.index.vectors_of(self.state, pids)
+    def distances_of(
+        self, query: NDArray[np.float32], pids: NDArray[np.uint32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
+        distance, has = self.index.distances_of(self.state, query, pids)
+        return self._stated(np.maximum(distance, np.float32(0)) if self._is_cosine else distance), has
 
     def explain(self) -> dict[str, Any]:
         entries, visited, scored, compared = self.statistics.tolist()

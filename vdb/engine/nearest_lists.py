@@ -165,7 +165,9 @@ class ListsNearest:
             distance = np.minimum(distance, np.float32(2))
         return list(zip(distance.tolist(), found.pid[:n].tolist(), found.owner[:n].tolist(), strict=True))
 
-    def vectors_of(self, pids: NDArray[np.uint32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
+    def distances_of(
+        self, query: NDArray[np.float32], pids: NDArray[np.uint32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
         return None
 
     def explain(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ again without it. What a reranker of another server says is asked after the snap
 
 import time
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,7 @@ from vdb.rag.fuse import fused
 from vdb.storage.catalog import CollectionDocument
 from vdb.storage.codec import Record
 
+COMPARED_PER_CANDIDATE = 2
 DEEPER = 4
 MAX_DEPTH = 10_000
 """How many candidates of a leg are looked at, at most, where those of a smaller depth fall into too few groups: of all
@@ -61,7 +62,7 @@ def ranked_search(
 ) -> "SearchAnswer | Future[SearchAnswer]":
     """The best points for texts, vectors or both; a future where a model has to be asked that may keep one waiting."""
     wish = with_known_vectors(services, collection, tenant_id, wish_of(services, collection, request, block))
-    plan = plan_of(request, services.settings.limits)
+    plan = _of_leg(plan_of(request, services.settings.limits), wish)
     run = _Run(services, collection, tenant_id, request, wish, plan, filter_of(request.filter, collection))
     if not wish.waits_for_models:
         return run.answer()
@@ -69,6 +70,13 @@ def ranked_search(
         pass  # whoever waits for a sequence asks no model before it is there
     waiting: Future[SearchAnswer] = services.model_calls.submit(tenant_id, run.answer)
     return waiting
+
+
+def _of_leg(plan: Plan, wish: Wish) -> Plan:
+    """The plan of a leg that gives candidates: where the request names no effort, fewer rows are compared by their full
+    vectors than for as many hits. The best are found as surely; which are the last of them hardly matters."""
+    is_named = plan.exact or not (plan.recall is plan.budget is plan.rerank is None)
+    return plan if is_named or wish.mode != "hybrid" else replace(plan, rerank=COMPARED_PER_CANDIDATE * wish.depth)
 
 
 @dataclass(slots=True)

@@ -180,7 +180,7 @@ def _mode(
 
 def _depth(request: Search | SearchHead, limits: Limits) -> int:
     fusion, reranker = request.fusion, request.reranker
-    depth = 100
+    depth = requests.CANDIDATES
     for given, pointer in ((fusion, "/fusion/depth"), (reranker, "/reranker/depth")):
         if isinstance(given, requests.Fusion | Reranker):
             if not 1 <= given.depth <= limits.max_limit:

@@ -149,7 +149,9 @@ class StreamedNearest:
         self.scan_us += (time.perf_counter() - began) * 1e6
         return best.places()
 
-    def vectors_of(self, pids: NDArray[np.uint32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
+    def distances_of(
+        self, query: NDArray[np.float32], pids: NDArray[np.uint32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
         return None
 
     def explain(self) -> dict[str, Any]:

@@ -153,18 +153,18 @@ def complete(union: Union, snapshot: Snapshot, source: Nearest, query: NDArray[n
     missing = np.flatnonzero(np.isnan(union.distance))
     if not len(missing):
         return
-    at_hand = source.vectors_of(union.pids[missing])
+    at_hand = source.distances_of(query, union.pids[missing])
     if at_hand is not None:
-        vectors, has = at_hand
-        union.distance[missing[has]] = distances(query, vectors[has] if not has.all() else vectors, metric)
+        found, has = at_hand
+        union.distance[missing[has]] = found[has]
         missing = missing[~has]
         if not len(missing):
             return
     owners, pids = union.owners[missing].tolist(), union.pids[missing].tolist()
-    found = read_vectors(snapshot.txn, list(zip(owners, pids, strict=True)))
-    vectors, has = joined(found, len(query))
+    stored = read_vectors(snapshot.txn, list(zip(owners, pids, strict=True)))
+    vectors, has = joined(stored, len(query))
     union.distance[missing[has]] = distances(query, vectors[has], metric)
-    union.looked_up.update((pid, value) for pid, value in zip(pids, found, strict=True) if value is not None)
+    union.looked_up.update((pid, value) for pid, value in zip(pids, stored, strict=True) if value is not None)
 
 
 def _closed_up(ranks: NDArray[np.int32]) -> NDArray[np.int32]:

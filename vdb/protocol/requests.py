@@ -248,6 +248,10 @@ class SearchParams(Request):
     rerank: int | UnsetType = UNSET
 
 
+CANDIDATES = 50
+"""Of each leg of a hybrid search, where it says nothing."""
+
+
 class Fusion(Request):
     """How the legs of a hybrid search become one list; what is not given is as the collection has learned it.
 
@@ -259,7 +263,7 @@ class Fusion(Request):
     kind: Literal["coverage", "minmax", "sigma", "rrf"] | UnsetType = UNSET
     weight: float | UnsetType = UNSET
     rrf_k: float | UnsetType = UNSET
-    depth: int = 100
+    depth: int = CANDIDATES
 
 
 class Reranker(Request):

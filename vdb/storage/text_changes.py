@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from vdb.errors import CorruptData
+from vdb.errors import CorruptData, TooLarge
 from vdb.protocol.paths import find
 from vdb.storage.catalog import iterate_prefix
 from vdb.storage.codec import decode_record
@@ -36,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 PORTION_BYTES = 4 << 20
 """Payloads whose postings are held in memory at once."""
+
+MAX_SPREAD_BYTES = 16 << 20
+"""Payloads of a request, times the grantees that they are entered for: a commit of more would take many seconds."""
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -109,6 +112,7 @@ class TextChanges:
         self.analysers = analysers
         self._analyser = _analyser_of(index, analysers)
         self._noted: list[Note] = []
+        self._spread_bytes = 0
         self._first = 0
         """Notes before it were of an index that was dropped since."""
 
@@ -120,7 +124,22 @@ class TextChanges:
     def note(self, owner: int, pid: int, old: Side | None, new: Side | None) -> None:
         """A point's payload and grants went from `old` to `new`; None: it was, or is, not there."""
         if self._is_entered(owner, pid) and old != new:
+            if new is not None and new[1]:
+                self._count_spread(owner, old, new)
             self._noted.append(Note(owner, pid, old, new))
+
+    def _count_spread(self, owner: int, old: Side | None, new: Side) -> None:
+        """Raise TooLarge where a request enters more text for grantees than others can wait for."""
+        is_same = old is not None and old[0] == new[0]
+        if old is not None and is_same and set(new[1]) <= set(old[1]):
+            return  # what is taken back is never refused
+        before = audiences_of(owner, old[1]) if old is not None and is_same else (owner,)
+        self._spread_bytes += len(new[0]) * len(set(audiences_of(owner, new[1])).difference(before))
+        if self._spread_bytes > MAX_SPREAD_BYTES:
+            raise TooLarge(
+                f"texts of a request times those they are granted to are at most {MAX_SPREAD_BYTES} bytes: send fewer "
+                "points at once, or share them with everyone"
+            )
 
     def note_new(self, owner: int, first_pid: int, payloads: Iterable[bytes]) -> None:
         """New points of an owner, without grants, have the pids from `first_pid` on."""
@@ -159,7 +178,8 @@ class TextChanges:
         self._first = len(self._noted)
 
     def mark(self) -> Any:
-        """What `restore` needs to forget what is noted after this moment."""
+        """What `restore` needs to forget what is noted after this moment: another request begins."""
+        self._spread_bytes = 0
         return len(self._noted), self._first, self.index, self._analyser
 
     def restore(self, mark: Any) -> None:

@@ -34,6 +34,7 @@ from vdb.index.kmeans import Check, unasked
 from vdb.index.noting import Noting
 from vdb.kernels import Kernels, current
 from vdb.kernels.reference import Float32s, Int64s, UInt8s, UInt32s
+from vdb.types import Metric
 
 GROWTH = 1.25
 
@@ -216,16 +217,25 @@ class CuratorIndex(Noting):
         """The live rows of pids, int64 (n,), −1 where there is none. For the writer."""
         return self._finder.find(self._state.rows, pids)
 
-    def vectors_of(self, state: State, pids: UInt32s) -> tuple[Float32s, NDArray[np.bool_]]:
-        """Prepared vectors (n, d) of points, and of which (n,) they are: those of the layout that are still alive."""
+    def distances_of(self, state: State, query: Float32s, pids: UInt32s) -> tuple[Float32s, NDArray[np.bool_]]:
+        """Distances float32 (n,) of points from a query (d,), squared for l2, and of which (n,) they are: of those of
+        the layout that are still alive."""
         known, rows_of = self._finder.laid
+        distance = np.empty(len(pids), np.float32)
         if not len(known):
-            return np.zeros((len(pids), state.vectors.shape[1]), np.float32), np.zeros(len(pids), np.bool_)
+            return distance, np.zeros(len(pids), np.bool_)
         places = np.minimum(np.searchsorted(known, pids), len(known) - 1)
         rows = rows_of[places]
-        vectors = state.vectors[state.rows.slots[rows]]
+        slots = state.rows.slots[rows]
+        metric = state.model.metric
+        if metric is Metric.L2:
+            difference = state.vectors[slots] - query
+            np.einsum("ij,ij->i", difference, difference, out=distance)
+        else:
+            current().compare_rows(prepared(query[None], metric)[0], state.vectors, slots, distance)
+            np.subtract(np.float32(1 if metric is Metric.COSINE else 0), distance, out=distance)
         alive = state.rows.dead_at[rows] == ALIVE  # after they were read: a slot is not written to while its row lives
-        return vectors, (known[places] == pids) & alive
+        return distance, (known[places] == pids) & alive
 
     # Writing
 
