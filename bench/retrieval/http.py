@@ -1,7 +1,8 @@
 """What a hybrid search costs over HTTP: CPU of the server per search of 20,000 chunks, 10 hits with their texts.
 
 One tenant, one kept-alive connection; keys, limits, metrics and the access log are on. Chunks are real texts with
-vectors of 384 numbers, and the shared index answers, after the server has tuned it by what was asked. Server CPU is what the process is charged for all of its threads.
+vectors of 384 numbers, and the shared index answers, after the server has tuned it by what was asked. Server CPU is
+what the process is charged for all of its threads.
 """
 
 import argparse
