@@ -132,6 +132,12 @@ class UnknownCategory(InvalidArgument):
     code = "unknown_category"
 
 
+class BudgetTooSmall(InvalidArgument):
+    """Not even one passage fits into the context."""
+
+    code = "budget_too_small"
+
+
 class UnreadableDocument(InvalidArgument):
     """A document is not of its format, is damaged or encrypted, or has no text."""
 
@@ -226,6 +232,16 @@ class EntryNotFound(NotFound):
 
 class PolicyNotFound(NotFound):
     code = "policy_not_found"
+
+
+class TemplateNotFound(NotFound):
+    code = "template_not_found"
+
+
+class ModelNotFound(NotFound):
+    """There is no backend of that name, or no collection that the key may use."""
+
+    code = "model_not_found"
 
 
 class RouteNotFound(NotFound):
