@@ -65,7 +65,7 @@ class AnswerOptions(Request):
     timeout_s: float = 10.0
 
 
-class Answer(AnswerOptions):
+class Answer(AnswerOptions, kw_only=True):
     """Answer a question from a collection. `stream`: as server-sent events instead of one body."""
 
     collection: str
