@@ -43,6 +43,19 @@ class FusionDocument(Struct, kw_only=True, frozen=True):
     rrf_k: float = 60.0
 
 
+class AnsweringDocument(Struct, kw_only=True, frozen=True):
+    """What answers from a collection are like where a request does not say; null: the server's default."""
+
+    backend: str | None = None
+    template: str | None = None
+    cache: str | None = None
+    category: str | None = None
+    context_tokens: int | None = None
+    limit: int | None = None
+    threshold: float | None = None
+    order: Literal["score", "document", "edges", "prefix"] | None = None
+
+
 class TextDocument(Struct, kw_only=True, frozen=True):
     """What a collection's text index is to be: payload field → weight, the main one first; language; BM25's numbers."""
 
@@ -61,7 +74,7 @@ class CollectionDocument(Struct, kw_only=True, frozen=True):
 
     `indexes` are the fields that are to have a payload index; what there is of them the collection's environment says.
     `tier` is where the index is to lie, `memory_bytes` what it may take of memory, null for no cap of its own.
-    `text` is what is to be searched by words, null for nothing. Documents older than a field have its default.
+    `text` is what is to be searched by words, null for nothing; `answering`: see above. Documents older than a field have its default.
     """
 
     id: int
@@ -80,6 +93,7 @@ class CollectionDocument(Struct, kw_only=True, frozen=True):
     memory_bytes: int | None = None
     fusion: FusionDocument | None = None
     text: TextDocument | None = None
+    answering: AnsweringDocument | None = None
 
     @property
     def indexed_fields(self) -> dict[str, FieldType]:
