@@ -74,7 +74,7 @@ class CollectionDocument(Struct, kw_only=True, frozen=True):
 
     `indexes` are the fields that are to have a payload index; what there is of them the collection's environment says.
     `tier` is where the index is to lie, `memory_bytes` what it may take of memory, null for no cap of its own.
-    `text` is what is to be searched by words, null for nothing; `answering`: see above. Documents older than a field have its default.
+    `text` is what is to be searched by words, null for nothing. Documents older than a field have its default.
     """
 
     id: int
