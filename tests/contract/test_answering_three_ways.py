@@ -57,12 +57,12 @@ def test_a_bad_answering_is_refused_and_changes_nothing(
 ) -> None:
     name = world.name("docs")
     before = world.plain(world.admin.create_collection(name, 3, answering={"limit": 7}))
-    for ask in (
-        lambda: world.admin.update_collection(name, answering=given),
-        lambda: world.admin.create_collection(world.name("other"), 3, answering=given),
+    for ask, arguments in (
+        (world.admin.update_collection, (name,)),
+        (world.admin.create_collection, (world.name("other"), 3)),
     ):
         with pytest.raises(VdbError) as caught:
-            ask()
+            ask(*arguments, answering=given)
         assert (caught.value.code, [problem.pointer for problem in caught.value.problems]) == (code, [pointer])
     assert world.plain(world.admin.get_collection(name)) == before
     assert world.code(world.admin.get_collection, world.name("other")) == "collection_not_found"
