@@ -4,9 +4,10 @@ from typing import Any, Literal
 
 from msgspec import UNSET, UnsetType
 
+from vdb.protocol import answering
 from vdb.protocol.requests import Fusion, Request, Reranker, SearchParams, Vector
 
-Order = Literal["score", "document", "edges", "prefix"]
+Order = answering.Order
 
 
 class ContextOptions(Request):

@@ -45,7 +45,7 @@ OPERATIONS: tuple[Operation, ...] = (
         requests.UpdateCollection,
         answers.Collection,
         "admin",
-        "Rename; change members, sharing, embedding, metadata, tier",
+        "Rename; change members, sharing, embedding, metadata, tier, answering",
     ),
     Operation("delete_collection", "DELETE", _C, requests.Empty, answers.Done, "admin", "Delete a collection"),
     Operation(
