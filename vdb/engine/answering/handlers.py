@@ -5,7 +5,8 @@ from concurrent.futures import Future
 from typing import Any
 
 from vdb.engine.answering.question import question_of
-from vdb.engine.answering.run import Emit, Running, ask
+from vdb.engine.answering.run import Running, ask
+from vdb.engine.answering.telling import Emit
 from vdb.engine.services import Services
 from vdb.protocol.answer_answers import CitedAnswer
 from vdb.protocol.answer_requests import Answer

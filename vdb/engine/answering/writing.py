@@ -41,13 +41,16 @@ class CitationStream:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A whole answer; `text` has markers that count `citations.order`. Seconds from the first backend's call on."""
+    """A whole answer; `text` has markers that count `citations.order`. Seconds from `began` on, the call
+    of the backend (of `perf_counter`).
+    """
 
     backend: Backend
     prompt: Prompt
     generated: Generated
     citations: CitationStream
     text: str
+    began: float
     first_token_s: float
     generation_s: float
 
@@ -127,7 +130,7 @@ class Writer:
         self._pass_on(citations.finish())
         ended = time.perf_counter()
         first_s = (ended if self._first_at is None else self._first_at) - began
-        return Written(backend, prompt, generated, citations, "".join(self._pieces), first_s, ended - began)
+        return Written(backend, prompt, generated, citations, "".join(self._pieces), began, first_s, ended - began)
 
     def _pass_on(self, text: str) -> None:
         if text:
