@@ -7,7 +7,10 @@ from vdb.engine.services import Services
 from vdb.rag.generate.base import Asked, Backend, Generated, Stop, TokenCounter, Usage
 from vdb.storage.catalog import CollectionDocument
 
-__all__ = ["BUILT_IN", "FirstSentences", "Words", "backends_for"]
+__all__ = ["BUILT_IN", "EXTRACTIVE", "FirstSentences", "Words", "backends_for"]
+
+
+EXTRACTIVE = "extractive"
 
 
 class Words:
@@ -25,6 +28,7 @@ class FirstSentences:
     name = model = "extractive"
     context_tokens = 65_536
     max_tokens = 256
+    message_tokens = 0
     categories: frozenset[str] = frozenset()
     counter: TokenCounter = Words()
     load = 0.0

@@ -10,8 +10,6 @@ from vdb.rag.passage import Passage
 
 __all__ = ["cited_answer", "not_found", "reference_of"]
 
-NOT_FOUND = "The documents do not say."
-
 
 def cited_answer(
     asking: Asking, found: Found, support: float, written: Written, cache: FromCache, timings: Timings
@@ -29,7 +27,7 @@ def cited_answer(
         finish_reason=generated.finish_reason,
         backend=written.backend.name,
         model=generated.model,
-        template="default@1",
+        template=f"{asking.template.name}@{asking.template.version}",
         sequence=found.sequence,
         usage=Usage(
             prompt_tokens=generated.usage.prompt_tokens,
@@ -45,10 +43,10 @@ def cited_answer(
 
 def not_found(asking: Asking, found: Found, support: float, cache: FromCache, timings: Timings) -> CitedAnswer:
     """The answer where the passages bear none: no backend was asked."""
-    backend = asking.backends[0]
+    backend, text = asking.backends[0], asking.template.not_found
     return CitedAnswer(
-        answer=[Sentence(text=NOT_FOUND, citations=[])],
-        text=NOT_FOUND,
+        answer=[Sentence(text=text, citations=[])],
+        text=text,
         references=[],
         found=False,
         support=support,
@@ -56,7 +54,7 @@ def not_found(asking: Asking, found: Found, support: float, cache: FromCache, ti
         finish_reason="stop",
         backend=backend.name,
         model=backend.model,
-        template="default@1",
+        template=f"{asking.template.name}@{asking.template.version}",
         sequence=found.sequence,
         usage=Usage(prompt_tokens=0, completion_tokens=0, counted=True),
         context=Context(passages=0, tokens=0, budget_tokens=0, exact=backend.counter.is_exact),
