@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from vdb.config import Settings
+from vdb.engine.answering.figures import AnswerFigures
+from vdb.engine.answering.threads import Generations
 from vdb.engine.cache_judge import Judge
 from vdb.engine.cache_shard import CacheShard
 from vdb.engine.catalog import Catalog
@@ -87,6 +89,9 @@ class Services:
         )
     )
     """Threads for what waits for a model that is not quick."""
+    generations: Generations = field(default_factory=Generations)
+    """Threads that answer questions."""
+    answers: AnswerFigures = field(default_factory=AnswerFigures)
     query_vectors: QueryVectors = field(default_factory=QueryVectors)
     stale_entries: StaleEntries = field(default_factory=StaleEntries)
     damaged_indexes: set[int] = field(default_factory=set)
