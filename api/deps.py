@@ -188,7 +188,7 @@ class Service:
             request, vectors = await self._in_thread(caller, decode_body, operation, body, is_binary)
             is_small = False
         exchange.n_units = self.engine.meter.settle(caller, operation, request)
-        if path and getattr(request, "min_sequence", 0):  # it may wait, while names change
+        if getattr(request, "min_sequence", 0):  # it may wait, while names change
             path = self.engine.pin(path)
         exchange.asked = request
         if operation.streams:

@@ -206,8 +206,10 @@ class Underway:
 
     def _told(self, error: BaseException) -> bytes:
         request_id, shape = self.exchange.request_id, self.shape
-        is_ours = isinstance(error, VdbError)
-        reply = problem(error, request_id, shape=shape) if is_ours else unexpected(error, request_id, shape)
+        if isinstance(error, VdbError):
+            reply = problem(error, request_id, shape=shape)
+        else:
+            reply = unexpected(error, request_id, shape)
         return b"%sdata: %s\n\n" % (b"" if shape == "openai" else b"event: error\n", reply.body)
 
     @property

@@ -17,7 +17,8 @@ from ..errors import Shape
 from ..exchange import KEY, Receive, Scope, Send
 from ..streaming import EventStream
 
-_OPENAI = ("/v1/chat/", "/v1/models")
+_OPENAI = ("/v1/chat/", "/v1/models", "/v1/completions", "/v1/embeddings", "/v1/responses")
+"""Where OpenAI's clients ask."""
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 

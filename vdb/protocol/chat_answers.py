@@ -113,8 +113,8 @@ class ChunkChoice(Struct, kw_only=True):
 class ChatChunk(Struct, kw_only=True):
     """A piece of a stream.
 
-    `rag.retrieval` comes with the first, `rag.citations` with the last that has a choice. `usage` is null until the very
-    last, which has no choice, where it was asked for.
+    `rag.retrieval` comes with the first, `rag.citations` with the last that has a choice. `usage`, where it was asked
+    for, is null until the very last, which has no choice.
     """
 
     id: str

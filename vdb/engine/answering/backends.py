@@ -7,7 +7,7 @@ from vdb.engine.services import Services
 from vdb.rag.generate.base import Asked, Backend, Generated, Stop, TokenCounter, Usage
 from vdb.storage.catalog import CollectionDocument
 
-__all__ = ["FirstSentences", "Words", "backends_for"]
+__all__ = ["FirstSentences", "Words", "backend_names", "backends_for"]
 
 
 class Words:
@@ -44,3 +44,8 @@ BUILT_IN = FirstSentences()
 def backends_for(services: Services, collection: CollectionDocument, question: Question) -> list[Backend]:
     """At least one, in the order in which they are to be tried; raises ModelNotFound for a name that is none."""
     return [BUILT_IN]
+
+
+def backend_names(services: Services) -> list[str]:
+    """The names that a request may give, in order."""
+    return sorted({BUILT_IN.name, *getattr(services.models, "backend_names", ())})

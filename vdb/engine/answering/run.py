@@ -35,7 +35,7 @@ from vdb.protocol.answer_answers import (
     RetrievalEvent,
     Sentence,
     Timings,
-    Usage,
+    TokenUsage,
     UsageEvent,
 )
 from vdb.rag.generate.base import Cancelled, Stop
@@ -163,7 +163,7 @@ class _Run:
             model=backend.model,
             template="default@1",
             sequence=found.sequence,
-            usage=Usage(prompt_tokens=0, completion_tokens=0, counted=True),
+            usage=TokenUsage(prompt_tokens=0, completion_tokens=0, counted=True),
             context=Context(passages=0, tokens=0, budget_tokens=0, exact=backend.counter.is_exact),
             cache=self.cache,
             timings=self.timings,
@@ -196,7 +196,7 @@ class _Run:
             model=written.generated.model,
             template="default@1",
             sequence=found.sequence,
-            usage=Usage(
+            usage=TokenUsage(
                 prompt_tokens=usage.prompt_tokens,
                 completion_tokens=usage.completion_tokens,
                 counted=usage.is_counted,
