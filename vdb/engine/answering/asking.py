@@ -10,6 +10,7 @@ from msgspec import UNSET
 from numpy.typing import NDArray
 
 from vdb.engine.answering.backends import backends_for
+from vdb.engine.answering.choices import answering_of
 from vdb.engine.answering.question import Question, given
 from vdb.engine.filters import Filter
 from vdb.engine.matching import filter_of
@@ -18,14 +19,15 @@ from vdb.engine.ranked_plan import wish_of
 from vdb.engine.services import Services
 from vdb.engine.vectors import matrix_of
 from vdb.errors import CollectionNotFound, InvalidArgument, Problem, VdbError
-from vdb.protocol.answer_requests import AnswerOptions, ContextOptions, Order
+from vdb.protocol.answer_requests import ContextOptions
+from vdb.protocol.answering import Order
 from vdb.protocol.requests import MAX_BUDGET, Search
 from vdb.rag.generate.base import Backend
-from vdb.storage.catalog import CollectionDocument
+from vdb.storage.catalog import AnsweringDocument, CollectionDocument
 from vdb.tenancy.access import check_tenant_exists
 from vdb.types import Caller
 
-__all__ = ["DEFAULT_LIMIT", "Asking", "ContextWish", "asking_of"]
+__all__ = ["DEFAULT_LIMIT", "MAX_TEMPERATURE", "MAX_WEIGHT", "Asking", "ContextWish", "asking_of"]
 
 DEFAULT_LIMIT = 50
 """Passages that are looked for where neither the request nor the collection says."""
@@ -79,7 +81,8 @@ def asking_of(services: Services, caller: Caller, question: Question) -> Asking:
     with services.shard_for_read(collection, options):
         pass  # whoever waits for a sequence has nothing answered before it is there
     vector = _vector_of(question, collection)
-    search = _search_of(question, vector)
+    stated = answering_of(collection)
+    search = _search_of(question, stated, vector)
     parsed = _checked_search(services, collection, question, search)
     return Asking(
         question=question,
@@ -90,8 +93,8 @@ def asking_of(services: Services, caller: Caller, question: Question) -> Asking:
         parsed_filter=parsed,
         vector=vector,
         backends=backends_for(services, collection, question),
-        context=_context_of(question, options),
-        threshold=_threshold_of(question),
+        context=_context_of(question, stated),
+        threshold=_threshold_of(question, stated),
     )
 
 
@@ -112,9 +115,9 @@ def _vector_of(question: Question, collection: CollectionDocument) -> NDArray[np
     return row
 
 
-def _search_of(question: Question, vector: NDArray[np.float32] | None) -> Search:
+def _search_of(question: Question, stated: AnsweringDocument, vector: NDArray[np.float32] | None) -> Search:
     options = question.options
-    limit: Any = given(options.limit)
+    limit: Any = stated.limit if options.limit is UNSET else options.limit
     return Search(
         text=question.text,
         vector=UNSET if vector is None else vector,  # type: ignore[arg-type]
@@ -156,7 +159,8 @@ def _pointed_anew(error: VdbError, question: Question) -> VdbError:
     return type(error)(error.detail, problems=problems, retry_after_s=error.retry_after_s)
 
 
-def _context_of(question: Question, options: AnswerOptions) -> ContextWish:
+def _context_of(question: Question, stated: AnsweringDocument) -> ContextWish:
+    options = question.options
     asked = options.context if isinstance(options.context, ContextOptions) else ContextOptions()
     at = f"{question.options_at}/context"
     tokens, redundancy, cost = given(asked.tokens), given(asked.redundancy), given(asked.cost)
@@ -166,19 +170,19 @@ def _context_of(question: Question, options: AnswerOptions) -> ContextWish:
         if weight is not None and not (math.isfinite(weight) and 0 <= weight <= MAX_WEIGHT):
             raise InvalidArgument.at(f"{at}/{name}", f"{name} is 0 to {MAX_WEIGHT:g}")
     return ContextWish(
-        budget_tokens=tokens,
+        budget_tokens=stated.context_tokens if tokens is None else tokens,
         method=asked.method,
         redundancy=redundancy,
         cost=cost,
-        order=given(asked.order) or "score",
+        order=given(asked.order) or stated.order or "score",
         may_be_whole=asked.whole,
     )
 
 
-def _threshold_of(question: Question) -> float:
+def _threshold_of(question: Question, stated: AnsweringDocument) -> float:
     threshold = given(question.options.threshold)
     if threshold is None:
-        return 0.0
+        return 0.0 if stated.threshold is None else stated.threshold
     if not 0 <= threshold <= 1:
         raise InvalidArgument.at(f"{question.options_at}/threshold", "threshold is 0 to 1")
     return float(threshold)

@@ -7,7 +7,7 @@ from vdb.engine.services import Services
 from vdb.rag.generate.base import Asked, Backend, Generated, Stop, TokenCounter, Usage
 from vdb.storage.catalog import CollectionDocument
 
-__all__ = ["FirstSentences", "Words", "backend_names", "backends_for"]
+__all__ = ["BUILT_IN", "FirstSentences", "Words", "backend_names", "backends_for"]
 
 
 class Words:

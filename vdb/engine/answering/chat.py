@@ -37,7 +37,7 @@ from vdb.protocol.chat_requests import Chat, Part, Turn
 from vdb.rag.generate.base import Message
 from vdb.types import Caller
 
-__all__ = ["chat", "question_of_chat", "stream_chat"]
+__all__ = ["MAX_STOPS", "chat", "no_model", "question_of_chat", "stream_chat"]
 
 MAX_STOPS = 4
 _ID_BYTES = 12

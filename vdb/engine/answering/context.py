@@ -9,7 +9,7 @@ from vdb.protocol.answer_answers import Context, Dropped
 from vdb.rag.generate.base import Asked, Backend, Message
 from vdb.rag.passage import Passage
 
-__all__ = ["Prompt", "prompt_for"]
+__all__ = ["MESSAGE_TOKENS", "Prompt", "prompt_for"]
 
 MESSAGE_TOKENS = 8
 """What a message takes beyond its text."""

@@ -21,7 +21,7 @@ from vdb.rag.passage import Passage
 from vdb.storage.keyspace import EVERYONE_ID
 from vdb.storage.points import count_grants, read_usage
 
-__all__ = ["WHOLE_POINTS", "Found", "everything", "retrieve"]
+__all__ = ["BYTES_PER_TOKEN", "WHOLE_POINTS", "Found", "everything", "retrieve"]
 
 WHOLE_POINTS = 512
 """A tenant that may see more points is not looked at for whether they all fit."""

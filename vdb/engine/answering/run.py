@@ -42,7 +42,7 @@ from vdb.rag.generate.base import Cancelled, Stop
 from vdb.rag.passage import Passage
 from vdb.types import Caller
 
-__all__ = ["Emit", "Running", "ask"]
+__all__ = ["NOT_FOUND", "Emit", "Running", "ask"]
 
 Emit = Callable[[Event], None]
 """Takes the events of an answer, in order, on the thread that makes them."""

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from vdb.engine.fair_pool import FairPool
 from vdb.rag.generate.base import Stop
 
-__all__ = ["MAX_WAITING", "N_THREADS", "Generations"]
+__all__ = ["MAX_WAITING", "N_THREADS", "Generations", "T"]
 
 T = TypeVar("T")
 

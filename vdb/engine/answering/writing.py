@@ -12,7 +12,7 @@ from vdb.engine.answering.retrieval import Found
 from vdb.errors import BudgetTooSmall, ModelUnavailable, VdbError
 from vdb.rag.generate.base import Backend, Cancelled, ContextTooLong, Generated, Stop
 
-__all__ = ["Writer", "Written"]
+__all__ = ["LESS", "MARGIN", "CitationStream", "Writer", "Written"]
 
 LESS = 0.25
 """By so much the context shrinks where a backend found it too long and did not say by how much."""
