@@ -97,6 +97,6 @@ def test_what_is_shared_with_a_tenant_and_what_everyone_sees_are_passages(made: 
     made.driver.share("acme", "notes", ["refunds#0"], ["globex"])
     for whole in (True, False):
         made.ask(tenant="globex", context=ContextOptions(whole=whole))
-    whole, found = ({(p.document, p.owner) for p in asked.passages} for asked in backend.asked)
-    assert whole == {("own", "globex"), ("refunds", "acme")}
-    assert ("refunds", "acme") in found
+    everything, searched = ({(p.document, p.owner) for p in asked.passages} for asked in backend.asked)
+    assert everything == {("own", "globex"), ("refunds", "acme")}
+    assert ("refunds", "acme") in searched

@@ -8,7 +8,7 @@ from vdb.errors import ModelNotFound
 from vdb.rag.generate.base import Asked, Backend, Generated, Stop, TokenCounter, Usage
 from vdb.storage.catalog import CollectionDocument
 
-__all__ = ["BUILT_IN", "EXTRACTIVE", "FirstSentences", "Words", "backends_for"]
+__all__ = ["BUILT_IN", "EXTRACTIVE", "FirstSentences", "Words", "backend_names", "backends_for"]
 
 
 EXTRACTIVE = "extractive"
@@ -51,3 +51,8 @@ def backends_for(services: Services, collection: CollectionDocument, question: Q
     if question.backend not in (None, BUILT_IN.name):
         raise ModelNotFound.at(question.backend_at, "the server knows no backend of that name")
     return [BUILT_IN]
+
+
+def backend_names(services: Services) -> list[str]:
+    """The names that a request may give, in order."""
+    return sorted({BUILT_IN.name, *getattr(services.models, "backend_names", ())})

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from vdb.engine.answering.asking import Asking
 from vdb.engine.answering.retrieval import Found
 from vdb.engine.answering.writing import Written
-from vdb.protocol.answer_answers import CitedAnswer, Context, FromCache, Reference, Sentence, Timings, Usage
+from vdb.protocol.answer_answers import CitedAnswer, Context, FromCache, Reference, Sentence, Timings, TokenUsage
 from vdb.rag.passage import Passage
 
 __all__ = ["cited_answer", "not_found", "reference_of"]
@@ -29,7 +29,7 @@ def cited_answer(
         model=generated.model,
         template=f"{asking.template.name}@{asking.template.version}",
         sequence=found.sequence,
-        usage=Usage(
+        usage=TokenUsage(
             prompt_tokens=generated.usage.prompt_tokens,
             completion_tokens=generated.usage.completion_tokens,
             counted=generated.usage.is_counted,
@@ -56,7 +56,7 @@ def not_found(asking: Asking, found: Found, support: float, cache: FromCache, ti
         model=backend.model,
         template=f"{asking.template.name}@{asking.template.version}",
         sequence=found.sequence,
-        usage=Usage(prompt_tokens=0, completion_tokens=0, counted=True),
+        usage=TokenUsage(prompt_tokens=0, completion_tokens=0, counted=True),
         context=Context(passages=0, tokens=0, budget_tokens=0, exact=backend.counter.is_exact),
         cache=cache,
         timings=timings,
