@@ -20,7 +20,7 @@ from vdb.rag.pack import Packed, PackOptions, pack
 from vdb.rag.passage import Passage
 from vdb.rag.prompt import context_block, messages
 
-__all__ = ["NEAR_TOKENS", "Prompt", "prompt_for", "room_of"]
+__all__ = ["MOST_ATTEMPTS", "NEAR_TOKENS", "Prompt", "prompt_for", "room_of"]
 
 NEAR_TOKENS = 64
 """Where less than this is left over, the whole prompt is counted."""

@@ -13,7 +13,7 @@ from vdb.errors import BudgetTooSmall, ModelUnavailable, VdbError
 from vdb.rag.citations import CitationStream
 from vdb.rag.generate.base import Backend, Cancelled, ContextTooLong, Generated, Stop
 
-__all__ = ["LESS", "MARGIN", "CitationStream", "Writer", "Written"]
+__all__ = ["LESS", "MARGIN", "Writer", "Written"]
 
 LESS = 0.25
 """By so much the context shrinks where a backend found it too long and did not say by how much."""
