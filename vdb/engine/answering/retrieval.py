@@ -4,7 +4,7 @@ A search is the one that `search` does, in process.
 """
 
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from msgspec import UnsetType
@@ -31,7 +31,8 @@ BYTES_PER_TOKEN = 16
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`passages`, best first, and the search's answer; `everything`, in order of insertion, where it may fit.
+    """`passages`, best first, and the search's answer; `everything`, in order of insertion, where it may fit: what the
+    search did not find of it has the score 0.
 
     `sequence` is that of the earlier of the two.
     """
@@ -56,7 +57,9 @@ def retrieve(services: Services, asking: Asking, whole_tokens: int) -> Found:
     passages = [_passage_of(reader, hit) for hit in hits]
     if whole is None:
         return Found(passages, answer, answer.sequence)
-    return Found(passages, answer, whole[1], whole[0])
+    scores = {(passage.owner, passage.id): passage.score for passage in passages}
+    scored = [replace(one, score=scores.get((one.owner, one.id), 0.0)) for one in whole[0]]
+    return Found(passages, answer, whole[1], scored)
 
 
 def _passage_of(reader: PassageReader, hit: Hit) -> Passage:
