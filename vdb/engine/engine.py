@@ -17,7 +17,8 @@ from vdb.cache.candidates import Indexes
 from vdb.config import Settings
 from vdb.engine import aliases, backup, caches, collections, edit, jobs, keys, members, read, tenants, tune, usage
 from vdb.engine.answering.handlers import ANSWER_HANDLERS, STREAMS
-from vdb.engine.answering.run import Emit, Running
+from vdb.engine.answering.run import Running
+from vdb.engine.answering.telling import Emit
 from vdb.engine.backup_schedule import BackupSchedule
 from vdb.engine.cache_handlers import CACHE_HANDLERS
 from vdb.engine.cache_shard import CacheShard
@@ -312,8 +313,8 @@ class Engine:
             self._jobs.wake()
         return answer
 
-    def stream(self, name: str, caller: Caller, path: tuple[str, ...], request: Request, emit: Emit) -> Running:
-        """Begin an answer whose events go to `emit` as they come, in order, on a thread of the engine's.
+    def stream(self, name: str, caller: Caller, path: tuple[str, ...], request: Request, emit: Emit | None) -> Running:
+        """Begin an answer whose events go to `emit`, if it is given, as they come, in order, on a thread of its own.
 
         `name` is one of `STREAMS`. Raises VdbError for what is wrong from the start; the rest is the future's.
         """
