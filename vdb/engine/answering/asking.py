@@ -22,6 +22,7 @@ from vdb.errors import CollectionNotFound, InvalidArgument, Problem, VdbError
 from vdb.protocol.answer_requests import ContextOptions
 from vdb.protocol.answering import Order
 from vdb.protocol.requests import MAX_BUDGET, Search
+from vdb.rag.extractive import DEFAULT_THRESHOLD
 from vdb.rag.generate.base import Backend
 from vdb.rag.prompt import DEFAULT_TEMPLATE, Template
 from vdb.storage.catalog import AnsweringDocument, CollectionDocument
@@ -185,7 +186,7 @@ def _context_of(question: Question, stated: AnsweringDocument) -> ContextWish:
 def _threshold_of(question: Question, stated: AnsweringDocument) -> float:
     threshold = given(question.options.threshold)
     if threshold is None:
-        return 0.0 if stated.threshold is None else stated.threshold
+        return DEFAULT_THRESHOLD if stated.threshold is None else stated.threshold
     if not 0 <= threshold <= 1:
         raise InvalidArgument.at(f"{question.options_at}/threshold", "threshold is 0 to 1")
     return float(threshold)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from vdb.engine.answering.asking import Asking
-from vdb.engine.answering.backends import EXTRACTIVE
 from vdb.engine.answering.retrieval import Found
 from vdb.errors import BudgetTooSmall
 from vdb.protocol.answer_answers import Context, Dropped
+from vdb.rag.extractive import EXTRACTIVE
 from vdb.rag.generate.base import Asked, Backend, Message
 from vdb.rag.pack import Packed, PackOptions, pack
 from vdb.rag.passage import Passage
@@ -103,6 +103,8 @@ def _prompt(
         question.top_p,
         question.seed,
         question.stop,
+        found.weights,
+        found.language,
     )
     context = Context(
         passages=len(packed.passages),

@@ -13,8 +13,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 
+from msgspec import UnsetType
+
 from vdb.engine.answering.asking import Asking, asking_of
-from vdb.engine.answering.backends import EXTRACTIVE
 from vdb.engine.answering.cited import cited_answer, not_found
 from vdb.engine.answering.context import Prompt
 from vdb.engine.answering.figures import Outcome, Stage
@@ -25,6 +26,7 @@ from vdb.engine.answering.writing import Writer, Written
 from vdb.engine.services import Services
 from vdb.errors import ShuttingDown
 from vdb.protocol.answer_answers import CitedAnswer, FromCache, Timings
+from vdb.rag.extractive import EXTRACTIVE, similarities_of, support
 from vdb.rag.generate.base import Cancelled, Stop
 from vdb.types import Caller
 
@@ -87,12 +89,14 @@ class _Run:
         self._check_wanted()
         found = self._retrieved()
         self._check_wanted()
-        support = self._support(found)
-        if support is None or support < self.asking.threshold:
-            answer = not_found(self.asking, found, support or 0.0, self.cache, self.timings)
-            self.telling.whole(answer)
-            return answer
-        return cited_answer(self.asking, found, support, self._written(found), self.cache, self.timings)
+        reached = self._support(found)
+        if reached and reached >= self.asking.threshold:
+            written = self._written(found)
+            if written.text.strip():
+                return cited_answer(self.asking, found, reached, written, self.cache, self.timings)
+        answer = not_found(self.asking, found, reached, self.cache, self.timings)
+        self.telling.whole(answer)
+        return answer
 
     def _check_wanted(self) -> None:
         if self.stop.is_requested or self.services.is_stopping.is_set():
@@ -112,9 +116,19 @@ class _Run:
         budget = self.asking.context.budget_tokens
         return largest if budget is None else min(budget, largest)
 
-    def _support(self, found: Found) -> float | None:
-        """How well the passages bear an answer; None where there is nothing to answer from."""
-        return 1.0 if any(passage.text.strip() for passage in found.passages) else None
+    def _support(self, found: Found) -> float:
+        """How well the passages bear an answer; 0 where there is nothing to answer from."""
+        if not any(passage.text.strip() for passage in found.passages):
+            return 0.0
+        hits = [] if isinstance(found.answer.hits, UnsetType) else found.answer.hits
+        distances = [None if isinstance(hit.distance, UnsetType) else hit.distance for hit in hits]
+        return support(
+            self.asking.question.text,
+            found.passages,
+            similarities=similarities_of(self.asking.collection.metric.value, distances),
+            weights=found.weights,
+            language=found.language,
+        )
 
     def _written(self, found: Found) -> Written:
         tell = partial(self._tell_prompt, found)
