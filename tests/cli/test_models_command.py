@@ -43,6 +43,7 @@ def test_models_are_listed_without_being_asked(command: Command, file: Path, ser
     assert ran.code == ExitCode.OK and not server.asked
     assert ran.rows[1:] == [
         ["embedder", "lexical", "built-in", "lexical", "1", "–"],
+        ["backend", "extractive", "built-in", "extractive", "–", "–"],
         ["embedder", "good", "openai", "m", "2", "4"],
         ["embedder", "bad", "openai", "absent", "1", "4"],
         ["reranker", "rank", "cohere", "r", "–", "–"],
@@ -56,7 +57,13 @@ def test_a_test_asks_each_once_and_says_which_failed(command: Command, file: Pat
     ran = command("models", "--models-file", str(file), "--test", "--json")
     assert ran.code == ExitCode.REFUSED
     states = {model["name"]: model["state"] for model in ran.document["models"]}
-    assert states == {"lexical": "ok", "good": "ok", "bad": "model 'bad' answered 404", "rank": "ok"} | {
+    assert states == {
+        "lexical": "ok",
+        "extractive": "ok",
+        "good": "ok",
+        "bad": "model 'bad' answered 404",
+        "rank": "ok",
+    } | {
         "chat": "ok",
         "gone": "backend 'gone' answered 404 (model_not_found)",
     }
@@ -67,9 +74,10 @@ def test_a_test_asks_each_once_and_says_which_failed(command: Command, file: Pat
 def test_the_setting_names_the_file(command: Command, file: Path, tmp_path: Path) -> None:
     config = tmp_path / "vdb.toml"
     config.write_text(f'models_file = "{file}"\nadmin_key_file = "/nobody/may/read/it"\n')
-    assert len(command("models", "--config", str(config), "--json").document["models"]) == 6
-    (built_in,) = command("models", "--test", "--json").document["models"]
+    assert len(command("models", "--config", str(config), "--json").document["models"]) == 7
+    built_in, answering = command("models", "--test", "--json").document["models"]
     assert (built_in["name"], built_in["version"], built_in["state"]) == ("lexical", "1", "ok")
+    assert (answering["name"], answering["state"]) == ("extractive", "ok")
 
 
 def test_a_file_with_a_fault_is_refused(command: Command, tmp_path: Path) -> None:

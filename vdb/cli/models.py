@@ -41,6 +41,7 @@ def add(commands: Commands) -> None:
 def _models(given: argparse.Namespace, output: Output) -> int:
     # NumPy and what asks models are loaded by this command only.
     from vdb.rag.embed.lexical import LEAST_DIMENSION, Lexical
+    from vdb.rag.extractive import EXTRACTIVE, Extractive
     from vdb.rag.models_file import Listed, ModelsFile, read_models
 
     # The key is not needed, and whoever asks may not be allowed to read it.
@@ -49,9 +50,13 @@ def _models(given: argparse.Namespace, output: Output) -> int:
     for warning in found.warnings:
         output.note(warning)
     built_in = Lexical()
-    rows = [Listed("embedder", built_in.name, "built-in", built_in.name, built_in.version), *found.listed]
+    rows = [
+        Listed("embedder", built_in.name, "built-in", built_in.name, built_in.version),
+        Listed("backend", EXTRACTIVE, "built-in", EXTRACTIVE),
+        *found.listed,
+    ]
     if given.test:
-        calls = [_embedding(built_in, LEAST_DIMENSION)]
+        calls = [_embedding(built_in, LEAST_DIMENSION), _answering(Extractive())]
         calls += [_embedding(embedder, embedder.least_dimension) for embedder in found.embedders]
         calls += [_reranking(reranker) for reranker in found.rerankers]
         calls += [_answering(backend) for backend in found.backends]
@@ -87,8 +92,10 @@ def _reranking(reranker: "Reranker") -> Callable[[], Any]:
 
 def _answering(backend: "Backend") -> Callable[[], Any]:
     from vdb.rag.generate.base import Asked, ContextTooLong, Message, Stop
+    from vdb.rag.passage import Passage
 
-    asked = Asked(TEXTS[0], (), (Message("user", TEXTS[0]),), max_tokens=min(_TEST_TOKENS, backend.max_tokens))
+    passages = [Passage(text, "", 0, text, 1.0) for text in TEXTS[1:]]
+    asked = Asked(TEXTS[0], passages, (Message("user", TEXTS[0]),), max_tokens=min(_TEST_TOKENS, backend.max_tokens))
 
     def call() -> None:
         try:

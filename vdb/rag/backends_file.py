@@ -10,10 +10,10 @@ from vdb.errors import InvalidArgument
 from vdb.layered import Rules
 from vdb.rag.connection import address_of
 from vdb.rag.endpoint import Endpoint, Patience
+from vdb.rag.extractive import EXTRACTIVE
 from vdb.rag.generate.base import TokenCounter
 from vdb.rag.generate.estimate import Estimate
 from vdb.rag.generate.openai import BackendOptions, OpenAIBackend
-from vdb.rag.generate.routing import EXTRACTIVE
 from vdb.rag.generate.tokens import TOKEN_SHAPES, ByteBound, TokenizerCounter, UrlCounter
 from vdb.rag.generate.upstream import StreamPatience, Upstream
 from vdb.rag.model_tables import OPENAI, api_key_of, demand

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vdb.rag.embed.base import Embedder, Float32s
 from vdb.rag.embed.lexical import Lexical
+from vdb.rag.extractive import Extractive
 from vdb.rag.generate.base import Backend
 from vdb.rag.generate.counted import BackendFigures, CountedBackend
 from vdb.rag.models_file import read_models
@@ -82,7 +83,7 @@ class _CountedReranker:
 
 
 class Models:
-    """What is there by name; `lexical` always is. Any thread may ask; whoever made it closes it."""
+    """What is there by name; `lexical` and `extractive` always are. Any thread may ask; whoever made it closes it."""
 
     def __init__(
         self,
@@ -92,7 +93,7 @@ class Models:
     ) -> None:
         self._embedders = {embedder.name: _CountedEmbedder(embedder) for embedder in (Lexical(), *embedders)}
         self._rerankers = {reranker.name: _CountedReranker(reranker) for reranker in rerankers}
-        self._backends = {backend.name: CountedBackend(backend) for backend in backends}
+        self._backends = {backend.name: CountedBackend(backend) for backend in (Extractive(), *backends)}
 
     @classmethod
     def of_file(cls, path: str) -> "tuple[Models, tuple[str, ...]]":

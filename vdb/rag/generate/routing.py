@@ -2,22 +2,20 @@
 
 from collections.abc import Sequence
 from math import isinf
-from typing import Final
 
+from vdb.rag.extractive import EXTRACTIVE
 from vdb.rag.generate.base import Backend
 
-__all__ = ["EXTRACTIVE", "route"]
-
-EXTRACTIVE: Final = "extractive"
-"""The built-in backend, which is asked unnamed only where no other is there."""
+__all__ = ["route"]
 
 
 def route(backends: Sequence[Backend], wanted: str | None, default: str | None, category: str | None) -> list[Backend]:
     """The backends to try, the first first; empty where the one that is wanted, or the default, is not there.
 
     The one that is `wanted` alone. Else those of the category, the least busy first, and then the default. Where
-    neither says anything, all of them, the least busy first. Those that are left alone for a while come last. An
-    answer never goes to a backend that nobody chose: what a tenant asks stays where it was meant to go.
+    neither says anything, all of them, the least busy first, the built-in one behind the others. Those that are left
+    alone for a while come last. An answer never goes to a backend that nobody chose: what a tenant asks stays where it
+    was meant to go.
     """
     by_name = {backend.name: backend for backend in backends}
     if wanted is not None:
