@@ -8,6 +8,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 
+from vdb.engine.answering.figures import STAGE_BUCKETS_S
 from vdb.engine.engine import Engine
 
 from .by_name import COLLECTION_BUCKETS_S, CollectionFigures, TenantFigures
@@ -100,6 +101,8 @@ def exposition(requests: RequestMetrics, engine: Engine, n_audit_lines_lost: int
         lines += _head(name, kind, description)
         lines += [_line(name, labels, value) for labels, value in samples]
     lines += requests.histograms()
+    stages = "vdb_answer_stage_seconds", "Time of an answer's stages.", "stage"
+    lines += _histogram(*stages, STAGE_BUCKETS_S, engine.answer_stages())
     return ("\n".join(lines) + "\n").encode()
 
 

@@ -15,6 +15,7 @@ from vdb.protocol.requests import LEAST_RECALL, MAX_BUDGET, MAX_K1, MAX_MEMORY_B
 from vdb.protocol.strict_json import INT64_MAX
 
 from .errors import OK, declared_statuses, success_of
+from .openapi_answers import ANSWER_EXAMPLES, refine_answers
 from .openapi_caches import CACHE_EXAMPLES, refine_caches
 from .openapi_documents import DOCUMENT_EXAMPLES, refine_documents
 
@@ -87,6 +88,7 @@ _EXAMPLES: dict[str, Any] = {
     "create_backup": {"name": "before-upgrade"},
     **DOCUMENT_EXAMPLES,
     **CACHE_EXAMPLES,
+    **ANSWER_EXAMPLES,
 }
 
 
@@ -195,6 +197,7 @@ def _schemas(limits: Limits) -> dict[str, Schema]:
     asked["SetAliases"]["properties"]["set"] |= {"propertyNames": _NAME, "maxProperties": limits.max_aliases}
     refine_caches(asked, limits)
     refine_documents(asked, limits)
+    refine_answers(asked, limits)
     told: dict[str, Schema] = {}
     for operation in OPERATIONS:  # one by one: msgspec has no union of untagged shapes
         for shape in typing.get_args(operation.answer) or (operation.answer,):

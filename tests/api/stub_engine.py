@@ -111,6 +111,9 @@ class StubEngine:
     def metrics(self) -> list[Any]:
         return [("vdb_points", "gauge", "Points.", [({"collection": 'a"b'}, 3.0)])]
 
+    def answer_stages(self) -> list[tuple[str, list[int], float]]:
+        return []
+
     def close(self) -> None:
         print("closed", file=sys.stderr)
 

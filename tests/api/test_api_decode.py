@@ -35,6 +35,13 @@ BODIES: dict[str, dict[str, Any]] = {
     "set_aliases": {"set": {"docs": "docs-v2"}, "remove": ["old"]},
     "learn_fusion": {"queries": [{"text": "a", "relevant": {"p": 1}}], "metric": "mrr", "at": 5, "dry_run": True},
     "tune": {"queries": "rows", "encoding": {"form": "lvq8", "dimension": 2}},
+    "answer": {
+        "collection": "notes",
+        "question": "Who?",
+        "vector": [1, 0, 0],
+        "context": {"tokens": 5},
+        "cache": "off",
+    },
     "put_documents": {
         "documents": [
             {"id": "a: b", "text": 'Say ": twice', "payload": {"a": {"b": [1]}}},

@@ -6,6 +6,7 @@ answers 403; what a tenant may not see answers 404.
 """
 
 from vdb.protocol import answers, requests, statistics
+from vdb.protocol.answer_operations import ANSWER_OPERATIONS
 from vdb.protocol.cache_operations import CACHE_OPERATIONS
 from vdb.protocol.document_operations import DOCUMENT_OPERATIONS
 from vdb.protocol.operation import Operation as Operation
@@ -151,6 +152,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("limits", "GET", "/v1/limits", requests.Empty, answers.LimitsAnswer, "any", "Every cap of the server"),
     *DOCUMENT_OPERATIONS,
     *CACHE_OPERATIONS,
+    *ANSWER_OPERATIONS,
 )
 
 BY_NAME: dict[str, Operation] = {operation.name: operation for operation in OPERATIONS}

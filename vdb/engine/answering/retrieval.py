@@ -1,0 +1,78 @@
+"""What is found for a question: passages of a search, or all that the tenant may see, where that is little.
+
+Everything at least fills no snapshot beyond its reading; a search is the one that `search` does, in process.
+"""
+
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec import UnsetType
+
+from vdb.engine.answering.asking import Asking
+from vdb.engine.answering.passages import PassageReader
+from vdb.engine.matching import matches_of
+from vdb.engine.names import PinnedName
+from vdb.engine.read import visible
+from vdb.engine.search import search
+from vdb.engine.services import Services
+from vdb.protocol.answers import Hit, SearchAnswer
+from vdb.rag.passage import Passage
+from vdb.storage.keyspace import EVERYONE_ID
+from vdb.storage.points import count_grants, read_usage
+
+__all__ = ["BYTES_PER_TOKEN", "WHOLE_POINTS", "Found", "everything", "retrieve"]
+
+WHOLE_POINTS = 512
+"""A tenant that may see more points is not looked at for whether they all fit."""
+BYTES_PER_TOKEN = 16
+"""More bytes of payload per token of the budget than this do not fit, whatever the words: so they are not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Passages, best first, or in the order of insertion where they are `whole`; `hits` are those of the search."""
+
+    passages: list[Passage]
+    sequence: int
+    is_whole: bool = False
+    answer: SearchAnswer | None = None
+
+
+def retrieve(services: Services, asking: Asking) -> Found:
+    """The passages that a search finds, best first. Waits for models where it has to; raises as `search` does."""
+    path = (PinnedName(asking.collection.name, asking.collection.id),)
+    found = search(services, asking.caller, path, asking.search, None)
+    answer: SearchAnswer = found.result() if isinstance(found, Future) else found
+    hits = [] if isinstance(answer.hits, UnsetType) else answer.hits
+    reader = PassageReader(asking.collection)
+    return Found([_passage_of(reader, hit) for hit in hits], answer.sequence, answer=answer)
+
+
+def _passage_of(reader: PassageReader, hit: Hit) -> Passage:
+    score: Any = hit.score
+    return reader.read(hit.id, hit.owner, hit.version, float(score), bytes(hit.payload))
+
+
+def everything(services: Services, asking: Asking, budget_tokens: int) -> Found | None:
+    """All that the tenant may see and the filter lets through; None where it cannot fit into so many tokens."""
+    matches = matches_of(asking.parsed_filter)
+    tenant = asking.tenant_id
+    reader = PassageReader(asking.collection)
+    with services.shards.use(asking.collection) as shard, shard.snapshot() as snapshot:
+        usage = read_usage(snapshot.txn, tenant)
+        if usage.points > WHOLE_POINTS or usage.payload_bytes > BYTES_PER_TOKEN * budget_tokens:
+            return None
+        n_granted = sum(count_grants(snapshot.txn, grantee, WHOLE_POINTS + 1) for grantee in (tenant, EVERYONE_ID))
+        if usage.points + n_granted > WHOLE_POINTS:
+            return None
+        passages, n_bytes = [], 0
+        for _, owner, record in visible(snapshot, tenant, "visible", 0):
+            if matches is not None and not matches(record.payload):
+                continue
+            n_bytes += len(record.payload)
+            if n_bytes > BYTES_PER_TOKEN * budget_tokens:
+                return None
+            name = services.tenant_name(owner)
+            passages.append(reader.read(record.id.decode(), name, record.version, 0.0, record.payload))
+        return Found(passages, snapshot.sequence, is_whole=True)
