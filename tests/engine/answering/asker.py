@@ -72,7 +72,7 @@ class Asker:
         )  # fmt: skip
 
     def found(self, front: Front) -> SearchAnswer:
-        asked = replace(front._search, vector=UNSET if front._vector is None else front._vector)  # type: ignore[arg-type]
+        asked = replace(front._search, vector=UNSET if front._vector is None else front._vector)
         answer = search(self.services, front._caller, ("docs",), asked, None)
         assert isinstance(answer, SearchAnswer)
         return answer
