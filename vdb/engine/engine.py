@@ -313,8 +313,8 @@ class Engine:
             self._jobs.wake()
         return answer
 
-    def stream(self, name: str, caller: Caller, path: tuple[str, ...], request: Request, emit: Emit) -> Running:
-        """Begin an answer whose events go to `emit` as they come, in order, on a thread of the engine's.
+    def stream(self, name: str, caller: Caller, path: tuple[str, ...], request: Request, emit: Emit | None) -> Running:
+        """Begin an answer whose events go to `emit`, if it is given, as they come, in order, on a thread of its own.
 
         `name` is one of `STREAMS`. Raises VdbError for what is wrong from the start; the rest is the future's.
         """

@@ -12,5 +12,6 @@ ANSWER_OPERATIONS: tuple[Operation, ...] = (
         answer_answers.CitedAnswer,
         "read",
         "Answer a question from a collection, with citations",
+        streams=True,
     ),
 )

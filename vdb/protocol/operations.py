@@ -8,6 +8,7 @@ answers 403; what a tenant may not see answers 404.
 from vdb.protocol import answers, requests, statistics
 from vdb.protocol.answer_operations import ANSWER_OPERATIONS
 from vdb.protocol.cache_operations import CACHE_OPERATIONS
+from vdb.protocol.chat_operations import CHAT_OPERATIONS
 from vdb.protocol.document_operations import DOCUMENT_OPERATIONS
 from vdb.protocol.operation import Operation as Operation
 from vdb.protocol.text_requests import LearnFusion
@@ -153,6 +154,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *DOCUMENT_OPERATIONS,
     *CACHE_OPERATIONS,
     *ANSWER_OPERATIONS,
+    *CHAT_OPERATIONS,
 )
 
 BY_NAME: dict[str, Operation] = {operation.name: operation for operation in OPERATIONS}

@@ -13,7 +13,7 @@ def test_a_question_is_answered_with_what_it_was_written_from(made: World) -> No
     assert answer.found and "five days" in answer.text
     assert answer.references[0].document == "refunds"
     assert answer.answer[0].citations == [0]
-    assert answer.sequence == 3 and answer.context.whole
+    assert answer.sequence == 3 and answer.context.passages >= 1
     assert answer.backend == "extractive" and answer.finish_reason == "stop"
 
 

@@ -45,6 +45,7 @@ class Scripted:
         self.name, self.model = name, f"{name}-1"
         self.context_tokens: int = given.get("context_tokens", 100_000)
         self.max_tokens: int = given.get("max_tokens", 100)
+        self.message_tokens: int = given.get("message_tokens", 8)
         self.categories: frozenset[str] = frozenset(given.get("categories", ()))
         self.counter: TokenCounter = Letters()
         self.load: float = given.get("load", 0.0)

@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from vdb.engine.answering.asking import Asking
 from vdb.engine.answering.retrieval import Found
 from vdb.engine.answering.writing import Written
-from vdb.protocol.answer_answers import CitedAnswer, Context, FromCache, Reference, Sentence, Timings, Usage
+from vdb.protocol.answer_answers import CitedAnswer, Context, FromCache, Reference, Sentence, Timings, TokenUsage
 from vdb.rag.passage import Passage
 
 __all__ = ["cited_answer", "not_found", "reference_of"]
-
-NOT_FOUND = "The documents do not say."
 
 
 def cited_answer(
@@ -29,9 +27,9 @@ def cited_answer(
         finish_reason=generated.finish_reason,
         backend=written.backend.name,
         model=generated.model,
-        template="default@1",
+        template=f"{asking.template.name}@{asking.template.version}",
         sequence=found.sequence,
-        usage=Usage(
+        usage=TokenUsage(
             prompt_tokens=generated.usage.prompt_tokens,
             completion_tokens=generated.usage.completion_tokens,
             counted=generated.usage.is_counted,
@@ -45,10 +43,10 @@ def cited_answer(
 
 def not_found(asking: Asking, found: Found, support: float, cache: FromCache, timings: Timings) -> CitedAnswer:
     """The answer where the passages bear none: no backend was asked."""
-    backend = asking.backends[0]
+    backend, text = asking.backends[0], asking.template.not_found
     return CitedAnswer(
-        answer=[Sentence(text=NOT_FOUND, citations=[])],
-        text=NOT_FOUND,
+        answer=[Sentence(text=text, citations=[])],
+        text=text,
         references=[],
         found=False,
         support=support,
@@ -56,9 +54,9 @@ def not_found(asking: Asking, found: Found, support: float, cache: FromCache, ti
         finish_reason="stop",
         backend=backend.name,
         model=backend.model,
-        template="default@1",
+        template=f"{asking.template.name}@{asking.template.version}",
         sequence=found.sequence,
-        usage=Usage(prompt_tokens=0, completion_tokens=0, counted=True),
+        usage=TokenUsage(prompt_tokens=0, completion_tokens=0, counted=True),
         context=Context(passages=0, tokens=0, budget_tokens=0, exact=backend.counter.is_exact),
         cache=cache,
         timings=timings,

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+from vdb.engine.answering.chat import chat, stream_chat
+from vdb.engine.answering.listed import get_model, list_models
 from vdb.engine.answering.question import question_of
 from vdb.engine.answering.run import Running, ask
 from vdb.engine.answering.telling import Emit
@@ -20,15 +22,21 @@ def answer(services: Services, caller: Caller, path: tuple[str, ...], request: A
     return ask(services, caller, question_of(request), None).future
 
 
-def stream_answer(services: Services, caller: Caller, path: tuple[str, ...], request: Answer, emit: Emit) -> Running:
+def stream_answer(
+    services: Services, caller: Caller, path: tuple[str, ...], request: Answer, emit: Emit | None
+) -> Running:
     """The same as it comes."""
     return ask(services, caller, question_of(request), emit)
 
 
 ANSWER_HANDLERS: dict[str, Callable[[Services, Caller, tuple[str, ...], Any], Any]] = {
     "answer": answer,
+    "chat": chat,
+    "list_models": list_models,
+    "get_model": get_model,
 }
 
-STREAMS: dict[str, Callable[[Services, Caller, tuple[str, ...], Any, Emit], Running]] = {
+STREAMS: dict[str, Callable[[Services, Caller, tuple[str, ...], Any, Emit | None], Running]] = {
     "answer": stream_answer,
+    "chat": stream_chat,
 }

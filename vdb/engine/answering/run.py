@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from vdb.engine.answering.asking import Asking, asking_of
+from vdb.engine.answering.backends import EXTRACTIVE
 from vdb.engine.answering.cited import cited_answer, not_found
 from vdb.engine.answering.context import Prompt
 from vdb.engine.answering.figures import Outcome, Stage
 from vdb.engine.answering.question import Question
-from vdb.engine.answering.retrieval import Found, everything, retrieve
+from vdb.engine.answering.retrieval import Found, retrieve
 from vdb.engine.answering.telling import Emit, Telling
 from vdb.engine.answering.writing import Writer, Written
 from vdb.engine.services import Services
@@ -99,16 +100,15 @@ class _Run:
 
     def _retrieved(self) -> Found:
         began = time.perf_counter()
-        found = None
-        if self.asking.context.may_be_whole:
-            found = everything(self.services, self.asking, self._largest_budget())
-        if found is None:
-            found = retrieve(self.services, self.asking)
+        found = retrieve(self.services, self.asking, self._whole_tokens())
         self.timings.retrieval_ms = self._noted("retrieval", began, time.perf_counter() - began)
         return found
 
-    def _largest_budget(self) -> int:
-        largest = max(backend.context_tokens for backend in self.asking.backends)
+    def _whole_tokens(self) -> int:
+        """How long a context that holds everything may be; 0 where none is to."""
+        if not self.asking.context.may_be_whole:
+            return 0
+        largest = max((one.context_tokens for one in self.asking.backends if one.name != EXTRACTIVE), default=0)
         budget = self.asking.context.budget_tokens
         return largest if budget is None else min(budget, largest)
 
@@ -117,9 +117,8 @@ class _Run:
         return 1.0 if any(passage.text.strip() for passage in found.passages) else None
 
     def _written(self, found: Found) -> Written:
-        writer = Writer(
-            self.asking, found, self.services.answers, self.stop, partial(self._tell_prompt, found), self.telling.text
-        )
+        tell = partial(self._tell_prompt, found)
+        writer = Writer(self.asking, found, (), self.services.answers, self.stop, tell, self.telling.text)
         began = time.perf_counter()
         written = writer.write()
         answers = self.services.answers

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from vdb.engine.answering.asking import Asking
@@ -10,33 +10,15 @@ from vdb.engine.answering.context import Prompt, prompt_for
 from vdb.engine.answering.figures import AnswerFigures
 from vdb.engine.answering.retrieval import Found
 from vdb.errors import BudgetTooSmall, ModelUnavailable, VdbError
+from vdb.rag.citations import CitationStream
 from vdb.rag.generate.base import Backend, Cancelled, ContextTooLong, Generated, Stop
 
-__all__ = ["LESS", "MARGIN", "CitationStream", "Writer", "Written"]
+__all__ = ["LESS", "MARGIN", "Writer", "Written"]
 
 LESS = 0.25
 """By so much the context shrinks where a backend found it too long and did not say by how much."""
 MARGIN = 1.1
 """Of what it said: its tokens may be more than ours."""
-
-
-class CitationStream:
-    """Markers as they are."""
-
-    def __init__(self, n_passages: int) -> None:
-        self.order = list(range(min(1, n_passages)))
-        self.n_unknown = 0
-        self._text = ""
-
-    def feed(self, piece: str) -> str:
-        self._text += piece
-        return piece
-
-    def finish(self) -> str:
-        return ""
-
-    def sentences(self) -> list[tuple[str, list[int]]]:
-        return [(self._text.replace(" [1]", ""), self.order)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +43,7 @@ class Writer:
 
     asking: Asking
     found: Found
+    examples: Sequence[tuple[str, str]]
     figures: AnswerFigures
     stop: Stop
     on_prompt: Callable[[Prompt], None]
@@ -110,7 +93,7 @@ class Writer:
 
     def _prompt(self, backend: Backend, at_most: int | None) -> Prompt:
         began = time.perf_counter()
-        prompt = prompt_for(self.asking, backend, self.found.passages, self.found.is_whole, at_most)
+        prompt = prompt_for(self.asking, backend, self.found, self.examples, at_most)
         self.context_s += time.perf_counter() - began
         if self.stop.is_requested:
             raise Cancelled
