@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from vdb.rag.extractive import DEFAULT_THRESHOLD, similarities_of, support
 from vdb.rag.passage import Passage
+from vdb.types import Metric
 
 SUBJECT = (
     "The Rhine begins in the Alps and ends in the North Sea.",
@@ -66,8 +67,8 @@ def test_a_long_question_need_not_be_repeated_whole() -> None:
 
 
 def test_distances_tell_how_alike_vectors_are_by_the_cosine_only() -> None:
-    assert similarities_of("cosine", [0.25, None]) == [0.75, None]
-    assert similarities_of("l2", [0.25]) is None and similarities_of("ip", [-0.25]) is None
+    assert similarities_of(Metric.COSINE, [0.25, None]) == [0.75, None]
+    assert similarities_of(Metric.L2, [0.25]) is None and similarities_of(Metric.IP, [-0.25]) is None
 
 
 @given(

@@ -8,13 +8,14 @@ on SQuAD 2.0: half of its articles, each question asked in its own and in anothe
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from typing import Final
 
 from vdb.rag.analysis import analyser_of
 from vdb.rag.extractive.analysed import Analyses
 from vdb.rag.extractive.features import FEATURES, rows_of
 from vdb.rag.extractive.question import read, weights_among
 from vdb.rag.passage import Passage
+from vdb.types import Metric
 
 __all__ = ["DEFAULT_THRESHOLD", "similarities_of", "support"]
 
@@ -79,11 +80,9 @@ def support(
     return 1.0 / (1.0 + math.exp(-logit))
 
 
-def similarities_of(
-    metric: Literal["cosine", "l2", "ip"], distances: Sequence[float | None]
-) -> list[float | None] | None:
+def similarities_of(metric: Metric, distances: Sequence[float | None]) -> list[float | None] | None:
     """Distances of a search as similarities; None where the metric says nothing of how alike two vectors are."""
-    if metric != "cosine":
+    if metric is not Metric.COSINE:
         return None
     return [None if distance is None else 1.0 - distance for distance in distances]
 
