@@ -14,6 +14,8 @@ def answer_metrics(services: Services) -> list[Sample]:
     return [
         ("vdb_answers_total", "counter", "Questions by what became of them.",
          [({"outcome": outcome}, n) for outcome, n in figures.outcomes.items()]),
+        ("vdb_answer_cache_total", "counter", "Questions by what the cache in front of them said.",
+         [({"result": result}, n) for result, n in figures.cache.items()]),
         ("vdb_answers_under_way", "gauge", "Questions that wait or are being answered.",
          [({}, generations.n_under_way)]),
         ("vdb_answers_waiting", "gauge", "Questions that wait for a thread.", [({}, generations.n_waiting)]),

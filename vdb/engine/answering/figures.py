@@ -6,10 +6,21 @@ from typing import Literal
 
 from vdb.rag.generate.base import Usage
 
-__all__ = ["OUTCOMES", "STAGES", "STAGE_BUCKETS_S", "AnswerFigures", "Outcome", "Stage"]
+__all__ = [
+    "CACHE_RESULTS",
+    "OUTCOMES",
+    "STAGES",
+    "STAGE_BUCKETS_S",
+    "AnswerFigures",
+    "CacheResult",
+    "Outcome",
+    "Stage",
+]
 
 Outcome = Literal["found", "not_found", "cached", "error", "cancelled"]
 OUTCOMES: tuple[Outcome, ...] = ("found", "not_found", "cached", "error", "cancelled")
+CacheResult = Literal["exact", "semantic", "miss", "unavailable"]
+CACHE_RESULTS: tuple[CacheResult, ...] = ("exact", "semantic", "miss", "unavailable")
 Stage = Literal["cache", "retrieval", "context", "first_token", "generation"]
 STAGES: tuple[Stage, ...] = ("cache", "retrieval", "context", "first_token", "generation")
 STAGE_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -21,6 +32,7 @@ class AnswerFigures:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._outcomes: dict[Outcome, int] = dict.fromkeys(OUTCOMES, 0)
+        self._cache: dict[CacheResult, int] = dict.fromkeys(CACHE_RESULTS, 0)
         self._buckets = {stage: [0] * (len(STAGE_BUCKETS_S) + 1) for stage in STAGES}
         self._sums_s: dict[Stage, float] = dict.fromkeys(STAGES, 0.0)
         self._tokens: dict[tuple[str, str], int] = {}
@@ -57,6 +69,17 @@ class AnswerFigures:
         """An answer cited passages that there are none of."""
         with self._lock:
             self.n_unknown_citations += n
+
+    def note_cache(self, result: CacheResult) -> None:
+        """A cache in front was asked."""
+        with self._lock:
+            self._cache[result] += 1
+
+    @property
+    def cache(self) -> dict[CacheResult, int]:
+        """Questions by what the cache in front of them said."""
+        with self._lock:
+            return dict(self._cache)
 
     @property
     def outcomes(self) -> dict[Outcome, int]:
