@@ -111,7 +111,6 @@ def test_what_it_took_is_told_and_counted(made: World) -> None:
     assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.counted) == (10, 3, False)
     figures = made.services.answers
     assert figures.outcomes["found"] == 1
-    assert figures.tokens == {("scripted", "prompt"): 10, ("scripted", "completion"): 3}
     assert {stage: sum(counts) for stage, counts, _ in figures.stages}["generation"] == 1
     assert answer.timings.total_ms >= answer.timings.generation_ms >= answer.timings.first_token_ms
 

@@ -3,7 +3,6 @@
 A search is the one that `search` does, in process.
 """
 
-from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,14 +17,13 @@ from vdb.engine.read import visible
 from vdb.engine.search import search
 from vdb.engine.services import Services
 from vdb.protocol.answers import Hit, SearchAnswer
+from vdb.protocol.requests import Search
 from vdb.rag.passage import Passage
 from vdb.storage.keyspace import EVERYONE_ID
 from vdb.storage.points import count_grants, read_usage
 
-__all__ = ["BYTES_PER_TOKEN", "ENGLISH", "WHOLE_POINTS", "Found", "everything", "retrieve"]
+__all__ = ["BYTES_PER_TOKEN", "WHOLE_POINTS", "Found", "everything", "retrieve"]
 
-ENGLISH = "english"
-"""What texts are taken to be in where no text index says."""
 WHOLE_POINTS = 512
 """A tenant that may see more points is not looked at for whether they all fit."""
 BYTES_PER_TOKEN = 16
@@ -44,30 +42,25 @@ class Found:
     answer: SearchAnswer
     sequence: int
     everything: list[Passage] | None = None
-    weights: Mapping[str, float] | None = None
-    """Rarity of the question's terms among what the tenant may see; None where no text index tells it."""
-    language: str = ENGLISH
 
 
-def retrieve(services: Services, asking: Asking, whole_tokens: int) -> Found:
-    """The passages that a search finds; everything too, where it may fit into `whole_tokens`, 0 for never.
+def retrieve(services: Services, asking: Asking, request: Search, whole_tokens: int) -> Found:
+    """The passages that a search, `request`, finds; everything too, where it may fit into `whole_tokens`, 0 for never.
 
     Waits for models where it has to; raises as `search` does.
     """
     whole = everything(services, asking, whole_tokens) if whole_tokens > 0 else None
     path = (PinnedName(asking.collection.name, asking.collection.id),)
-    found = search(services, asking.caller, path, asking.search, None)
+    found = search(services, asking.caller, path, request, None)
     answer: SearchAnswer = found.result() if isinstance(found, Future) else found
     hits = [] if isinstance(answer.hits, UnsetType) else answer.hits
     reader = PassageReader(asking.collection)
     passages = [_passage_of(reader, hit) for hit in hits]
-    text = asking.collection.text
-    language = ENGLISH if text is None else text.language
     if whole is None:
-        return Found(passages, answer, answer.sequence, language=language)
+        return Found(passages, answer, answer.sequence)
     scores = {(passage.owner, passage.id): passage.score for passage in passages}
     scored = [replace(one, score=scores.get((one.owner, one.id), 0.0)) for one in whole[0]]
-    return Found(passages, answer, whole[1], scored, language=language)
+    return Found(passages, answer, whole[1], scored)
 
 
 def _passage_of(reader: PassageReader, hit: Hit) -> Passage:
