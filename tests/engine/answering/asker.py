@@ -9,7 +9,16 @@ from tests.engine.driver import Driver
 from vdb.engine.answering.cache_choices import cache_choice
 from vdb.engine.answering.cached import Front, FrontFound
 from vdb.engine.search import search
-from vdb.protocol.answer_answers import CitedAnswer, Context, Dropped, FromCache, Reference, Sentence, Timings, Usage
+from vdb.protocol.answer_answers import (
+    CitedAnswer,
+    Context,
+    Dropped,
+    FromCache,
+    Reference,
+    Sentence,
+    Timings,
+    TokenUsage,
+)
 from vdb.protocol.answering import Answering
 from vdb.protocol.answers import SearchAnswer
 from vdb.protocol.cache_requests import CreateCache, PutPolicy
@@ -110,7 +119,7 @@ def cited(searched: SearchAnswer, passages: list[Passage], **changed: Any) -> Ci
         "references": [Reference(id=first.id, owner=first.owner, version=first.version, score=1.0)],
         "found": True, "support": 0.8, "threshold": 0.2, "finish_reason": "stop", "backend": "b", "model": "m",
         "template": "default@1", "sequence": searched.sequence,
-        "usage": Usage(prompt_tokens=7, completion_tokens=3),
+        "usage": TokenUsage(prompt_tokens=7, completion_tokens=3),
         "context": Context(passages=2, tokens=9, budget_tokens=99, dropped=dropped),
         "cache": FromCache(hit=None, reason="off"), "timings": Timings(total_ms=5.0),
     }  # fmt: skip

@@ -16,7 +16,7 @@ from tests.engine.driver import opened
 from vdb.engine.answering.cache_choices import cache_choice
 from vdb.engine.answering.cached import fingerprint_of
 from vdb.errors import CacheNotFound, TooLarge, UnknownCategory, VdbError
-from vdb.protocol.answer_answers import Timings, Usage
+from vdb.protocol.answer_answers import Timings, TokenUsage
 from vdb.protocol.answer_requests import AnswerCache
 from vdb.protocol.cache_requests import CacheStore, PutPolicy, ScrollEntries, UpdateCache
 from vdb.protocol.requests import Empty, Reranker
@@ -266,7 +266,7 @@ def test_answers_of_the_same_text_are_equal_whatever_they_took(asker: Asker) -> 
     policy = PutPolicy(threshold=1.0, explore=0.0, guard=False, compare="equal")
     asker.driver.run("put_policy", None, ("replies", "faq"), policy)
     asker.ask()
-    asker.ask(text=OTHER_WORDS, answer={"usage": Usage(prompt_tokens=99, completion_tokens=1)})
+    asker.ask(text=OTHER_WORDS, answer={"usage": TokenUsage(prompt_tokens=99, completion_tokens=1)})
     asker.ask(text="which of the pumps leaks oil", answer={"text": "Another."})
     found = asker.driver.run("cache_stats", "acme", ("replies",), Empty())
     (faq,) = [figures for figures in found.categories if figures.category == "faq"]
