@@ -143,5 +143,6 @@ def test_deviations_are_numpys_to_the_last_bit(rng: np.random.Generator) -> None
 
 def test_scores_that_rounding_alone_tells_apart_are_equal() -> None:
     for n in (2, 5, 100):
-        assert not _deviations(1e6 + 1e-10 * np.arange(n)).any()
-        assert _deviations(1e6 + 1e-3 * np.arange(n)).any()
+        steps = np.arange(n, dtype=np.float64)
+        assert not _deviations(1e6 + 1e-10 * steps).any()
+        assert _deviations(1e6 + 1e-3 * steps).any()
