@@ -48,11 +48,12 @@ async def _no_route(request: Request, exc: Exception) -> Response:
     """The answer where no route took the request: the path is unknown, or has other methods."""
     exchange: Exchange = request.scope[KEY]
     path = request.scope["path"]
+    shape = operations.shape_of(path)
     methods = system.methods_of(path) if path in system.PATHS else operations.allowed_methods(path)
     if not methods:
-        return operations.response_of(problem(RouteNotFound("no such route"), exchange.request_id))
+        return operations.response_of(problem(RouteNotFound("no such route"), exchange.request_id, shape=shape))
     if request.method in methods:
-        return operations.response_of(unexpected(exc, exchange.request_id))
+        return operations.response_of(unexpected(exc, exchange.request_id, shape))
     allow = ", ".join(methods)
     error = MethodNotAllowed(f"this route has {allow}")
-    return operations.response_of(problem(error, exchange.request_id, ((b"allow", allow.encode()),)))
+    return operations.response_of(problem(error, exchange.request_id, ((b"allow", allow.encode()),), shape))

@@ -37,13 +37,15 @@ from .audit import Audit
 from .decode import Vectors, decode_body, decode_query
 from .delivery import Delivery
 from .encode import JSON, TEXT, Reply, encode, encode_in_pieces
-from .errors import OK, problem, success_of, unexpected
+from .errors import LEFT, OK, problem, success_of, unexpected
 from .exchange import LARGE_BODY_BYTES, Exchange
 from .forwarded import Origin
 from .metrics import RequestMetrics, exposition
+from .streaming import ClientLeft, EventStream, Streams, Underway
 from .traces import Traces
 
 T = TypeVar("T")
+Answered = bytes | EventStream
 
 _POLL_S = 0.005
 _LONGEST_POLL_S = 0.1
@@ -68,7 +70,8 @@ class Service:
         self.traces = traces
         self._limits = settings.limits
         self._pool = FairPool(settings.n_readers, settings.limits.max_queued_requests, "vdb-reader")
-        self.metrics = RequestMetrics(engine, lambda: self._pool.n_waiting)
+        self.streams = Streams()
+        self.metrics = RequestMetrics(engine, self.streams, lambda: self._pool.n_waiting)
         self._delivery = Delivery()
         self._large_bytes = Room(settings.limits.max_queued_bytes)
         self._awaiting = Room(settings.limits.max_queued_requests)
@@ -79,27 +82,35 @@ class Service:
         if self.audit is not None:
             self.audit.close()
 
-    async def respond(self, exchange: Exchange, operation: Operation, path: tuple[str, ...]) -> Reply:
-        """Answer an operation; every error becomes a reply."""
+    async def respond(self, exchange: Exchange, operation: Operation, path: tuple[str, ...]) -> Reply | EventStream:
+        """Answer an operation; every error becomes a reply. Events are for those that stream only."""
         exchange.operation = operation.name
         exchange.route = operation.path
         error: VdbError | None = None
+        request_id, shape = exchange.request_id, operation.shape
         try:
-            reply = Reply(success_of(operation), JSON, await self._answer(exchange, operation, path))
+            answer = await self._answer(exchange, operation, path)
+            if isinstance(answer, EventStream):
+                answer.at_end.append(partial(self._finish, exchange, operation))
+                return answer
+            reply = Reply(success_of(operation), JSON, answer)
         except (RateLimited, QueueFull) as exc:
             self.metrics.n_queue_full += isinstance(exc, QueueFull)
             self._refuse(exchange, operation)
-            error, reply = exc, problem(exc, exchange.request_id)
+            error, reply = exc, problem(exc, request_id, shape=shape)
         except VdbError as exc:
             exchange.n_units = 0
-            error, reply = exc, problem(exc, exchange.request_id)
+            error, reply = exc, problem(exc, request_id, shape=shape)
             self._finish(exchange, operation, len(reply.body))
+        except ClientLeft:
+            reply = Reply(LEFT, JSON, b"")
+            self._finish(exchange, operation, 0)
         except asyncio.CancelledError:
             # Only a shutdown that has run out of time cancels a request; the task ends with this reply.
             error = ShuttingDown("the server is shutting down")
-            reply = problem(error, exchange.request_id)
+            reply = problem(error, request_id, shape=shape)
         except Exception as exc:
-            error, reply = InternalError(), unexpected(exc, exchange.request_id)
+            error, reply = InternalError(), unexpected(exc, request_id, shape)
         else:
             self._finish(exchange, operation, len(reply.body))
         if self.audit is not None:
@@ -139,7 +150,7 @@ class Service:
             exchange.caller, operation, exchange.n_units, exchange.n_body_bytes, n_bytes_out, n_uncharged
         )
 
-    async def _answer(self, exchange: Exchange, operation: Operation, path: tuple[str, ...]) -> bytes:
+    async def _answer(self, exchange: Exchange, operation: Operation, path: tuple[str, ...]) -> Answered:
         caller = self.authenticate(exchange)
         n_bytes = exchange.announced_bytes(self._limits.max_body_bytes)
         exchange.n_charged_bytes = min(n_bytes, exchange.declared_bytes)
@@ -150,14 +161,19 @@ class Service:
         if self._large_bytes.n_taken and not self._large_bytes.has_place(tenant, n_bytes):
             raise QueueFull("too many large requests are being answered")
         self._large_bytes.enter(tenant, n_bytes)
+        answer: Answered = b""
         try:
-            return await self._answer_caller(exchange, operation, path, caller)
+            answer = await self._answer_caller(exchange, operation, path, caller)
         finally:
-            self._large_bytes.leave(tenant, n_bytes)
+            if not isinstance(answer, EventStream):
+                self._large_bytes.leave(tenant, n_bytes)
+        if isinstance(answer, EventStream):
+            answer.at_end.append(lambda _: self._large_bytes.leave(tenant, n_bytes))
+        return answer
 
     async def _answer_caller(
         self, exchange: Exchange, operation: Operation, path: tuple[str, ...], caller: Caller
-    ) -> bytes:
+    ) -> Answered:
         query = exchange.scope["query_string"]
         listed = decode_query(operation, query) if query or operation.method == "GET" else None
         body = await exchange.body(self._limits.max_body_bytes)
@@ -175,8 +191,10 @@ class Service:
         if getattr(request, "min_sequence", 0):  # it may wait, while names change
             path = self.engine.pin(path)
         exchange.asked = request
+        if operation.streams:
+            exchange.collection = collection_in(request)
         try:
-            return await self._run(operation, caller, path, request, vectors, is_small)
+            return await self._run(exchange, operation, caller, path, request, vectors, is_small)
         except SequenceTimeout:
             return await self._run_later(exchange, operation, path, request, vectors)
 
@@ -187,7 +205,7 @@ class Service:
         path: tuple[str, ...],
         request: Request,
         vectors: Vectors | None,
-    ) -> bytes:
+    ) -> Answered:
         """Try again until the collection has reached the sequence; ever more seldom, and only while the key is good.
 
         How many may wait is bounded, and how often they are looked at: each costs a request's rate once only.
@@ -209,15 +227,15 @@ class Service:
         request: Request,
         vectors: Vectors | None,
         tenant: int,
-    ) -> bytes:
-        ends = monotonic() + min(getattr(request, "timeout_s", 0.0), self._limits.max_timeout_s)
+    ) -> Answered:
+        ends = monotonic() + min(_patience_s(request), self._limits.max_timeout_s)
         pause_s = _POLL_S
         while True:
             remaining_s = ends - monotonic()
             await asyncio.sleep(max(0.0, min(pause_s, remaining_s)))
             pause_s = min(2 * pause_s, self._longest_poll_s(tenant))
             try:
-                return await self._run(operation, self.authenticate(exchange), path, request, vectors, True)
+                return await self._run(exchange, operation, self.authenticate(exchange), path, request, vectors, True)
             except AnswerPending:
                 if not getattr(request, "wait_ms", 0):
                     raise
@@ -234,14 +252,17 @@ class Service:
 
     async def _run(
         self,
+        exchange: Exchange,
         operation: Operation,
         caller: Caller,
         path: tuple[str, ...],
         request: Request,
         vectors: Vectors | None,
         is_small: bool,
-    ) -> bytes:
+    ) -> Answered:
         engine, name = self.engine, operation.name
+        if operation.streams:
+            return await self._run_underway(exchange, operation, caller, path, request)
         if is_small and engine.is_quick(name, caller, path, request, vectors):
             answer = engine.run(name, caller, path, request, vectors)
             if not isinstance(answer, Future):
@@ -259,6 +280,26 @@ class Service:
             self.traces.note("commit", began, perf_counter() - began)
         return encode(found)
 
+    async def _run_underway(
+        self, exchange: Exchange, operation: Operation, caller: Caller, path: tuple[str, ...], request: Request
+    ) -> Answered:
+        """An answer that is stopped when its caller leaves; as a stream once there is something to send."""
+        underway = Underway(exchange, operation.shape, self.streams)
+        is_streamed = bool(getattr(request, "stream", False))
+        emit = underway.put if is_streamed else None
+        try:
+            begin = self.engine.stream
+            underway.begin(await self._in_thread(caller, begin, operation.name, caller, path, request, emit))
+            if is_streamed:
+                await underway.first_event()
+                return EventStream(underway, self.streams)
+            answer = encode(await underway.result())
+        except BaseException:
+            underway.close()
+            raise
+        underway.close()
+        return answer
+
     def _run_in_thread(
         self, name: str, caller: Caller, path: tuple[str, ...], request: Request, vectors: Vectors | None
     ) -> bytes | Future[Any]:
@@ -269,3 +310,15 @@ class Service:
         if self.traces is not None:  # its stages belong to the request's span
             work = partial(copy_context().run, work)
         return await asyncio.wrap_future(self._pool.submit(caller.tenant_id or NO_TENANT, work, *arguments))
+
+
+def collection_in(request: Request) -> str | None:
+    """The collection that a request's body names."""
+    name = getattr(request, "collection", None) or getattr(request, "model", None)
+    return name.partition("/")[0] if isinstance(name, str) else None
+
+
+def _patience_s(request: Request) -> float:
+    """How long a request waits for a sequence; a chat says it among our options."""
+    patience_s: float = getattr(getattr(request, "rag", None) or request, "timeout_s", 0.0)
+    return patience_s

@@ -1,21 +1,26 @@
-"""Errors as RFC 9457 problems. The only file that knows HTTP status numbers.
+"""Errors as RFC 9457 problems, or as OpenAI's. The only file that knows HTTP status numbers.
 
 A class without a line of its own takes the status of its nearest base. 422 is not used.
 """
 
 import logging
 import math
-from typing import Any
+import re
+from typing import Any, Literal
 
 from vdb import errors
 from vdb.protocol.operations import Operation
 
-from .encode import PROBLEM, Reply, encode
+from .encode import JSON, PROBLEM, Reply, encode
 
 _log = logging.getLogger(__name__)
 
 OK = 200
 CREATED = 201
+LEFT = 499
+"""For the log and the metrics, as nginx has it: the client was gone before its answer."""
+
+Shape = Literal["vdb", "openai"]
 
 _STATUS: dict[type[errors.VdbError], int] = {
     errors.VdbError: 500,
@@ -51,6 +56,9 @@ _TITLES: dict[int, str] = {
     507: "Storage is full",
 }
 
+_OPENAI_TYPES: dict[int, str] = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+_INDEX = re.compile(r"/(\d+)(?=/|\Z)")
+
 _CHALLENGES = (401,)
 _RETRIED = (429, 503)
 _DEFAULT_RETRY_S = 1.0
@@ -85,9 +93,14 @@ def declared_statuses() -> dict[int, str]:
     return {status: _TITLES[status] for status in (*_COMMON, 405, 409)}
 
 
-def problem(error: errors.VdbError, request_id: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Reply:
+def problem(
+    error: errors.VdbError, request_id: str, headers: tuple[tuple[bytes, bytes], ...] = (), shape: Shape = "vdb"
+) -> Reply:
     """The response of an error."""
     status = status_of(error)
+    headers += _own_headers(status, error.retry_after_s)
+    if shape == "openai":
+        return Reply(status, JSON, encode({"error": _openai_body(error, status)}), headers)
     body: dict[str, Any] = {
         "type": f"urn:vdb:error:{error.code}",
         "title": _TITLES[status],
@@ -97,13 +110,22 @@ def problem(error: errors.VdbError, request_id: str, headers: tuple[tuple[bytes,
         "errors": [{"pointer": fault.pointer, "detail": fault.detail} for fault in error.problems],
         "request_id": request_id,
     }
-    return Reply(status, PROBLEM, encode(body), headers + _own_headers(status, error.retry_after_s))
+    return Reply(status, PROBLEM, encode(body), headers)
 
 
-def unexpected(exc: BaseException, request_id: str) -> Reply:
+def unexpected(exc: BaseException, request_id: str, shape: Shape = "vdb") -> Reply:
     """The response of a bug of ours: the trace goes to the log, nothing of it to the caller."""
     _log.error("request failed", exc_info=exc, extra={"fields": {"request_id": request_id}})
-    return problem(errors.InternalError("internal error; the server's log has it under the request id"), request_id)
+    error = errors.InternalError("internal error; the server's log has it under the request id")
+    return problem(error, request_id, shape=shape)
+
+
+def _openai_body(error: errors.VdbError, status: int) -> dict[str, str | None]:
+    """What OpenAI's clients read; `param` is the place of the first problem, as in `messages[0].content`."""
+    pointer = error.problems[0].pointer if error.problems else ""
+    kind = _OPENAI_TYPES.get(status, "server_error" if is_fault(status) else "invalid_request_error")
+    param = _INDEX.sub(r"[\1]", pointer).replace("/", ".").lstrip(".")
+    return {"message": error.detail, "type": kind, "param": param or None, "code": error.code}
 
 
 def _own_headers(status: int, retry_after_s: float | None) -> tuple[tuple[bytes, bytes], ...]:

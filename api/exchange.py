@@ -43,7 +43,7 @@ class Exchange:
 
     __slots__ = (
         "asked", "cache", "caller", "collection", "headers", "n_body_bytes", "n_charged_bytes", "n_units", "operation",
-        "receive", "request_id", "route", "scope", "span", "started", "tenant", "trace_id",
+        "outcome", "receive", "request_id", "route", "scope", "span", "started", "tenant", "trace_id",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
@@ -54,6 +54,7 @@ class Exchange:
         self.request_id = self._request_id()
         self.operation = ""
         self.route = ""
+        self.outcome = ""
         self.collection: str | None = None
         self.cache: str | None = None
         self.tenant: str | None = None

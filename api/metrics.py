@@ -8,10 +8,12 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 
+from vdb.engine.answering.figures import STAGE_BUCKETS_S
 from vdb.engine.engine import Engine
 
 from .by_name import COLLECTION_BUCKETS_S, CollectionFigures, TenantFigures
 from .errors import is_refusal
+from .streaming import Streams
 
 Sample = tuple[dict[str, str], float]
 Family = tuple[str, str, str, list[Sample]]
@@ -26,9 +28,10 @@ class RequestMetrics:
     Also by collection and tenant: `engine` knows which there are. `n_waiting` tells how many wait for a thread.
     """
 
-    def __init__(self, engine: Engine, n_waiting: Callable[[], int]) -> None:
+    def __init__(self, engine: Engine, streams: Streams, n_waiting: Callable[[], int]) -> None:
         self.n_in_flight = 0
         self.n_queue_full = 0
+        self._streams = streams
         self._n_waiting = n_waiting
         self._engine = engine
         self._collections = CollectionFigures(engine.settings.limits.max_collections, engine.collection_names)
@@ -67,6 +70,9 @@ class RequestMetrics:
             ("vdb_http_requests_total", "counter", "Requests answered.", requests),
             ("vdb_http_requests_in_flight", "gauge", "Requests being answered.", [({}, self.n_in_flight)]),
             ("vdb_waiting_requests", "gauge", "Requests that wait for a thread.", [({}, self._n_waiting())]),
+            ("vdb_streams_in_flight", "gauge", "Answers being sent as events.", [({}, self._streams.n_streaming)]),
+            ("vdb_streams_total", "counter", "Answers sent as events, by how they ended.",
+             [({"outcome": outcome}, n) for outcome, n in self._streams.outcomes.items()]),
             ("vdb_refused_requests_total", "counter", "Requests refused: a rate used up, or a full queue.",
              [({"kind": kind}, n) for kind, n in refused.items()]),
             ("vdb_collection_requests_total", "counter", "Requests by collection and class of status.",
@@ -100,6 +106,8 @@ def exposition(requests: RequestMetrics, engine: Engine, n_audit_lines_lost: int
         lines += _head(name, kind, description)
         lines += [_line(name, labels, value) for labels, value in samples]
     lines += requests.histograms()
+    stages = "vdb_answer_stage_seconds", "Time of an answer's stages.", "stage"
+    lines += _histogram(*stages, STAGE_BUCKETS_S, engine.answer_stages())
     return ("\n".join(lines) + "\n").encode()
 
 

@@ -11,9 +11,11 @@ from vdb.protocol.operations import BY_NAME, Operation
 from vdb.types import NAME
 
 from .deps import Service
+from .encode import Reply
 from .errors import unexpected
 from .exchange import KEY, Exchange, Message, Receive, Scope, Send, send_reply
 from .logs import AccessLog, first_fields
+from .routers.operations import shape_of
 
 _SEARCH = BY_NAME["search"]
 _UPSERT = BY_NAME["upsert"]
@@ -66,6 +68,7 @@ class Edge:
                     else:
                         exchange.collection = parts[3]
                     reply = await self._service.respond(exchange, operation, (parts[3],))
+                    assert isinstance(reply, Reply), "these do not stream"
                     await send_reply(exchange.scope, send, reply, _own_headers(exchange))
                     return reply.status, len(reply.body)
         return await self._pass_on(exchange, send)
@@ -76,7 +79,7 @@ class Edge:
         try:
             await self._inner(exchange.scope, exchange.receive, sent)
         except Exception as exc:
-            reply = unexpected(exc, exchange.request_id)
+            reply = unexpected(exc, exchange.request_id, shape_of(exchange.scope["path"]))
             if sent.status:
                 raise
             await send_reply(exchange.scope, send, reply, _own_headers(exchange))
@@ -105,6 +108,8 @@ class Edge:
         if exchange.tenant is not None:
             fields["tenant"] = exchange.tenant
         fields["status"] = status
+        if exchange.outcome:
+            fields["stream"] = exchange.outcome
         fields["duration_ms"] = round(duration_s * 1e3, 3)
         fields["bytes"] = n_bytes
         self._access_log.write(fields)

@@ -9,13 +9,24 @@ from typing import Any
 import msgspec
 
 from vdb.config import Limits
-from vdb.protocol import answers, columns
+from vdb.protocol import answer_answers, answers, chat_answers, columns
 from vdb.protocol.operations import OPERATIONS, Operation
 from vdb.protocol.requests import LEAST_RECALL, MAX_BUDGET, MAX_K1, MAX_MEMORY_BYTES, TenantRate
 from vdb.protocol.strict_json import INT64_MAX
 
-from .errors import OK, declared_statuses, success_of
+from .errors import OK, Shape, declared_statuses, success_of
+from .openapi_answers import ANSWER_EXAMPLES, refine_answers
 from .openapi_caches import CACHE_EXAMPLES, refine_caches
+from .openapi_chat import (
+    CHAT_EXAMPLES,
+    ERROR_NAME,
+    MODEL,
+    event_stream,
+    openai_error_schema,
+    openai_response,
+    openai_responses,
+    refine_chat,
+)
 from .openapi_documents import DOCUMENT_EXAMPLES, refine_documents
 
 TITLE = "vdb"
@@ -42,6 +53,7 @@ _PATHS: dict[str, Schema] = {
     "job": _IDENTIFIER,
     "backup": _NAME,
     "cache": _NAME,
+    "model": MODEL,
     "category": _NAME,
     "entry": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
 }
@@ -87,7 +99,15 @@ _EXAMPLES: dict[str, Any] = {
     "create_backup": {"name": "before-upgrade"},
     **DOCUMENT_EXAMPLES,
     **CACHE_EXAMPLES,
+    **ANSWER_EXAMPLES,
+    **CHAT_EXAMPLES,
 }
+
+_EVENTS: dict[str, tuple[Any, ...]] = {
+    "answer": typing.get_args(answer_answers.Event),
+    "chat": (chat_answers.ChatChunk,),
+}
+"""What the events of an answer hold, where it is streamed."""
 
 
 def build(limits: Limits) -> Schema:
@@ -104,7 +124,8 @@ def build(limits: Limits) -> Schema:
         "paths": paths,
         "components": {
             "schemas": _schemas(limits),
-            "responses": {str(status): _problem_response(title) for status, title in declared_statuses().items()},
+            "responses": {str(status): _problem_response(title) for status, title in declared_statuses().items()}
+            | openai_responses(declared_statuses()),
             "parameters": {"Tenant": _tenant_header()},
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "An API key."}},
         },
@@ -118,7 +139,7 @@ def _operation(operation: Operation, limits: Limits) -> Schema:
         "tags": [operation.path.split("/")[2]],
         "x-access": operation.access,
         "parameters": _parameters(operation, limits),
-        "responses": {str(success_of(operation)): _answer(operation), **_problems()},
+        "responses": {str(success_of(operation)): _answer(operation), **_problems(operation.shape)},
     }
     if operation.method != "GET" and operation.request.__struct_fields__:
         described["requestBody"] = {"required": True, "content": _body(operation)}
@@ -142,10 +163,13 @@ def _answer(operation: Operation) -> Schema:
     shapes = typing.get_args(operation.answer) or (operation.answer,)
     refs = [_ref(shape.__name__) for shape in shapes]
     schema = refs[0] if len(refs) == 1 else {"anyOf": refs}
+    content: Schema = {"application/json": {"schema": schema}}
+    if operation.name in _EVENTS:
+        content["text/event-stream"] = event_stream([_ref(shape.__name__) for shape in _EVENTS[operation.name]])
     return {
         "description": operation.summary,
         "headers": {"X-Request-Id": {"schema": {"type": "string"}}},
-        "content": {"application/json": {"schema": schema}},
+        "content": content,
     }
 
 
@@ -172,8 +196,9 @@ def _tenant_header() -> Schema:
     }
 
 
-def _problems() -> Schema:
-    return {str(status): {"$ref": f"#/components/responses/{status}"} for status in declared_statuses()}
+def _problems(shape: Shape = "vdb") -> Schema:
+    names = {status: openai_response(status) if shape == "openai" else str(status) for status in declared_statuses()}
+    return {str(status): {"$ref": f"#/components/responses/{name}"} for status, name in names.items()}
 
 
 def _problem_response(title: str) -> Schema:
@@ -195,13 +220,16 @@ def _schemas(limits: Limits) -> dict[str, Schema]:
     asked["SetAliases"]["properties"]["set"] |= {"propertyNames": _NAME, "maxProperties": limits.max_aliases}
     refine_caches(asked, limits)
     refine_documents(asked, limits)
+    refine_answers(asked, limits)
+    refine_chat(asked)
     told: dict[str, Schema] = {}
     for operation in OPERATIONS:  # one by one: msgspec has no union of untagged shapes
-        for shape in typing.get_args(operation.answer) or (operation.answer,):
+        answered = typing.get_args(operation.answer) or (operation.answer,)
+        for shape in (*answered, *_EVENTS.get(operation.name, ())):
             told.update(msgspec.json.schema_components([shape], ref_template=_REF)[1])
     _refine(told, {"payload": {"type": "object"}, "vector": _VECTOR})
     told[answers.Point.__name__]["properties"]["vector"] = {"anyOf": [*_VECTOR["anyOf"], {"type": "null"}]}
-    return {**asked, **told, "Problem": _problem_schema()}
+    return {**asked, **told, "Problem": _problem_schema(), ERROR_NAME: openai_error_schema()}
 
 
 def _refine(schemas: dict[str, Schema], refinements: dict[str, Schema]) -> None:

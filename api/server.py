@@ -94,15 +94,19 @@ def serve(settings: Settings, announce: Announce, warnings: Sequence[str] = ()) 
         heap.settle(engine.await_kernels)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             greet = functools.partial(_greet, engine, listeners[0], certificate is not None, announce)
-            runner.run(_serve_all(servers, certificate, greet))
+            runner.run(_serve_all(servers, certificate, greet, service.streams.end_soon))
 
 
 async def _serve_all(
-    servers: list[tuple[_Server, socket.socket]], certificate: Certificate | None, greet: Callable[[], None]
+    servers: list[tuple[_Server, socket.socket]],
+    certificate: Certificate | None,
+    greet: Callable[[], None],
+    end_streams: Callable[[], None],
 ) -> None:
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
+        end_streams()
         for server, _ in servers:
             server.should_exit = True
 

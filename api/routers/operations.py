@@ -13,9 +13,25 @@ from vdb.protocol.operations import OPERATIONS, Operation
 
 from ..deps import Service
 from ..encode import Reply
-from ..exchange import KEY
+from ..errors import Shape
+from ..exchange import KEY, Receive, Scope, Send
+from ..streaming import EventStream
+
+_OPENAI = ("/v1/chat/", "/v1/models", "/v1/completions", "/v1/embeddings", "/v1/responses")
+"""Where OpenAI's clients ask."""
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class StreamedResponse(Response):
+    """Events, sent by our own hand."""
+
+    def __init__(self, stream: EventStream) -> None:
+        super().__init__()
+        self._stream = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._stream.send_to(send)
 
 
 def response_of(reply: Reply) -> Response:
@@ -30,9 +46,9 @@ def build(service: Service) -> APIRouter:
     router = APIRouter()
     for operation in OPERATIONS:
         endpoint: Any = _endpoint(service, operation)
-        router.add_api_route(
-            operation.path, endpoint, methods=[operation.method], name=operation.name, response_model=None
-        )
+        # A model's name may have a slash, which is decoded before routes are matched.
+        path = operation.path.replace("{model}", "{model:path}")
+        router.add_api_route(path, endpoint, methods=[operation.method], name=operation.name, response_model=None)
     return router
 
 
@@ -41,18 +57,26 @@ def allowed_methods(path: str) -> list[str]:
     return sorted({operation.method for operation in OPERATIONS if _matches(operation.path, path)})
 
 
+def shape_of(path: str) -> Shape:
+    """Whose errors whoever asks at `path` understands, whether or not there is a route."""
+    return "openai" if path.startswith(_OPENAI) else "vdb"
+
+
 def _endpoint(service: Service, operation: Operation) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         exchange = request.scope[KEY]
         exchange.collection = request.path_params.get("collection")
         exchange.cache = request.path_params.get("cache")
-        return response_of(await service.respond(exchange, operation, tuple(request.path_params.values())))
+        reply = await service.respond(exchange, operation, tuple(request.path_params.values()))
+        return StreamedResponse(reply) if isinstance(reply, EventStream) else response_of(reply)
 
     return endpoint
 
 
 def _matches(template: str, path: str) -> bool:
     wanted, given = template.split("/"), path.split("/")
+    if wanted[-1] == "{model}":
+        given[len(wanted) - 1 :] = ["/".join(given[len(wanted) - 1 :])]
     return len(wanted) == len(given) and all(
         step == part or (step.startswith("{") and part) for step, part in zip(wanted, given, strict=True)
     )

@@ -46,6 +46,8 @@ AnyCase = Case[Any]
 _COLLECTION, _TENANT, _VICTIM = "fuzzed", "fuzzed", "fuzzed-victim"
 _CACHE, _CATEGORY = "fuzzed", "fuzzed"
 _WAITS = ("min_sequence", "wait_ms")
+_NAMED = ("collection", "model")
+"""Names of what exists that stand in bodies."""
 _TIMEOUT_S = 30.0
 _FIRST_SERVER_ERROR = 500
 
@@ -135,7 +137,13 @@ class Fuzz:
         points.upsert(["a"], [[1.0]], [{"lang": "en"}])
         job = points.delete(filter={"field": "lang", "eq": "none"})
         key = self._admin.create_key(role="service").id
-        made = {"collection": _COLLECTION, "tenant": victim, "key": key, "job": getattr(job, "id", "")}
+        made = {
+            "collection": _COLLECTION,
+            "model": f"{_COLLECTION}/extractive",
+            "tenant": victim,
+            "key": key,
+            "job": getattr(job, "id", ""),
+        }
         return made | self._prepare_cache()
 
     def _prepare_cache(self) -> dict[str, str]:
@@ -165,8 +173,12 @@ def _aimed(case: AnyCase, caller: str, existing: dict[str, str]) -> AnyCase:
         case.headers["Vdb-Tenant"] = _TENANT
     if caller == "tenant":
         case.headers.pop("Vdb-Tenant", None)
-    if isinstance(case.body, dict):
-        case.body.update({name: 0 for name in _WAITS if name in case.body})
+    body = case.body
+    if isinstance(body, dict):
+        for part in (body, body.get("rag")):
+            if isinstance(part, dict):
+                part.update({name: 0 for name in _WAITS if name in part})
+        body.update({name: existing[name] for name in _NAMED if name in body and name in existing})
     return case
 
 

@@ -25,8 +25,8 @@ from vdb.client import Client
 
 N_CHUNKS, N_ASKED, N_REPEATS, N_QUESTIONS = 20_000, 1_000, 5, 512
 BAR_MS = 1.0
-_NAME, _TENANT = "chunks", "acme"
-_SEARCH = f"/v1/collections/{_NAME}/search"
+COLLECTION, TENANT = "chunks", "acme"
+_SEARCH = f"/v1/collections/{COLLECTION}/search"
 _INDEX_TIMEOUT_S = 300.0
 _QUIET_S, _IDLE_SHARE = 5.0, 0.02
 
@@ -40,20 +40,21 @@ def measure(given: argparse.Namespace) -> list[Figure]:
         tempfile.TemporaryDirectory(prefix="vdb-bench-") as folder,
         Server(Path(folder), index_from_points=index_from) as server,
     ):
-        key = server.make_key(_TENANT)
-        _fill(server, key, texts)
+        key = server.make_key(TENANT)
+        fill(server, key, texts)
         server.await_kernels()
         return _runs(server, key, texts, n_asked, n_repeats)
 
 
-def _fill(server: Server, key: str, texts: Texts) -> None:
+def fill(server: Server, key: str, texts: Texts) -> None:
+    """Make the collection and put the chunks, and wait for the index."""
     url = f"http://127.0.0.1:{server.port}"
     with Client(url, server.admin_key) as admin:
         admin.create_collection(
-            _NAME, DIMENSION, text={"fields": {"text": 1}}, embedding={"model": "lexical", "version": "1"}
+            COLLECTION, DIMENSION, text={"fields": {"text": 1}}, embedding={"model": "lexical", "version": "1"}
         )
         with Client(url, key) as client:
-            chunks = client.collection(_NAME)
+            chunks = client.collection(COLLECTION)
             ids = [f"c{i}" for i in range(len(texts.chunks))]
             chunks.upsert(ids, texts.vectors, [{"text": text} for text in texts.chunks])
             deadline = time.monotonic() + _INDEX_TIMEOUT_S
@@ -69,16 +70,16 @@ def _runs(server: Server, key: str, texts: Texts, n_asked: int, n_repeats: int) 
     runs: dict[str, list[float]] = {name: [] for name in asked}
     with server.connect() as connection:
         for requests in asked.values():
-            _cpu_ms(server, connection.exchange, requests, n_asked // 2)
-        _await_idle(server)
+            cpu_ms(server, connection.exchange, requests, n_asked // 2)
+        await_idle(server)
         for _ in range(n_repeats):
             for name, requests in asked.items():
-                runs[name].append(_cpu_ms(server, connection.exchange, requests, n_asked))
+                runs[name].append(cpu_ms(server, connection.exchange, requests, n_asked))
     bars = {"hybrid, text and vector, JSON": BAR_MS}
     return [median(f"server, {name}", values, "ms", bars.get(name)) for name, values in runs.items()]
 
 
-def _await_idle(server: Server) -> None:
+def await_idle(server: Server) -> None:
     """Until what the server does by itself is done: it tunes its index by the queries that it has seen."""
     since, before, give_up = time.monotonic(), server.cpu_s(), time.monotonic() + _INDEX_TIMEOUT_S
     while time.monotonic() - since < _QUIET_S:
@@ -112,7 +113,7 @@ def _packed(row: NDArray[np.float32]) -> str:
     return base64.b64encode(row.astype("<f4").tobytes()).decode()
 
 
-def _cpu_ms(server: Server, call: Any, requests: Sequence[bytes], n: int) -> float:
+def cpu_ms(server: Server, call: Any, requests: Sequence[bytes], n: int) -> float:
     """CPU milliseconds of the server per search, over `n` that go round the requests."""
     began = server.cpu_s()
     for i in range(n):

@@ -26,7 +26,11 @@ class Reply:
 
     @property
     def code(self) -> str:
-        """The error's code; checks that the response is a well-formed problem."""
+        """The error's code; checks that the response is a well-formed problem, or an error in OpenAI's shape."""
+        if "error" in self.json:
+            assert self.headers["content-type"] == JSON, self
+            assert set(self.json["error"]) == {"message", "type", "param", "code"}
+            return str(self.json["error"]["code"])
         assert self.headers["content-type"] == PROBLEM, self
         assert self.json["status"] == self.status
         assert self.json["type"] == f"urn:vdb:error:{self.json['code']}"

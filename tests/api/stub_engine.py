@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from vdb.config import Settings
+from vdb.engine.answering.run import Running
 from vdb.engine.engine import Engine
 from vdb.errors import CollectionNotFound, Unauthenticated, VdbError
 from vdb.protocol import answers
 from vdb.protocol.operations import Operation
 from vdb.protocol.requests import Request
+from vdb.rag.generate.base import Stop
 from vdb.types import Caller, Role
 from vdb_api import app, server
 from vdb_api.deps import Service
@@ -93,6 +95,12 @@ class StubEngine:
         self.calls.append(Call(name, path, request, vectors, threading.current_thread().name))
         return self._answer(name, path, request, vectors)
 
+    def stream(self, name: str, caller: Caller, path: tuple[str, ...], request: Request, emit: Any) -> Running:
+        """An answer that is there at once, without events."""
+        future: Future[Any] = Future()
+        future.set_result(self.run(name, caller, path, request))
+        return Running(future, Stop())
+
     def collection_named(self, name: str) -> str | None:
         return name if name == "notes" else None
 
@@ -110,6 +118,9 @@ class StubEngine:
 
     def metrics(self) -> list[Any]:
         return [("vdb_points", "gauge", "Points.", [({"collection": 'a"b'}, 3.0)])]
+
+    def answer_stages(self) -> list[tuple[str, list[int], float]]:
+        return []
 
     def close(self) -> None:
         print("closed", file=sys.stderr)
@@ -159,8 +170,8 @@ def ask(
     left = [raw] if chunks is None else list(chunks)
 
     async def receive() -> Any:
-        if not left:
-            return {"type": "http.disconnect"}
+        if not left:  # the client waits for its answer
+            await asyncio.Event().wait()
         part = left.pop(0)
         return {"type": "http.request", "body": part, "more_body": bool(left)}
 

@@ -35,6 +35,18 @@ BODIES: dict[str, dict[str, Any]] = {
     "set_aliases": {"set": {"docs": "docs-v2"}, "remove": ["old"]},
     "learn_fusion": {"queries": [{"text": "a", "relevant": {"p": 1}}], "metric": "mrr", "at": 5, "dry_run": True},
     "tune": {"queries": "rows", "encoding": {"form": "lvq8", "dimension": 2}},
+    "answer": {
+        "collection": "notes",
+        "question": "Who?",
+        "vector": [1, 0, 0],
+        "context": {"tokens": 5},
+        "cache": "off",
+    },
+    "chat": {
+        "model": "notes/extractive",
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "Who: x?"}]}],
+        "rag": {"filter": {"field": "a", "eq": 1}},
+    },
     "put_documents": {
         "documents": [
             {"id": "a: b", "text": 'Say ": twice', "payload": {"a": {"b": [1]}}},
@@ -56,6 +68,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "scroll_entries": {"limit": 5},
     "put_policy": {"mode": "shadow", "examples": [{"text": "a", "vector": [1, 0]}]},
 }
+LENIENT = ("chat",)
+"""Operations that ignore fields nobody here knows, because the clients of others send them."""
+
 INTEGERS = [
     ("create_collection", {"name": "notes", "dimension": 2**64}, "/dimension"),
     ("scroll", {"limit": -(2**63) - 1}, "/limit"),
@@ -115,6 +130,9 @@ def test_broken_bodies_are_refused_on_every_route(name: str) -> None:
     assert refusal(name, twice).code == "duplicate_key"
     assert refusal(name, escaped).code == "duplicate_key"
     assert refusal(name, good[:-1] + b',"zz":' + b"[" * 100_000 + b"]" * 100_000 + b"}").code == "nested_too_deep"
+    if name in LENIENT:
+        decode.decode_body(BY_NAME[name], good[:-1] + b',"a/b":1}', False)
+        return
     unknown = refusal(name, good[:-1] + b',"a/b":1}')
     assert (unknown.code, pointers(unknown)) == ("unknown_field", ["/a~1b"])
 
@@ -151,6 +169,8 @@ def test_a_number_of_a_vector_may_be_written_in_any_way(spelled: bytes) -> None:
         ("create_collection", {"name": "n", "dimension": 3, "fields": {"a": "x"}}, "/fields"),
         ("update_tenant", {"quota": {"points": 1.5}}, "/quota/points"),
         ("create_tenant", {}, "/name"),
+        ("chat", {"model": "a", "messages": [{"role": "user"}, {"role": "wizard"}]}, "/messages/1/role"),
+        ("chat", {"model": "a", "messages": [], "rag": {"limit": "5"}}, "/rag/limit"),
         ("cache_lookup", {"text": 5, "vector": [1]}, "/text"),
         ("cache_lookup", {"text": ["a"]}, "/text"),
         ("cache_lookup", {"text": "a", "retrieval": {"collection": "a"}}, "/retrieval/limit"),
@@ -160,6 +180,12 @@ def test_faults_point_at_their_place(name: str, body: object, pointer: str) -> N
     error = refusal(name, json.dumps(body).encode())
     assert (error.code, pointers(error)) == ("invalid_argument", [pointer])
     assert "`" not in error.detail
+
+
+def test_our_options_of_a_chat_are_strict() -> None:
+    body = json.dumps(BODIES["chat"] | {"rag": {"limits": 5}}).encode()
+    unknown = refusal("chat", body)
+    assert (unknown.code, pointers(unknown)) == ("unknown_field", ["/rag/limits"])
 
 
 def test_a_filter_is_judged_alone_and_points_into_itself() -> None:
@@ -290,50 +316,6 @@ def test_a_lookup_with_escapes_and_colons_in_its_text_needs_no_judge(monkeypatch
         assert msgspec.to_builtins(request) == msgspec.to_builtins(wanted)
 
 
-def test_a_binary_search_carries_vectors_and_head() -> None:
-    block = np.arange(6, dtype=np.float32)
-    body = columns.join_frame({"limit": 3, "n_queries": 2, "filter": {"field": "a", "eq": 1}}, block)
-    request, vectors = decode.decode_body(BY_NAME["search"], body, True)
-    assert isinstance(request, columns.SearchHead)
-    assert (request.limit, request.n_queries, request.filter) == (3, 2, {"field": "a", "eq": 1})
-    assert vectors is not None
-    np.testing.assert_array_equal(vectors, block)
-
-
-def test_a_binary_upsert_carries_columns() -> None:
-    head = {"ids": ["a", "b"], "payloads": [{"x": 1}, None], "if_version": [None, 3]}
-    request, vectors = decode.decode_body(
-        BY_NAME["upsert"], columns.join_frame(head, np.ones((2, 3), dtype=np.float32)), True
-    )
-    assert isinstance(request, columns.UpsertHead)
-    assert request.ids == ["a", "b"]
-    assert request.payloads == [msgspec.Raw(b'{"x":1}'), msgspec.Raw(b"null")]
-    assert vectors is not None
-    assert vectors.size == 6
-
-
-@pytest.mark.parametrize(
-    ("head", "code"),
-    [
-        (b'{"ids":["a"],"ids":["b"]}', "duplicate_key"),
-        (b'{"ids":["a"],"payloads":[{"a":1}],"payloads":[{"a":1}]}', "duplicate_key"),
-        (b'{"ids":["a"],"ack":"queued","ack":"queued"}', "duplicate_key"),
-        (b'{"ids":["a"],"zz":1}', "unknown_field"),
-        (b'{"ids":["a"],"if_version":[9223372036854775808]}', "integer_out_of_range"),
-        (b'{"ids":["a"]', "invalid_json"),
-        (b'{"ids":[1]}', "invalid_argument"),
-    ],
-)
-def test_a_binary_head_is_judged_like_a_body(head: bytes, code: str) -> None:
-    frame = columns.join_frame(msgspec.Raw(head), np.zeros(0, dtype=np.float32))
-    assert refusal("upsert", frame, is_binary=True).code == code
-
-
-@pytest.mark.parametrize("frame", [b"", b"VDB1", b"VDB2\0\0\0\0", b"VDB1\xff\xff\xff\xff", b"VDB1\2\0\0\0{}abc"])
-def test_a_broken_frame_is_refused(frame: bytes) -> None:
-    assert refusal("search", frame, is_binary=True).code == "invalid_argument"
-
-
 @pytest.mark.parametrize(
     ("query", "code", "pointer"),
     [
@@ -359,6 +341,9 @@ def test_a_query_string_fills_a_listing() -> None:
 def test_other_operations_have_no_query_parameters(operation: Any) -> None:
     path = re.sub(r"\{\w+\}", "name", operation.path)
     answer = ask(StubEngine(), operation.method, path, BODIES.get(operation.name, b""), query="limit=1")
+    if operation.shape == "openai":
+        assert (answer.status, answer.json["error"]["code"]) == (400, "unknown_field")
+        return
     assert (answer.status, answer.code, answer.pointers) == (400, "unknown_field", ["/limit"])
 
 

@@ -25,8 +25,10 @@ from vdb_api.encode import encode_in_pieces
 from vdb_api.logs import AccessLog
 from vdb_api.metrics import RequestMetrics, exposition
 from vdb_api.middleware import Edge
+from vdb_api.streaming import Streams
 
 NAMES = {"collection": "notes", "tenant": "acme", "key": "k1", "job": "j1", "backup": "kept"}
+NAMES |= {"model": "notes/extractive"}
 NAMES |= {"cache": "answers", "category": "faq", "entry": "0123456789abcdef"}
 SMALL = Settings(limits=replace(Limits(), max_body_bytes=100))
 
@@ -266,7 +268,7 @@ def test_a_path_that_is_no_name_does_not_reach_the_log(monkeypatch: pytest.Monke
 
 
 def test_requests_are_counted_by_operation_and_status() -> None:
-    metrics = RequestMetrics(cast(Engine, StubEngine()), int)
+    metrics = RequestMetrics(cast(Engine, StubEngine()), Streams(), int)
     for status in (200, 200, 404):
         metrics.observe("search", status, 0.003)
     text = exposition(metrics, StubEngine()).decode()  # type: ignore[arg-type]

@@ -74,6 +74,10 @@ EXPECTED = {
     "get_policy": "401 401 401 200 200 200 200 200 200",
     "put_policy": "401 401 401 403 403 403 403 200 200",
     "delete_policy": "401 401 401 403 403 403 403 200 200",
+    "answer": "401 401 401 200 200 400 200 400 200",
+    "chat": "401 401 401 200 200 400 200 400 200",
+    "list_models": "401 401 401 200 200 200 200 200 200",
+    "get_model": "401 401 401 200 200 200 200 200 200",
 }
 
 CODES = {400: {"tenant_required"}, 401: {"unauthenticated", "key_expired"}, 403: {"forbidden", "sharing_forbidden"},
@@ -214,6 +218,10 @@ REQUESTS: dict[str, Callable[[Live], Asked]] = {
     "get_policy": lambda live: (("answers", "unknown"), None),
     "put_policy": lambda live: (("answers", "shipping"), {}),
     "delete_policy": lambda live: (("answers", _policy(live)), None),
+    "answer": lambda live: ((), {"collection": "notes", "question": "Which label?"}),
+    "chat": lambda live: ((), {"model": "notes", "messages": [{"role": "user", "content": "Which label?"}]}),
+    "list_models": lambda live: ((), None),
+    "get_model": lambda live: (("notes/extractive",), None),
 }
 
 

@@ -30,7 +30,7 @@ def _ids(found: Any) -> list[str]:
 def _described(name: str, **changed: Any) -> dict[str, Any]:
     shape = {"name": name, "dimension": 3, "metric": "cosine", "sharing": "managed", "fields": {}, "n_points": 0}
     shape |= {"indexes": {}, "tenants": None, "aliases": [], "embedding": None, "metadata": {}}
-    return shape | {"tier": "auto", "memory_bytes": None, "fusion": None, "text": None} | changed
+    return shape | {"tier": "auto", "memory_bytes": None, "fusion": None, "text": None, "answering": None} | changed
 
 
 def test_backups(world: World) -> None:

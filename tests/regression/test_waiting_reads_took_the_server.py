@@ -12,6 +12,7 @@ from vdb.engine.engine import Engine
 from vdb.errors import SequenceTimeout
 from vdb.protocol.operations import BY_NAME
 from vdb_api.deps import Service
+from vdb_api.encode import Reply
 from vdb_api.exchange import Exchange
 
 BODY = b'{"vector":[1,0],"min_sequence":9,"timeout_s":0.05}'
@@ -35,7 +36,8 @@ async def refusals(service: Service, n_requests: int) -> int:
     scope = {"method": "POST", "path": "/v1/collections/notes/search", "query_string": b"", "headers": headers}
     exchanges = (Exchange(dict(scope), receive) for _ in range(n_requests))
     asked = (service.respond(exchange, BY_NAME["search"], ("notes",)) for exchange in exchanges)
-    return sum(b"queue_full" in reply.body for reply in await asyncio.gather(*asked))
+    replies = await asyncio.gather(*asked)
+    return sum(b"queue_full" in reply.body for reply in replies if isinstance(reply, Reply))
 
 
 def test_a_tenant_has_a_bounded_number_of_waiting_reads() -> None:

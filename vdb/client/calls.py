@@ -47,12 +47,13 @@ def create_collection(
     tier: str,
     memory_bytes: int | None,
     text: Mapping[str, Any] | None,
+    answering: Mapping[str, Any] | None,
 ) -> Call[answers.Collection]:
     shape = {"name": name, "dimension": dimension, "metric": metric, "sharing": sharing}
     shape |= {"tenants": tenants, "fields": UNSET if fields is None else fields}
     shape |= {"embedding": embedding, "metadata": UNSET if metadata is None else metadata}
     shape |= {"indexes": UNSET if indexes is None else indexes, "tier": tier, "memory_bytes": memory_bytes}
-    shape |= {"text": UNSET if text is None else text}
+    shape |= {"text": UNSET if text is None else text, "answering": UNSET if answering is None else answering}
     return call("create_collection", fields=shape, repeat=Repeat.IF_REFUSED)
 
 

@@ -72,6 +72,7 @@ class Operations:
         tier: str = "auto",
         memory_bytes: int | None = None,
         text: Mapping[str, Any] | None = None,
+        answering: Mapping[str, Any] | None = None,
     ) -> CollectionAnswer:
         """A collection of vectors of one `dimension`; metric cosine, l2 or ip; `tenants` None: every tenant may use it.
 
@@ -81,10 +82,13 @@ class Operations:
         `tier`: where the index is to lie, "auto", "memory", "hybrid" or "disk"; `memory_bytes`: what it may take of
         memory, None for no cap but the server's. `text` makes it searchable by words: {"fields": {"text": 1, "title":
         3}, "language": "english", "k1": 1.5, "b": 0.75}, of which what is left out has the value shown, fields "text".
+        `answering` is what answers from it are like: backend, template, cache, category, context_tokens, limit,
+        threshold, order.
         """
         made = calls.create_collection(
-            name, dimension, metric, tenants, sharing, fields, embedding, metadata, indexes, tier, memory_bytes, text
-        )
+            name, dimension, metric, tenants, sharing, fields, embedding, metadata, indexes, tier, memory_bytes, text,
+            answering,
+        )  # fmt: skip
         return self._run(made)
 
     def collections(self) -> list[CollectionAnswer]:
@@ -109,6 +113,7 @@ class Operations:
         memory_bytes: int | None | UnsetType = UNSET,
         fusion: Mapping[str, Any] | None | UnsetType = UNSET,
         text: Mapping[str, Any] | None | UnsetType = UNSET,
+        answering: Mapping[str, Any] | None | UnsetType = UNSET,
     ) -> CollectionAnswer:
         """Change what is given; `tenants=None` opens the collection to every tenant, other Nones clear.
 
@@ -117,10 +122,11 @@ class Operations:
         or `memory_bytes` is answered at once; `collection_stats` says which tier answers by now. Another language of
         `text`, or other fields, build the text index anew in the background, and None drops it.
         `fusion` (kind, weight, rrf_k) is what a hybrid search does unless it says otherwise.
+        `answering` is put whole.
         """
         fields: dict[str, Any] = {"tenants": tenants, "add_tenants": add_tenants, "remove_tenants": remove_tenants}
         fields |= {"sharing": sharing, "embedding": embedding, "metadata": metadata, "indexes": indexes}
-        fields |= {"tier": tier, "memory_bytes": memory_bytes, "text": text, "fusion": fusion}
+        fields |= {"tier": tier, "memory_bytes": memory_bytes, "text": text, "fusion": fusion, "answering": answering}
         return self._run(calls.update_collection(name, fields))
 
     def rename_collection(self, name: str, new_name: str) -> CollectionAnswer:

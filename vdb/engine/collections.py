@@ -11,6 +11,7 @@ from msgspec import UnsetType
 from msgspec.structs import replace
 
 from vdb.engine.aliases import refuse_alias
+from vdb.engine.answering.choices import answering_answer, checked_answering
 from vdb.engine.commit import Group
 from vdb.engine.fusions import checked_fusion, fusion_answer
 from vdb.engine.indexes import checked_indexes, states_of
@@ -60,6 +61,7 @@ def create_collection(
     check_embedding(services.models, embedding, request.dimension)
     indexes = checked_indexes(request.indexes, request.fields, limits)
     memory_bytes, text = checked_memory_bytes(request.memory_bytes), checked_text(request.text)
+    answering = checked_answering(services, request.answering)
 
     def reserve(group: Group) -> CollectionDocument:
         _check_free(group.txn, name)
@@ -81,6 +83,7 @@ def create_collection(
             tier=request.tier,
             memory_bytes=memory_bytes,
             text=text,
+            answering=answering,
         )
         services.catalog.put_collection(group, document)
         return document
@@ -179,6 +182,8 @@ def _changed_fields(services: Services, request: UpdateCollection) -> dict[str, 
         changed["fusion"] = checked_fusion(request.fusion)
     if not isinstance(request.text, UnsetType):
         changed["text"] = checked_text(request.text)
+    if not isinstance(request.answering, UnsetType):
+        changed["answering"] = checked_answering(services, request.answering)
     return changed
 
 
@@ -292,6 +297,7 @@ def answer_of(services: Services, caller: Caller, document: CollectionDocument) 
         memory_bytes=document.memory_bytes,
         fusion=fusion_answer(document.fusion),
         text=text,
+        answering=answering_answer(document.answering),
     )
     if caller.role is Role.ADMIN:
         names = [services.tenant_name(tenant_id) for tenant_id in document.tenants or ()]

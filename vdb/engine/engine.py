@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from msgspec import UNSET
 from numpy.typing import NDArray
 
 import vdb.kernels as kernels
 from vdb.cache.candidates import Indexes
 from vdb.config import Settings
 from vdb.engine import aliases, backup, caches, collections, edit, jobs, keys, members, read, tenants, tune, usage
+from vdb.engine.answering.handlers import ANSWER_HANDLERS, STREAMS
+from vdb.engine.answering.run import Running
+from vdb.engine.answering.telling import Emit
 from vdb.engine.backup_schedule import BackupSchedule
 from vdb.engine.cache_handlers import CACHE_HANDLERS
 from vdb.engine.cache_shard import CacheShard
@@ -36,8 +38,9 @@ from vdb.engine.meter import Meter
 from vdb.engine.models import read_models
 from vdb.engine.names import PinnedName
 from vdb.engine.opened import Pool
+from vdb.engine.quick import is_quick
 from vdb.engine.recall_checks import RecallChecker
-from vdb.engine.search import cost_s, search
+from vdb.engine.search import search
 from vdb.engine.services import Services
 from vdb.engine.shard import Shard
 from vdb.engine.shard_index import INDEX_PLACE
@@ -48,9 +51,8 @@ from vdb.engine.upsert import upsert
 from vdb.errors import CacheNotFound, CorruptData, VdbError
 from vdb.index.coded_rows import CodedRows
 from vdb.index.graph import RowGraph, is_available
-from vdb.protocol.columns import SearchHead, UpsertHead
 from vdb.protocol.operations import BY_NAME
-from vdb.protocol.requests import Request, Search, Upsert
+from vdb.protocol.requests import Request
 from vdb.storage.catalog import CacheDocument, CollectionDocument
 from vdb.storage.codec import Usage
 from vdb.storage.create import create_environment
@@ -64,12 +66,6 @@ from vdb.tenancy.quota import Ledger
 from vdb.types import Caller, Role, Tier
 
 logger = logging.getLogger(__name__)
-
-INLINE_S = 300e-6
-"""Searches estimated to take less, hits included, run on the caller's thread (the event loop of a server)."""
-
-INLINE_POINTS = 64
-"""Upserts of more points are checked on a thread of the pool."""
 
 MAKES_JOBS = frozenset(("delete_points", "delete_tenant", "tune", "update_collection"))
 
@@ -113,6 +109,7 @@ HANDLERS: dict[str, Handler] = {
     "limits": limits_answer,
     **DOCUMENT_HANDLERS,
     **CACHE_HANDLERS,
+    **ANSWER_HANDLERS,
 }
 
 
@@ -216,6 +213,7 @@ class Engine:
         self.services.extractor.close()
         self.services.ingests.shutdown()
         self.services.judge.close()
+        self.services.generations.shutdown()
         self.services.models.close()
         self.services.model_calls.shutdown()
         self._cache_checks.shutdown()
@@ -315,9 +313,17 @@ class Engine:
             self._jobs.wake()
         return answer
 
+    def stream(self, name: str, caller: Caller, path: tuple[str, ...], request: Request, emit: Emit | None) -> Running:
+        """Begin an answer whose events go to `emit`, if it is given, as they come, in order, on a thread of its own.
+
+        `name` is one of `STREAMS`. Raises VdbError for what is wrong from the start; the rest is the future's.
+        """
+        check_access(caller, BY_NAME[name].access)
+        return STREAMS[name](self.services, caller, path, request, emit)
+
     def pin(self, path: tuple[str, ...]) -> tuple[str, ...]:
         """The path of a request that may be run several times: from now on it leads to what it leads to now."""
-        collection = self.services.catalog.collection(path[0])
+        collection = self.services.catalog.collection(path[0]) if path else None
         return path if collection is None else (PinnedName(path[0], collection.id), *path[1:])
 
     def is_quick(
@@ -329,25 +335,7 @@ class Engine:
         vectors: NDArray[np.float32] | None = None,
     ) -> bool:
         """Whether `run` returns within some hundred microseconds without waiting for a disk."""
-        if name == "search" and isinstance(request, Search | SearchHead):
-            if request.filter is not None:
-                return False
-            return cost_s(self.services, caller, path[0], request, _n_queries(request)) < INLINE_S
-        if name == "cache_lookup":
-            cache = self.services.catalog.cache(path[0])
-            return cache is None or (caller.tenant_id is not None and self._is_cache_at_hand(cache.id))
-        if name != "upsert" or caller.tenant_id is None or not self._is_open(path[0]):
-            return False
-        return _n_points(request) <= INLINE_POINTS and not _names_tenants(request)
-
-    def _is_cache_at_hand(self, cache_id: int) -> bool:
-        """Whether a look-up waits for nothing: while the map has to grow, new transactions wait for those inside."""
-        shard = self._caches.peek(cache_id)
-        return shard is not None and not shard.env.is_held
-
-    def _is_open(self, name: str) -> bool:
-        collection = self.services.catalog.collection(name)
-        return collection is None or self._shards.peek(collection.id) is not None
+        return is_quick(self.services, name, caller, path, request)
 
     def collection_named(self, name: str) -> str | None:
         """The name of the collection that a path's name leads to; None where there is none."""
@@ -375,25 +363,6 @@ class Engine:
         """Figures for /metrics."""
         return metrics(self.services, self._maintenance.n_purged, self._backups)
 
-
-def _n_points(request: Request) -> int:
-    return (
-        len(request.points)
-        if isinstance(request, Upsert)
-        else len(request.ids)
-        if isinstance(request, UpsertHead)
-        else 0
-    )
-
-
-def _names_tenants(request: Request) -> bool:
-    """Whether an upsert names an owner or grantees: each is looked up, up to a thousand per point."""
-    if isinstance(request, Upsert):
-        return request.owner is not UNSET or any(point.shared_with is not UNSET for point in request.points)
-    return isinstance(request, UpsertHead) and not (request.owner is UNSET and request.shared_with is UNSET)
-
-
-def _n_queries(request: Search | SearchHead) -> int:
-    if isinstance(request, SearchHead):
-        return 1 if request.n_queries is UNSET else int(request.n_queries)
-    return len(request.vectors) if isinstance(request.vectors, list) else 1
+    def answer_stages(self) -> list[tuple[str, list[int], float]]:
+        """Latency of the stages of answers, for /metrics: see `AnswerFigures.stages`."""
+        return self.services.answers.stages

@@ -3,6 +3,7 @@
 from importlib.metadata import PackageNotFoundError, version
 
 import vdb.kernels as kernels
+from vdb.engine.answer_figures import answer_metrics
 from vdb.engine.backup_schedule import BackupSchedule
 from vdb.engine.cache_figures import cache_metrics
 from vdb.engine.model_figures import model_metrics
@@ -99,4 +100,5 @@ def metrics(services: Services, n_purged: int, backups: BackupSchedule) -> list[
          per_collection([shard.queue.n_requests for shard in shards])),
         *model_metrics(services),
         *cache_metrics(services),
+        *answer_metrics(services),
     ]  # fmt: skip

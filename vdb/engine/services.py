@@ -1,13 +1,17 @@
 """What the use cases share: settings, catalog, shards, ledger, jobs. Wired by `vdb.engine.engine`."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 from vdb.config import Settings
+from vdb.engine.answering.figures import AnswerFigures
+from vdb.engine.answering.threads import Generations
 from vdb.engine.cache_judge import Judge
 from vdb.engine.cache_shard import CacheShard
 from vdb.engine.catalog import Catalog
@@ -30,6 +34,8 @@ from vdb.tenancy.access import check_cache_usable, check_usable
 from vdb.tenancy.quota import Ledger
 from vdb.tenancy.usage import UsageCounts
 from vdb.types import EVERYONE, Caller
+
+T = TypeVar("T")
 
 N_INGESTERS = 4
 MAX_WAITING_INGESTS = 256
@@ -89,6 +95,9 @@ class Services:
         )
     )
     """Threads for what waits for a model that is not quick."""
+    generations: Generations = field(default_factory=Generations)
+    """Threads that answer questions."""
+    answers: AnswerFigures = field(default_factory=AnswerFigures)
     query_vectors: QueryVectors = field(default_factory=QueryVectors)
     stale_entries: StaleEntries = field(default_factory=StaleEntries)
     damaged_indexes: set[int] = field(default_factory=set)
@@ -130,6 +139,10 @@ class Services:
             if shard.readings.published_sequence < request.min_sequence:
                 raise SequenceTimeout("the collection has not reached min_sequence", retry_after_s=1.0)
             yield shard
+
+    def in_context(self, work: Callable[[], T]) -> Callable[[], T]:
+        """`work` for another thread: where there are traces, its stages belong to the span of this one's request."""
+        return work if self.stages is None else partial(copy_context().run, work)
 
     def tenant_name(self, tenant_id: int) -> str:
         """A tenant's name for an answer; "" once its document is gone."""

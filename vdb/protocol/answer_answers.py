@@ -32,7 +32,7 @@ class Sentence(Struct, kw_only=True):
     citations: list[int]
 
 
-class Usage(Struct, kw_only=True):
+class TokenUsage(Struct, kw_only=True):
     """Tokens; `counted`: the backend told none, so they were counted here."""
 
     prompt_tokens: int
@@ -100,7 +100,7 @@ class CitedAnswer(Struct, kw_only=True):
     model: str
     template: str
     sequence: int
-    usage: Usage
+    usage: TokenUsage
     context: Context
     cache: FromCache
     timings: Timings
@@ -135,7 +135,7 @@ class CitationsEvent(Struct, kw_only=True, tag_field="event", tag="citations"):
 class UsageEvent(Struct, kw_only=True, tag_field="event", tag="usage"):
     """What it took."""
 
-    usage: Usage
+    usage: TokenUsage
     timings: Timings
 
 

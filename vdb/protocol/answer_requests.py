@@ -4,9 +4,10 @@ from typing import Any, Literal
 
 from msgspec import UNSET, UnsetType
 
+from vdb.protocol import answering
 from vdb.protocol.requests import Fusion, Request, Reranker, SearchParams, Vector
 
-Order = Literal["score", "document", "edges", "prefix"]
+Order = answering.Order
 
 
 class ContextOptions(Request):
@@ -41,11 +42,12 @@ class AnswerCache(Request):
 class AnswerOptions(Request):
     """How an answer is to come about, whatever its shape. What is not given is the collection's, or the default.
 
-    `limit` passages are looked for; `vector`, `mode`, `fusion`, `reranker`, `filter`, `params` are those of a search.
-    `backend` is one of the server's. `threshold`, 0 to 1: less support than that is answered with "not found".
+    `limit` passages are looked for, 50 where nobody says; `vector`, `mode`, `fusion`, `reranker`, `filter`, `params`
+    are those of a search. `backend` is one of the server's. `threshold`, 0 to 1: less support than that is answered
+    with "not found".
     """
 
-    limit: int = 50
+    limit: int | UnsetType = UNSET
     vector: Vector | UnsetType = UNSET
     mode: Literal["dense", "sparse", "hybrid"] | UnsetType = UNSET
     fusion: Fusion | UnsetType = UNSET

@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
+from vdb.protocol.answering import Answering
 from vdb.protocol.text_answers import FusionChoice as FusionChoice
 from vdb.protocol.text_answers import FusionLearned as FusionLearned
 from vdb.protocol.text_answers import Leg as Leg
@@ -180,6 +181,7 @@ class Collection(Struct, kw_only=True):
     memory_bytes: int | None
     fusion: FusionChoice | None = None
     text: TextIndex | None
+    answering: Answering | None
     tenants: list[str] | None | UnsetType = UNSET
 
 

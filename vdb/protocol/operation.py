@@ -1,14 +1,18 @@
 """What an operation is: a line of the table in `vdb.protocol.operations`."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from vdb.protocol import requests
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`name` is the engine's and the SDK's method; `path` has `{collection}`, `{key}` and the like."""
+    """`name` is the engine's and the SDK's method; `path` has `{collection}`, `{key}` and the like.
+
+    `shape`: whose errors it answers with, ours (RFC 9457) or OpenAI's. `streams`: its answer may come as events, and
+    ends when its caller leaves.
+    """
 
     name: str
     method: str
@@ -18,3 +22,5 @@ class Operation:
     access: str
     summary: str
     created: bool = False
+    shape: Literal["vdb", "openai"] = "vdb"
+    streams: bool = False

@@ -6,7 +6,9 @@ answers 403; what a tenant may not see answers 404.
 """
 
 from vdb.protocol import answers, requests, statistics
+from vdb.protocol.answer_operations import ANSWER_OPERATIONS
 from vdb.protocol.cache_operations import CACHE_OPERATIONS
+from vdb.protocol.chat_operations import CHAT_OPERATIONS
 from vdb.protocol.document_operations import DOCUMENT_OPERATIONS
 from vdb.protocol.operation import Operation as Operation
 from vdb.protocol.text_requests import LearnFusion
@@ -44,7 +46,7 @@ OPERATIONS: tuple[Operation, ...] = (
         requests.UpdateCollection,
         answers.Collection,
         "admin",
-        "Rename; change members, sharing, embedding, metadata, tier",
+        "Rename; change members, sharing, embedding, metadata, tier, answering",
     ),
     Operation("delete_collection", "DELETE", _C, requests.Empty, answers.Done, "admin", "Delete a collection"),
     Operation(
@@ -151,6 +153,8 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("limits", "GET", "/v1/limits", requests.Empty, answers.LimitsAnswer, "any", "Every cap of the server"),
     *DOCUMENT_OPERATIONS,
     *CACHE_OPERATIONS,
+    *ANSWER_OPERATIONS,
+    *CHAT_OPERATIONS,
 )
 
 BY_NAME: dict[str, Operation] = {operation.name: operation for operation in OPERATIONS}

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
+from vdb.protocol.answering import Answering
 from vdb.types import FieldType, Metric, Role, Sharing, Tier
 
 Vector = list[float] | str
@@ -75,7 +76,8 @@ class CreateCollection(Request):
     """A collection: one dimension, one metric, many tenants. `tenants` null means every tenant may use it.
 
     `indexes` names the declared fields that filters are to be fast on. `tier` is where its index is to lie,
-    `memory_bytes` what that may take of memory; null: no cap but the server's. `text` makes it searchable by words.
+    `memory_bytes` what that may take of memory; null: no cap but the server's. `text` makes it searchable by words,
+    `answering` says what answers from it are like.
     """
 
     name: str
@@ -90,12 +92,13 @@ class CreateCollection(Request):
     tier: Tier = Tier.AUTO
     memory_bytes: int | None = None
     text: TextIndex | None = None
+    answering: Answering | None = None
 
 
 class UpdateCollection(Request):
     """Change what is given, all of it in one commit; `name` renames.
 
-    `embedding`, `metadata`, `memory_bytes` and `fusion`: null clears.
+    `embedding`, `metadata`, `memory_bytes`, `fusion` and `answering`: null clears.
 
     `add_tenants` and `remove_tenants` change the list of a collection that has one, and exclude `tenants`.
     `indexes` is the whole list: those new in it are built in the background, the others dropped. `text`: null drops the
@@ -114,6 +117,7 @@ class UpdateCollection(Request):
     memory_bytes: int | None | UnsetType = UNSET
     fusion: FusionChoice | None | UnsetType = UNSET
     text: TextIndex | None | UnsetType = UNSET
+    answering: Answering | None | UnsetType = UNSET
 
 
 class TuneEncoding(Request):

@@ -43,6 +43,19 @@ class FusionDocument(Struct, kw_only=True, frozen=True):
     rrf_k: float = 60.0
 
 
+class AnsweringDocument(Struct, kw_only=True, frozen=True):
+    """What answers from a collection are like where a request does not say; null: the server's default."""
+
+    backend: str | None = None
+    template: str | None = None
+    cache: str | None = None
+    category: str | None = None
+    context_tokens: int | None = None
+    limit: int | None = None
+    threshold: float | None = None
+    order: Literal["score", "document", "edges", "prefix"] | None = None
+
+
 class TextDocument(Struct, kw_only=True, frozen=True):
     """What a collection's text index is to be: payload field → weight, the main one first; language; BM25's numbers."""
 
@@ -80,6 +93,7 @@ class CollectionDocument(Struct, kw_only=True, frozen=True):
     memory_bytes: int | None = None
     fusion: FusionDocument | None = None
     text: TextDocument | None = None
+    answering: AnsweringDocument | None = None
 
     @property
     def indexed_fields(self) -> dict[str, FieldType]:

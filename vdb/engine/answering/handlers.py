@@ -1,0 +1,42 @@
+"""Which use case answers which operation on answers, and which of them can come as a stream."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from vdb.engine.answering.chat import chat, stream_chat
+from vdb.engine.answering.listed import get_model, list_models
+from vdb.engine.answering.question import question_of
+from vdb.engine.answering.run import Running, ask
+from vdb.engine.answering.telling import Emit
+from vdb.engine.services import Services
+from vdb.protocol.answer_answers import CitedAnswer
+from vdb.protocol.answer_requests import Answer
+from vdb.types import Caller
+
+__all__ = ["ANSWER_HANDLERS", "STREAMS", "answer", "stream_answer"]
+
+
+def answer(services: Services, caller: Caller, path: tuple[str, ...], request: Answer) -> "Future[CitedAnswer]":
+    """The whole answer. Raises what is wrong with the request; see `vdb.engine.answering.run.ask`."""
+    return ask(services, caller, question_of(request), None).future
+
+
+def stream_answer(
+    services: Services, caller: Caller, path: tuple[str, ...], request: Answer, emit: Emit | None
+) -> Running:
+    """The same as it comes."""
+    return ask(services, caller, question_of(request), emit)
+
+
+ANSWER_HANDLERS: dict[str, Callable[[Services, Caller, tuple[str, ...], Any], Any]] = {
+    "answer": answer,
+    "chat": chat,
+    "list_models": list_models,
+    "get_model": get_model,
+}
+
+STREAMS: dict[str, Callable[[Services, Caller, tuple[str, ...], Any, Emit | None], Running]] = {
+    "answer": stream_answer,
+    "chat": stream_chat,
+}

@@ -1,0 +1,73 @@
+"""Points as passages: the text and place of a chunk, read from its payload, whoever wrote that."""
+
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from vdb.engine.document_payloads import main_field
+from vdb.rag.passage import Passage
+from vdb.storage.catalog import CollectionDocument
+
+__all__ = ["PassageReader"]
+
+
+class _Place(Struct):
+    """Members of any type: a payload may have been written by a tenant."""
+
+    text: Any = None
+    title: Any = None
+    heading: Any = None
+    document: Any = None
+    chunk: Any = None
+    start: Any = None
+    end: Any = None
+    page: Any = None
+
+
+class PassageReader:
+    """Reads the passages of one collection. Any thread may use it."""
+
+    def __init__(self, collection: CollectionDocument) -> None:
+        self._decode = _decoder(main_field(collection))
+
+    def read(self, point_id: str, owner: str, version: int, score: float, payload: bytes) -> Passage:
+        """The point as a passage; its text is "" where the payload has none."""
+        place = self._decode(payload) if payload else _NOTHING
+        text, title, heading, document = place.text, place.title, place.heading, place.document
+        return Passage(
+            id=point_id,
+            owner=owner,
+            version=version,
+            text=text if type(text) is str else "",
+            score=score,
+            title=title if type(title) is str else "",
+            heading=tuple(part for part in heading if type(part) is str) if type(heading) is list else (),
+            document=document if type(document) is str else "",
+            chunk=_number(place.chunk),
+            start=_number(place.start),
+            end=_number(place.end),
+            page=_number(place.page),
+        )
+
+
+_NOTHING = _Place()
+
+
+def _number(value: Any) -> int | None:
+    return value if type(value) is int and value >= 0 else None
+
+
+@lru_cache(maxsize=256)
+def _decoder(field: str) -> Any:
+    """Decodes payloads whose text stands in `field`."""
+    if field == "text":
+        return msgspec.json.Decoder(_Place).decode
+    members = [name for name in _Place.__struct_fields__ if name not in ("text", field)]
+    fields = [("text", Any, None), *((name, Any, None) for name in members)]
+    shape = msgspec.defstruct("_Named", fields, rename={"text": field}, bases=(), namespace={})
+    missing = {name: None for name in _Place.__struct_fields__ if name not in shape.__struct_fields__}
+    if not missing:
+        return msgspec.json.Decoder(shape).decode
+    return msgspec.json.Decoder(msgspec.defstruct("_NamedAs", [], bases=(shape,), namespace=missing)).decode
