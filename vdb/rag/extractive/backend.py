@@ -36,7 +36,7 @@ _CHARACTERS_PER_TOKEN: Final = 4
 class CharacterCounter:
     """Tokens of this backend are four characters each, the last one fewer: nothing else is a token to it."""
 
-    is_exact = True
+    is_exact: bool = True
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text."""
