@@ -116,8 +116,8 @@ def test_a_tenant_is_never_served_what_was_written_for_another(made: World) -> N
 
 @pytest.mark.parametrize(
     "given", [{"threshold": 0.01}, {"max_tokens": 5}, {"temperature": 0.3}, {"seed": 1}, {"limit": 2},
-              {"mode": "sparse"}, {"filter": {"field": "document", "eq": "refunds"}}, {"context": ContextOptions(tokens=500)},
-              {"cache": AnswerCache(scope="other")}],
+              {"mode": "sparse"}, {"filter": {"field": "document", "eq": "refunds"}},
+              {"context": ContextOptions(tokens=500)}, {"cache": AnswerCache(scope="other")}],
     ids=lambda given: next(iter(given)),
 )  # fmt: skip
 def test_what_was_asked_for_otherwise_is_another_answer(made: World, given: dict[str, Any]) -> None:

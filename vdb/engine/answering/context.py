@@ -79,6 +79,8 @@ def _packed(asking: Asking, backend: Backend, found: Found, budget: int) -> tupl
         (n_tokens,) = backend.counter.count([block])
         if n_tokens <= budget:
             return Packed(tuple(range(len(found.everything))), tuple(found.everything), n_tokens, ()), True
+    if budget <= 0:
+        raise _too_small(asking, budget, "question, template and answer leave no room for passages")
     given: dict[str, Any] = {"redundancy": wish.redundancy, "cost": wish.cost}
     options = PackOptions(
         method=wish.method, order=wish.order, **{name: value for name, value in given.items() if value is not None}
