@@ -2,14 +2,18 @@
 
 One tenant, one kept-alive connection; keys, limits, metrics and the access log are on. Chunks are real texts with
 vectors of 384 numbers, and the shared index answers, after the server has tuned it by what was asked. Server CPU is
-what the process is charged for all of its threads.
+what the process is charged for all of its threads. A scripted backend answers at once from a process of its own: asking
+it is the server's cost, answering is not. The extractive one answers in the server: its seconds, which /metrics
+counts, are taken off.
 """
 
 import argparse
 import json
+import re
 import tempfile
 from pathlib import Path
 
+from bench.answers.scripted import scripted
 from bench.connection import request
 from bench.report import Figure, median
 from bench.retrieval.http import COLLECTION, TENANT, await_idle, cpu_ms, fill
@@ -18,6 +22,14 @@ from bench.server import Server
 
 N_CHUNKS, N_ASKED, N_REPEATS, N_QUESTIONS = 20_000, 500, 5, 512
 BAR_MS = 3.0
+_MODELS = """
+[backends.scripted]
+kind = "openai"
+url = "{url}"
+model = "scripted"
+context_tokens = 16384
+max_tokens = 256
+"""
 
 
 def measure(given: argparse.Namespace) -> list[Figure]:
@@ -25,33 +37,63 @@ def measure(given: argparse.Namespace) -> list[Figure]:
     texts = made_up(given.seed) if given.quick else mixed(given.data, N_CHUNKS)
     n_asked, n_repeats = (50, 1) if given.quick else (N_ASKED, N_REPEATS)
     index_from = 100 if given.quick else N_CHUNKS
-    with (
-        tempfile.TemporaryDirectory(prefix="vdb-bench-") as folder,
-        Server(Path(folder), index_from_points=index_from) as server,
-    ):
-        key = server.make_key(TENANT)
-        fill(server, key, texts)
-        server.await_kernels()
-        return _runs(server, key, texts, n_asked, n_repeats)
+    with tempfile.TemporaryDirectory(prefix="vdb-bench-") as folder, scripted() as url:
+        models = Path(folder) / "models.toml"
+        models.write_text(_MODELS.format(url=url), encoding="utf-8")
+        with Server(Path(folder), index_from_points=index_from, models_file=models) as server:
+            key = server.make_key(TENANT)
+            fill(server, key, texts)
+            server.await_kernels()
+            return _runs(server, key, texts, n_asked, n_repeats)
 
 
 def _runs(server: Server, key: str, texts: Texts, n_asked: int, n_repeats: int) -> list[Figure]:
-    asked = {"extractive": _requests(key, texts, backend="extractive")}
-    runs: dict[str, list[float]] = {name: [] for name in asked}
+    """The backends take turns; their numbers are CPU milliseconds per answer."""
+    asked = {
+        "scripted backend": _answers(key, texts, backend="scripted"),
+        "extractive": _answers(key, texts, backend="extractive"),
+        "its search alone": _searches(key, texts),
+    }
+    runs: dict[str, list[float]] = {name: [] for name in (*asked, "extractive, with the backend")}
     with server.connect() as connection:
         for requests in asked.values():
             cpu_ms(server, connection.exchange, requests, n_asked)
         await_idle(server)
         for _ in range(n_repeats):
             for name, requests in asked.items():
-                runs[name].append(cpu_ms(server, connection.exchange, requests, n_asked))
-    return [median(f"server, {name}", values, "ms", BAR_MS) for name, values in runs.items()]
+                before = _backend_s(server)
+                whole_ms = cpu_ms(server, connection.exchange, requests, n_asked)
+                own_ms = (_backend_s(server) - before) * 1e3 / n_asked
+                runs[name].append(whole_ms - own_ms)
+                if name == "extractive":
+                    runs["extractive, with the backend"].append(whole_ms)
+    bars = {"scripted backend": BAR_MS, "extractive": BAR_MS}
+    return [median(f"server, {name}", values, "ms", bars.get(name)) for name, values in runs.items()]
 
 
-def _requests(key: str, texts: Texts, **options: object) -> list[bytes]:
-    pairs = list(zip(texts.questions, texts.query_vectors, strict=True))[:N_QUESTIONS]
-    bodies = [
-        {"collection": COLLECTION, "question": text, "vector": row.tolist(), "cache": "off", **options}
-        for text, row in pairs
-    ]
-    return [request("POST", "/v1/answer", key, json.dumps(body, separators=(",", ":")).encode()) for body in bodies]
+def _backend_s(server: Server) -> float:
+    """Seconds that the extractive backend has taken so far."""
+    with server.connect() as connection:
+        told = connection.exchange(request("GET", "/metrics", server.admin_key)).decode()
+    found = re.search(r'^vdb_model_seconds_total\{kind="backend",model="extractive"\} (\S+)$', told, re.MULTILINE)
+    assert found is not None, "the metrics do not tell the seconds of the backend"
+    return float(found[1])
+
+
+def _pairs(texts: Texts) -> list[tuple[str, list[float]]]:
+    rows = [row.tolist() for row in texts.query_vectors[:N_QUESTIONS]]
+    return list(zip(texts.questions, rows, strict=False))
+
+
+def _answers(key: str, texts: Texts, backend: str) -> list[bytes]:
+    fixed = {"collection": COLLECTION, "backend": backend, "cache": "off"}
+    return [_request("/v1/answer", key, question=text, vector=row, **fixed) for text, row in _pairs(texts)]
+
+
+def _searches(key: str, texts: Texts) -> list[bytes]:
+    path = f"/v1/collections/{COLLECTION}/search"
+    return [_request(path, key, text=text, vector=row, limit=50) for text, row in _pairs(texts)]
+
+
+def _request(path: str, key: str, **body: object) -> bytes:
+    return request("POST", path, key, json.dumps(body, separators=(",", ":")).encode())

@@ -17,7 +17,8 @@ from vdb.cache.candidates import Indexes
 from vdb.config import Settings
 from vdb.engine import aliases, backup, caches, collections, edit, jobs, keys, members, read, tenants, tune, usage
 from vdb.engine.answering.handlers import ANSWER_HANDLERS, STREAMS
-from vdb.engine.answering.run import Emit, Running
+from vdb.engine.answering.run import Running
+from vdb.engine.answering.telling import Emit
 from vdb.engine.backup_schedule import BackupSchedule
 from vdb.engine.cache_handlers import CACHE_HANDLERS
 from vdb.engine.cache_shard import CacheShard

@@ -68,7 +68,7 @@ def ranked_search(
         return run.answer()
     with services.shard_for_read(collection, request):
         pass  # whoever waits for a sequence asks no model before it is there
-    waiting: Future[SearchAnswer] = services.model_calls.submit(tenant_id, run.answer)
+    waiting: Future[SearchAnswer] = services.model_calls.submit(tenant_id, services.in_context(run.answer))
     return waiting
 
 

@@ -1,11 +1,13 @@
 """What the use cases share: settings, catalog, shards, ledger, jobs. Wired by `vdb.engine.engine`."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 from vdb.config import Settings
 from vdb.engine.answering.figures import AnswerFigures
@@ -31,6 +33,8 @@ from vdb.tenancy.access import check_cache_usable, check_usable
 from vdb.tenancy.quota import Ledger
 from vdb.tenancy.usage import UsageCounts
 from vdb.types import EVERYONE, Caller
+
+T = TypeVar("T")
 
 N_INGESTERS = 4
 MAX_WAITING_INGESTS = 256
@@ -133,6 +137,10 @@ class Services:
             if shard.readings.published_sequence < request.min_sequence:
                 raise SequenceTimeout("the collection has not reached min_sequence", retry_after_s=1.0)
             yield shard
+
+    def in_context(self, work: Callable[[], T]) -> Callable[[], T]:
+        """`work` for another thread: where there are traces, its stages belong to the span of this one's request."""
+        return work if self.stages is None else partial(copy_context().run, work)
 
     def tenant_name(self, tenant_id: int) -> str:
         """A tenant's name for an answer; "" once its document is gone."""

@@ -1,28 +1,20 @@
-"""Answers: what comes of a question, event by event, and whose points it is written from."""
-
-from collections.abc import Iterator
-from pathlib import Path
+"""Answers: what comes of a question, event by event, and what stands in it."""
 
 import pytest
 
-from tests.engine.answering.world import QUESTION, World, world
+from tests.engine.answering.world import QUESTION, TEXTS, Scripted, World
 from tests.engine.driver import WAIT_S
-from vdb.protocol.answer_answers import DeltaEvent
+from vdb.protocol.answer_answers import DeltaEvent, DoneEvent, RetrievalEvent
 from vdb.protocol.requests import EmbeddingModel
-
-
-@pytest.fixture
-def made(tmp_path: Path) -> Iterator[World]:
-    with world(tmp_path) as found:
-        yield found
 
 
 def test_a_question_is_answered_with_what_it_was_written_from(made: World) -> None:
     answer = made.ask()
     assert answer.found and "five days" in answer.text
-    assert [reference.document for reference in answer.references] == ["refunds"]
+    assert answer.references[0].document == "refunds"
     assert answer.answer[0].citations == [0]
-    assert answer.sequence == 3 and answer.context.passages == 3 and answer.context.whole
+    assert answer.sequence == 3 and answer.context.passages >= 1
+    assert answer.backend == "extractive" and answer.finish_reason == "stop"
 
 
 def test_events_come_in_order_and_end_with_the_whole_answer(made: World) -> None:
@@ -33,12 +25,88 @@ def test_events_come_in_order_and_end_with_the_whole_answer(made: World) -> None
     assert n >= 1
     assert names == ["RetrievalEvent", *["DeltaEvent"] * n, "CitationsEvent", "UsageEvent", "DoneEvent"]
     assert "".join(event.text for event in events if isinstance(event, DeltaEvent)) == answer.text
-    assert events[-1].answer is answer  # type: ignore[union-attr]
+    assert isinstance(events[-1], DoneEvent) and events[-1].answer is answer
 
 
-def test_a_tenant_without_points_is_told_that_nothing_was_found(made: World) -> None:
+def test_a_tenant_without_points_is_told_that_nothing_was_found_and_no_backend_is_asked(made: World) -> None:
+    backend = Scripted()
+    made.use(backend)
     made.put("globex", {"other": "A text."})
-    made.driver.create("empty", text=None, embedding=EmbeddingModel(model="lexical", version="1"), dimension=32)
-    answer = made.ask(tenant="globex", collection="empty")
+    made.driver.create("empty", embedding=EmbeddingModel(model="lexical", version="1"), dimension=32)
+    running, events = made.begin(tenant="globex", collection="empty")
+    answer = running.future.result(WAIT_S)
     assert not answer.found and answer.references == [] and answer.support == 0.0
-    assert QUESTION not in answer.text
+    assert QUESTION not in answer.text and backend.asked == []
+    assert [type(event).__name__ for event in events] == [
+        "RetrievalEvent",
+        "DeltaEvent",
+        "CitationsEvent",
+        "UsageEvent",
+        "DoneEvent",
+    ]
+
+
+def test_points_without_text_are_no_passages(made: World) -> None:
+    made.driver.create("bare", dimension=2)
+    made.driver.upsert("acme", "bare", ["a", "b"], [[1.0, 0.0], [0.0, 1.0]])
+    answer = made.ask(collection="bare", vector=[1.0, 0.0])
+    assert not answer.found
+
+
+def test_citations_are_numbered_by_first_citation_and_unknown_ones_dropped(made: World) -> None:
+    backend = Scripted("First this [2]. Then that [9]. Both [1][2]. ")
+    made.use(backend)
+    answer = made.ask()
+    passages = backend.asked[0].passages
+    assert [reference.id for reference in answer.references] == [passages[1].id, passages[0].id]
+    assert [sentence.citations for sentence in answer.answer] == [[0], [], [0, 1]]
+    assert answer.text.strip() == "First this [1]. Then that. Both [2][1]."
+    assert answer.unknown_citations == 1
+
+
+def test_an_answer_that_cites_nothing_is_given_without_references(made: World) -> None:
+    made.use(Scripted("Five days."))
+    answer = made.ask()
+    assert answer.found and answer.references == [] and answer.answer[0].citations == []
+
+
+def test_references_say_their_texts_only_if_asked(made: World) -> None:
+    made.use(Scripted("Yes [1]."))
+    plain, told = made.ask(), made.ask(with_texts=True)
+    assert "text" not in plain.references[0].__struct_encode_fields__ or not isinstance(plain.references[0].text, str)
+    assert told.references[0].text in TEXTS.values()
+
+
+def test_what_a_backend_is_asked_holds_the_question_last(made: World) -> None:
+    backend = Scripted()
+    made.use(backend)
+    made.ask(max_tokens=17, temperature=0.5, seed=3)
+    (asked,) = backend.asked
+    assert asked.question == QUESTION and QUESTION in asked.messages[-1].content
+    assert asked.messages[0].role == "system" and TEXTS["refunds"] in asked.messages[0].content
+    assert (asked.max_tokens, asked.temperature, asked.seed) == (17, 0.5, 3)
+
+
+def test_a_stream_says_which_passages_before_the_first_word(made: World) -> None:
+    made.use(Scripted())
+    running, events = made.begin()
+    running.future.result(WAIT_S)
+    assert isinstance(events[0], RetrievalEvent)
+    assert sorted(passage.document for passage in events[0].passages) == sorted(TEXTS)
+
+
+@pytest.mark.parametrize("reason", ["stop", "length"])
+def test_the_reason_why_an_answer_ended_is_told(made: World, reason: str) -> None:
+    made.use(Scripted(finish_reason=reason))
+    assert made.ask().finish_reason == reason
+
+
+def test_what_it_took_is_told_and_counted(made: World) -> None:
+    made.use(Scripted())
+    answer = made.ask()
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.counted) == (10, 3, False)
+    figures = made.services.answers
+    assert figures.outcomes["found"] == 1
+    assert figures.tokens == {("scripted", "prompt"): 10, ("scripted", "completion"): 3}
+    assert {stage: sum(counts) for stage, counts, _ in figures.stages}["generation"] == 1
+    assert answer.timings.total_ms >= answer.timings.generation_ms >= answer.timings.first_token_ms

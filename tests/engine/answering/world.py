@@ -6,7 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.engine.driver import WAIT_S, Driver, opened
+from vdb.engine.answering import asking
 from vdb.engine.answering.question import question_of
 from vdb.engine.answering.run import Running, ask
 from vdb.protocol.answer_answers import CitedAnswer, Event
@@ -42,6 +45,7 @@ class Scripted:
         self.name, self.model = name, f"{name}-1"
         self.context_tokens: int = given.get("context_tokens", 100_000)
         self.max_tokens: int = given.get("max_tokens", 100)
+        self.message_tokens: int = given.get("message_tokens", 8)
         self.categories: frozenset[str] = frozenset(given.get("categories", ()))
         self.counter: TokenCounter = Letters()
         self.load: float = given.get("load", 0.0)
@@ -63,6 +67,17 @@ class Scripted:
         """Nothing is open."""
 
 
+def failing(error: Exception, after: str = "") -> Write:
+    """Write `after`, then fail."""
+
+    def write(asked: Asked, emit: Callable[[str], None], stop: Stop) -> str:
+        if after:
+            emit(after)
+        raise error
+
+    return write
+
+
 def until_stopped(asked: Asked, emit: Callable[[str], None], stop: Stop) -> str:
     """Write one word, then wait until nobody wants more."""
     emit("Well ")
@@ -75,12 +90,16 @@ def until_stopped(asked: Asked, emit: Callable[[str], None], stop: Stop) -> str:
 class World:
     """A driver with the collection `notes` of acme's texts."""
 
-    def __init__(self, driver: Driver) -> None:
-        self.driver, self.engine = driver, driver.engine
+    def __init__(self, driver: Driver, patch: pytest.MonkeyPatch) -> None:
+        self.driver, self.engine, self._patch = driver, driver.engine, patch
 
     @property
     def services(self) -> Any:
         return self.engine.services
+
+    def use(self, *backends: Scripted) -> None:
+        """The server's backends from now on."""
+        self._patch.setattr(asking, "backends_for", lambda *_: list(backends))
 
     def put(self, tenant: str, texts: dict[str, str], collection: str = "notes", **given: Any) -> None:
         documents = [PutDocument(id=name, text=text) for name, text in texts.items()]
@@ -105,13 +124,13 @@ class World:
 @contextmanager
 def world(path: Path, **given: Any) -> Iterator[World]:
     """A world whose engine is closed at the end."""
-    with opened(path, **given) as driver:
+    with opened(path, **given) as driver, pytest.MonkeyPatch.context() as patch:
         driver.create(
             "notes",
             dimension=32,
             text=TextIndex(fields={"text": 1}),
             embedding=EmbeddingModel(model="lexical", version="1"),
         )
-        made = World(driver)
+        made = World(driver, patch)
         made.put("acme", TEXTS)
         yield made

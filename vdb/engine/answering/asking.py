@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from msgspec import UNSET
@@ -23,6 +23,7 @@ from vdb.protocol.answer_requests import ContextOptions
 from vdb.protocol.answering import Order
 from vdb.protocol.requests import MAX_BUDGET, Search
 from vdb.rag.generate.base import Backend
+from vdb.rag.prompt import DEFAULT_TEMPLATE, Template
 from vdb.storage.catalog import AnsweringDocument, CollectionDocument
 from vdb.tenancy.access import check_tenant_exists
 from vdb.types import Caller
@@ -41,7 +42,7 @@ class ContextWish:
     """What of the passages goes into the context; `budget_tokens` None: what the backend's own context leaves."""
 
     budget_tokens: int | None
-    method: str
+    method: Literal["greedy", "beam"]
     redundancy: float | None
     cost: float | None
     order: Order
@@ -61,6 +62,7 @@ class Asking:
     vector: NDArray[np.float32] | None
     backends: Sequence[Backend]
     context: ContextWish
+    template: Template
     threshold: float
 
     def at(self, pointer: str) -> str:
@@ -94,6 +96,7 @@ def asking_of(services: Services, caller: Caller, question: Question) -> Asking:
         vector=vector,
         backends=backends_for(services, collection, question),
         context=_context_of(question, stated),
+        template=DEFAULT_TEMPLATE,
         threshold=_threshold_of(question, stated),
     )
 

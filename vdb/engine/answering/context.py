@@ -1,57 +1,135 @@
-"""The context of a question: how many tokens it may have, which passages go into it, the prompt that comes of it."""
+"""The context of a question: how many tokens it may have, which passages go into it, the prompt that comes of it.
+
+A backend's context holds the prompt and the answer: what is left for passages is its tokens less those of the answer,
+of the messages without passages, and of what the backend adds to each message. All are counted by the backend's own
+counter. Tokens of a text need not be the sum of its parts': where little is left over, the whole prompt is counted, and
+packed anew into so much less as it is too long.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from vdb.engine.answering.asking import Asking
+from vdb.engine.answering.backends import EXTRACTIVE
+from vdb.engine.answering.retrieval import Found
 from vdb.errors import BudgetTooSmall
 from vdb.protocol.answer_answers import Context, Dropped
 from vdb.rag.generate.base import Asked, Backend, Message
+from vdb.rag.pack import Packed, PackOptions, pack
 from vdb.rag.passage import Passage
+from vdb.rag.prompt import context_block, messages
 
-__all__ = ["MESSAGE_TOKENS", "Prompt", "prompt_for"]
+__all__ = ["MOST_ATTEMPTS", "NEAR_TOKENS", "Prompt", "prompt_for", "room_of"]
 
-MESSAGE_TOKENS = 8
-"""What a message takes beyond its text."""
+NEAR_TOKENS = 64
+"""Where less than this is left over, the whole prompt is counted."""
+MOST_ATTEMPTS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a backend is asked, and what became of the passages on the way. `asked.passages` in their order in it."""
+    """What a backend is asked, and what became of the passages. `asked.passages` in the order of the context.
+
+    `is_whole`: the context holds everything that the tenant may see.
+    """
 
     asked: Asked
     context: Context
     dropped: list[Dropped]
 
 
-def prompt_for(
-    asking: Asking, backend: Backend, passages: Sequence[Passage], is_whole: bool, at_most: int | None
-) -> Prompt:
-    """The prompt for a backend, with a context of `at_most` tokens, if that is given; raises BudgetTooSmall."""
+def room_of(asking: Asking, backend: Backend, examples: Sequence[tuple[str, str]]) -> int:
+    """Tokens of a backend's context that are left for passages; maybe less than none."""
     question = asking.question
-    max_tokens = backend.max_tokens if question.max_tokens is None else question.max_tokens
-    history_tokens = sum(backend.counter.count([question.text, *(turn.content for turn in question.history)]))
-    left = backend.context_tokens - max_tokens - history_tokens - MESSAGE_TOKENS * (len(question.history) + 2)
-    budget = left if asking.context.budget_tokens is None else min(left, asking.context.budget_tokens)
-    budget = budget if at_most is None else min(budget, at_most)
-    chosen: list[Passage] = []
-    n_tokens = 0
-    for passage, n in zip(passages, backend.counter.count([passage.text for passage in passages]), strict=True):
-        if n_tokens + n <= budget and passage.text.strip():
-            chosen.append(passage)
-            n_tokens += n
-    if not chosen:
-        raise BudgetTooSmall.at(asking.at("/context/tokens"), f"not one passage fits into {max(0, budget)} tokens")
-    block = "\n".join(f"[{n}] {passage.text}" for n, passage in enumerate(chosen, 1))
-    messages = [Message("system", block), *question.history, Message("user", question.text)]
+    bare = messages(asking.template, question.text, (), question.history, examples)
+    return backend.context_tokens - _answer_tokens(asking, backend) - _n_tokens(backend, bare)
+
+
+def prompt_for(
+    asking: Asking, backend: Backend, found: Found, examples: Sequence[tuple[str, str]], at_most: int | None
+) -> Prompt:
+    """The prompt for a backend, its context of `at_most` tokens, where that is given; raises BudgetTooSmall."""
+    room = room_of(asking, backend, examples)
+    budget = min(limit for limit in (room, asking.context.budget_tokens, at_most) if limit is not None)
+    for _ in range(MOST_ATTEMPTS):
+        packed, is_whole = _packed(asking, backend, found, budget)
+        prompt = _prompt(asking, backend, found, examples, packed, budget, is_whole)
+        if room - packed.n_tokens >= NEAR_TOKENS:
+            return prompt
+        n_over = _n_tokens(backend, prompt.asked.messages) + _answer_tokens(asking, backend) - backend.context_tokens
+        if n_over <= 0:
+            return prompt
+        budget = packed.n_tokens - n_over
+    raise _too_small(asking, budget, "the prompt cannot be made short enough")
+
+
+def _packed(asking: Asking, backend: Backend, found: Found, budget: int) -> tuple[Packed, bool]:
+    wish = asking.context
+    if found.everything is not None and backend.name != EXTRACTIVE:
+        block = context_block(found.everything, asking.template)
+        (n_tokens,) = backend.counter.count([block])
+        if n_tokens <= budget:
+            return Packed(tuple(range(len(found.everything))), tuple(found.everything), n_tokens, ()), True
+    given: dict[str, Any] = {"redundancy": wish.redundancy, "cost": wish.cost}
+    options = PackOptions(
+        method=wish.method, order=wish.order, **{name: value for name, value in given.items() if value is not None}
+    )
+    try:
+        packed = pack(
+            found.passages, budget, backend.counter, options, question=asking.question.text, template=asking.template
+        )
+    except BudgetTooSmall as exc:
+        raise _too_small(asking, budget, exc.detail) from exc
+    return packed, False
+
+
+def _prompt(
+    asking: Asking,
+    backend: Backend,
+    found: Found,
+    examples: Sequence[tuple[str, str]],
+    packed: Packed,
+    budget: int,
+    is_whole: bool,
+) -> Prompt:
+    question = asking.question
     asked = Asked(
-        question.text, chosen, messages, max_tokens, question.temperature, question.top_p, question.seed, question.stop
+        question.text,
+        packed.passages,
+        messages(asking.template, question.text, packed.passages, question.history, examples),
+        _answer_tokens(asking, backend),
+        question.temperature,
+        question.top_p,
+        question.seed,
+        question.stop,
     )
     context = Context(
-        passages=len(chosen),
-        tokens=n_tokens,
+        passages=len(packed.passages),
+        tokens=packed.n_tokens,
         budget_tokens=budget,
-        whole=is_whole and len(chosen) == len(passages),
+        whole=is_whole,
         exact=backend.counter.is_exact,
     )
-    return Prompt(asked, context, [])
+    return Prompt(asked, context, _dropped(found.passages, packed) if question.options.explain else [])
+
+
+def _answer_tokens(asking: Asking, backend: Backend) -> int:
+    return backend.max_tokens if asking.question.max_tokens is None else asking.question.max_tokens
+
+
+def _n_tokens(backend: Backend, prompt: Sequence[Message]) -> int:
+    return sum(backend.counter.count([turn.content for turn in prompt])) + backend.message_tokens * (len(prompt) + 1)
+
+
+def _dropped(passages: Sequence[Passage], packed: Packed) -> list[Dropped]:
+    return [
+        Dropped(id=passages[left.place].id, owner=passages[left.place].owner, reason=left.reason, tokens=left.n_tokens)
+        for left in packed.left
+    ]
+
+
+def _too_small(asking: Asking, budget: int, why: str) -> BudgetTooSmall:
+    error = BudgetTooSmall.at(asking.at("/context/tokens"), f"{why}; the passages may take {max(0, budget):,}")
+    assert isinstance(error, BudgetTooSmall), "at makes an error of its class"
+    return error

@@ -7,7 +7,8 @@ from typing import Any
 from vdb.engine.answering.chat import chat, stream_chat
 from vdb.engine.answering.listed import get_model, list_models
 from vdb.engine.answering.question import question_of
-from vdb.engine.answering.run import Emit, Running, ask
+from vdb.engine.answering.run import Running, ask
+from vdb.engine.answering.telling import Emit
 from vdb.engine.services import Services
 from vdb.protocol.answer_answers import CitedAnswer
 from vdb.protocol.answer_requests import Answer

@@ -1,6 +1,6 @@
-"""What is found for a question: passages of a search, or all that the tenant may see, where that is little.
+"""What is found for a question: passages of a search, and all that the tenant may see, where that may fit.
 
-Everything at least fills no snapshot beyond its reading; a search is the one that `search` does, in process.
+A search is the one that `search` does, in process.
 """
 
 from concurrent.futures import Future
@@ -31,22 +31,32 @@ BYTES_PER_TOKEN = 16
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Passages, best first, or in the order of insertion where they are `whole`; `hits` are those of the search."""
+    """`passages`, best first, and the search's answer; `everything`, in order of insertion, where it may fit.
+
+    `sequence` is that of the earlier of the two.
+    """
 
     passages: list[Passage]
+    answer: SearchAnswer
     sequence: int
-    is_whole: bool = False
-    answer: SearchAnswer | None = None
+    everything: list[Passage] | None = None
 
 
-def retrieve(services: Services, asking: Asking) -> Found:
-    """The passages that a search finds, best first. Waits for models where it has to; raises as `search` does."""
+def retrieve(services: Services, asking: Asking, whole_tokens: int) -> Found:
+    """The passages that a search finds; everything too, where it may fit into `whole_tokens`, 0 for never.
+
+    Waits for models where it has to; raises as `search` does.
+    """
+    whole = everything(services, asking, whole_tokens) if whole_tokens > 0 else None
     path = (PinnedName(asking.collection.name, asking.collection.id),)
     found = search(services, asking.caller, path, asking.search, None)
     answer: SearchAnswer = found.result() if isinstance(found, Future) else found
     hits = [] if isinstance(answer.hits, UnsetType) else answer.hits
     reader = PassageReader(asking.collection)
-    return Found([_passage_of(reader, hit) for hit in hits], answer.sequence, answer=answer)
+    passages = [_passage_of(reader, hit) for hit in hits]
+    if whole is None:
+        return Found(passages, answer, answer.sequence)
+    return Found(passages, answer, whole[1], whole[0])
 
 
 def _passage_of(reader: PassageReader, hit: Hit) -> Passage:
@@ -54,8 +64,11 @@ def _passage_of(reader: PassageReader, hit: Hit) -> Passage:
     return reader.read(hit.id, hit.owner, hit.version, float(score), bytes(hit.payload))
 
 
-def everything(services: Services, asking: Asking, budget_tokens: int) -> Found | None:
-    """All that the tenant may see and the filter lets through; None where it cannot fit into so many tokens."""
+def everything(services: Services, asking: Asking, budget_tokens: int) -> tuple[list[Passage], int] | None:
+    """All that the tenant may see and the filter lets through, and the sequence of that moment.
+
+    None where it cannot fit into so many tokens, which is found out cheaply.
+    """
     matches = matches_of(asking.parsed_filter)
     tenant = asking.tenant_id
     reader = PassageReader(asking.collection)
@@ -74,5 +87,7 @@ def everything(services: Services, asking: Asking, budget_tokens: int) -> Found 
             if n_bytes > BYTES_PER_TOKEN * budget_tokens:
                 return None
             name = services.tenant_name(owner)
-            passages.append(reader.read(record.id.decode(), name, record.version, 0.0, record.payload))
-        return Found(passages, snapshot.sequence, is_whole=True)
+            passage = reader.read(record.id.decode(), name, record.version, 0.0, record.payload)
+            if passage.text.strip():
+                passages.append(passage)
+        return passages, snapshot.sequence

@@ -9,45 +9,26 @@ A key that is revoked meanwhile does not end an answer under way: it is of the m
 """
 
 import time
-from collections.abc import Callable
 from concurrent.futures import Future
-from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
 
 from vdb.engine.answering.asking import Asking, asking_of
+from vdb.engine.answering.backends import EXTRACTIVE
+from vdb.engine.answering.cited import cited_answer, not_found
 from vdb.engine.answering.context import Prompt
-from vdb.engine.answering.figures import AnswerFigures, Outcome, Stage
+from vdb.engine.answering.figures import Outcome, Stage
 from vdb.engine.answering.question import Question
-from vdb.engine.answering.retrieval import Found, everything, retrieve
+from vdb.engine.answering.retrieval import Found, retrieve
+from vdb.engine.answering.telling import Emit, Telling
 from vdb.engine.answering.writing import Writer, Written
 from vdb.engine.services import Services
 from vdb.errors import ShuttingDown
-from vdb.protocol.answer_answers import (
-    CitationsEvent,
-    CitedAnswer,
-    Context,
-    DeltaEvent,
-    DoneEvent,
-    Event,
-    FromCache,
-    Reference,
-    RetrievalEvent,
-    Sentence,
-    Timings,
-    TokenUsage,
-    UsageEvent,
-)
+from vdb.protocol.answer_answers import CitedAnswer, FromCache, Timings
 from vdb.rag.generate.base import Cancelled, Stop
-from vdb.rag.passage import Passage
 from vdb.types import Caller
 
-__all__ = ["NOT_FOUND", "Emit", "Running", "ask"]
-
-Emit = Callable[[Event], None]
-"""Takes the events of an answer, in order, on the thread that makes them."""
-
-NOT_FOUND = "The documents do not say."
+__all__ = ["Running", "ask"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +47,13 @@ def ask(services: Services, caller: Caller, question: Question, emit: Emit | Non
     """
     try:
         asking = asking_of(services, caller, question)
+        stop = Stop()
+        run = _Run(services, asking, stop, Telling(emit, question.options.with_texts))
+        future = services.generations.submit(asking.tenant_id, stop, services.in_context(run.answer))
     except Exception:
         services.answers.note_outcome("error")
         raise
-    stop = Stop()
-    run = _Run(services, asking, emit, stop)
-    work: Callable[[], CitedAnswer] = run.answer
-    if services.stages is not None:  # its stages belong to the span of whoever asked
-        work = partial(copy_context().run, run.answer)
-    return Running(services.generations.submit(asking.tenant_id, stop, work), stop)
+    return Running(future, stop)
 
 
 @dataclass(slots=True)
@@ -83,21 +62,18 @@ class _Run:
 
     services: Services
     asking: Asking
-    emit: Emit | None
     stop: Stop
+    telling: Telling
     began: float = field(default_factory=time.perf_counter)
     timings: Timings = field(default_factory=Timings)
     cache: FromCache = field(default_factory=lambda: FromCache(hit=None, reason="off"))
-
-    @property
-    def figures(self) -> AnswerFigures:
-        return self.services.answers
 
     def answer(self) -> CitedAnswer:
         outcome: Outcome = "error"
         try:
             answer = self._answer()
             outcome = "found" if answer.found else "not_found"
+            self._finish(answer)
             return answer
         except Cancelled:
             outcome = "cancelled"
@@ -105,7 +81,7 @@ class _Run:
                 raise ShuttingDown("the server is shutting down", retry_after_s=1.0) from None
             raise
         finally:
-            self.figures.note_outcome(outcome)
+            self.services.answers.note_outcome(outcome)
 
     def _answer(self) -> CitedAnswer:
         self._check_wanted()
@@ -113,33 +89,26 @@ class _Run:
         self._check_wanted()
         support = self._support(found)
         if support is None or support < self.asking.threshold:
-            return self._finished(self._not_found(found, support))
-        tell = partial(self._tell_prompt, found)
-        writer = Writer(self.asking, found, self.figures, self.stop, tell, self._tell_text)
-        written = writer.write()
-        self.timings.context_ms = writer.context_s * 1e3
-        self.timings.first_token_ms = written.first_token_s * 1e3
-        self.timings.generation_ms = written.generation_s * 1e3
-        return self._finished(self._cited(found, support, written))
+            answer = not_found(self.asking, found, support or 0.0, self.cache, self.timings)
+            self.telling.whole(answer)
+            return answer
+        return cited_answer(self.asking, found, support, self._written(found), self.cache, self.timings)
 
     def _check_wanted(self) -> None:
         if self.stop.is_requested or self.services.is_stopping.is_set():
             raise Cancelled
 
-    # Retrieval
-
     def _retrieved(self) -> Found:
         began = time.perf_counter()
-        found = None
-        if self.asking.context.may_be_whole:
-            found = everything(self.services, self.asking, self._largest_budget())
-        if found is None:
-            found = retrieve(self.services, self.asking)
-        self.timings.retrieval_ms = self._note("retrieval", began) * 1e3
+        found = retrieve(self.services, self.asking, self._whole_tokens())
+        self.timings.retrieval_ms = self._noted("retrieval", began, time.perf_counter() - began)
         return found
 
-    def _largest_budget(self) -> int:
-        largest = max(backend.context_tokens for backend in self.asking.backends)
+    def _whole_tokens(self) -> int:
+        """How long a context that holds everything may be; 0 where none is to."""
+        if not self.asking.context.may_be_whole:
+            return 0
+        largest = max((one.context_tokens for one in self.asking.backends if one.name != EXTRACTIVE), default=0)
         budget = self.asking.context.budget_tokens
         return largest if budget is None else min(budget, largest)
 
@@ -147,121 +116,31 @@ class _Run:
         """How well the passages bear an answer; None where there is nothing to answer from."""
         return 1.0 if any(passage.text.strip() for passage in found.passages) else None
 
-    # What comes of it
-
-    def _not_found(self, found: Found, support: float | None) -> CitedAnswer:
-        backend = self.asking.backends[0]
-        answer = CitedAnswer(
-            answer=[Sentence(text=NOT_FOUND, citations=[])],
-            text=NOT_FOUND,
-            references=[],
-            found=False,
-            support=support or 0.0,
-            threshold=self.asking.threshold,
-            finish_reason="stop",
-            backend=backend.name,
-            model=backend.model,
-            template="default@1",
-            sequence=found.sequence,
-            usage=TokenUsage(prompt_tokens=0, completion_tokens=0, counted=True),
-            context=Context(passages=0, tokens=0, budget_tokens=0, exact=backend.counter.is_exact),
-            cache=self.cache,
-            timings=self.timings,
-        )
-        if self.emit is not None:
-            self.emit(RetrievalEvent(passages=[], context=answer.context, cache=self.cache, sequence=found.sequence))
-            self.emit(DeltaEvent(text=NOT_FOUND))
-        return answer
-
-    def _cited(self, found: Found, support: float, written: Written) -> CitedAnswer:
-        passages, citations, usage = written.prompt.asked.passages, written.citations, written.generated.usage
-        self.figures.note_usage(written.backend.name, usage)
-        self.figures.note_unknown_citations(citations.n_unknown)
-        self.figures.note_stage("context", self.timings.context_ms / 1e3)
-        self.figures.note_stage("first_token", written.first_token_s)
-        self.figures.note_stage("generation", written.generation_s)
-        places = {place: i for i, place in enumerate(citations.order)}
-        return CitedAnswer(
-            answer=[
-                Sentence(text=text, citations=[places[place] for place in cited])
-                for text, cited in citations.sentences()
-            ],
-            text=written.text,
-            references=[self._reference(passages[place]) for place in citations.order],
-            found=True,
-            support=support if written.generated.support is None else written.generated.support,
-            threshold=self.asking.threshold,
-            finish_reason=written.generated.finish_reason,
-            backend=written.backend.name,
-            model=written.generated.model,
-            template="default@1",
-            sequence=found.sequence,
-            usage=TokenUsage(
-                prompt_tokens=usage.prompt_tokens,
-                completion_tokens=usage.completion_tokens,
-                counted=usage.is_counted,
-            ),
-            context=written.prompt.context,
-            cache=self.cache,
-            timings=self.timings,
-            unknown_citations=citations.n_unknown,
-        )
-
-    def _finished(self, answer: CitedAnswer) -> CitedAnswer:
-        self.timings.total_ms = (time.perf_counter() - self.began) * 1e3
-        for name in Timings.__struct_fields__:
-            setattr(self.timings, name, round(getattr(self.timings, name), 3))
-        if self.emit is not None:
-            self.emit(
-                CitationsEvent(
-                    answer=answer.answer,
-                    references=answer.references,
-                    found=answer.found,
-                    support=answer.support,
-                    unknown_citations=answer.unknown_citations,
-                )
-            )
-            self.emit(UsageEvent(usage=answer.usage, timings=self.timings))
-            self.emit(DoneEvent(answer=answer))
-        return answer
-
-    def _reference(self, passage: Passage) -> Reference:
-        reference = Reference(
-            id=passage.id,
-            owner=passage.owner,
-            version=passage.version,
-            score=passage.score,
-            document=passage.document,
-            chunk=passage.chunk,
-            title=passage.title,
-            heading=list(passage.heading),
-            start=passage.start,
-            end=passage.end,
-            page=passage.page,
-        )
-        if self.asking.question.options.with_texts:
-            reference.text = passage.text
-        return reference
-
-    # Who hears of it
+    def _written(self, found: Found) -> Written:
+        tell = partial(self._tell_prompt, found)
+        writer = Writer(self.asking, found, (), self.services.answers, self.stop, tell, self.telling.text)
+        began = time.perf_counter()
+        written = writer.write()
+        answers = self.services.answers
+        answers.note_usage(written.backend.name, written.generated.usage)
+        answers.note_unknown_citations(written.citations.n_unknown)
+        self.timings.context_ms = self._noted("context", began, writer.context_s)
+        self.timings.first_token_ms = self._noted("first_token", written.began, written.first_token_s, is_span=False)
+        self.timings.generation_ms = self._noted("generation", written.began, written.generation_s)
+        return written
 
     def _tell_prompt(self, found: Found, prompt: Prompt) -> None:
         if self.asking.question.options.explain:
             prompt.context.dropped = prompt.dropped
-        if self.emit is not None:
-            passages = [self._reference(passage) for passage in prompt.asked.passages]
-            self.emit(
-                RetrievalEvent(passages=passages, context=prompt.context, cache=self.cache, sequence=found.sequence)
-            )
+        self.telling.prompt(prompt, found.sequence, self.cache)
 
-    def _tell_text(self, text: str) -> None:
-        if self.emit is not None:
-            self.emit(DeltaEvent(text=text))
+    def _noted(self, stage: Stage, began: float, seconds: float, *, is_span: bool = True) -> float:
+        """Count a stage that began then and took so long; its milliseconds."""
+        self.services.answers.note_stage(stage, seconds)
+        if self.services.stages is not None and is_span:
+            self.services.stages.note("generate" if stage == "generation" else stage, began, seconds)
+        return round(seconds * 1e3, 3)
 
-    def _note(self, stage: Stage, began: float) -> float:
-        """Count a stage that began then and ends now; its seconds."""
-        seconds = time.perf_counter() - began
-        self.figures.note_stage(stage, seconds)
-        if self.services.stages is not None:
-            self.services.stages.note(stage, began, seconds)
-        return seconds
+    def _finish(self, answer: CitedAnswer) -> None:
+        self.timings.total_ms = round((time.perf_counter() - self.began) * 1e3, 3)
+        self.telling.end(answer)

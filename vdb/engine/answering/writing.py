@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from vdb.engine.answering.asking import Asking
@@ -10,9 +10,10 @@ from vdb.engine.answering.context import Prompt, prompt_for
 from vdb.engine.answering.figures import AnswerFigures
 from vdb.engine.answering.retrieval import Found
 from vdb.errors import BudgetTooSmall, ModelUnavailable, VdbError
+from vdb.rag.citations import CitationStream
 from vdb.rag.generate.base import Backend, Cancelled, ContextTooLong, Generated, Stop
 
-__all__ = ["LESS", "MARGIN", "CitationStream", "Writer", "Written"]
+__all__ = ["LESS", "MARGIN", "Writer", "Written"]
 
 LESS = 0.25
 """By so much the context shrinks where a backend found it too long and did not say by how much."""
@@ -20,34 +21,18 @@ MARGIN = 1.1
 """Of what it said: its tokens may be more than ours."""
 
 
-class CitationStream:
-    """Markers as they are."""
-
-    def __init__(self, n_passages: int) -> None:
-        self.order = list(range(min(1, n_passages)))
-        self.n_unknown = 0
-        self._text = ""
-
-    def feed(self, piece: str) -> str:
-        self._text += piece
-        return piece
-
-    def finish(self) -> str:
-        return ""
-
-    def sentences(self) -> list[tuple[str, list[int]]]:
-        return [(self._text.replace(" [1]", ""), self.order)]
-
-
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A whole answer; `text` has markers that count `citations.order`. Seconds from the first backend's call on."""
+    """A whole answer; `text` has markers that count `citations.order`. Seconds from `began` on, the call
+    of the backend (of `perf_counter`).
+    """
 
     backend: Backend
     prompt: Prompt
     generated: Generated
     citations: CitationStream
     text: str
+    began: float
     first_token_s: float
     generation_s: float
 
@@ -58,6 +43,7 @@ class Writer:
 
     asking: Asking
     found: Found
+    examples: Sequence[tuple[str, str]]
     figures: AnswerFigures
     stop: Stop
     on_prompt: Callable[[Prompt], None]
@@ -107,7 +93,7 @@ class Writer:
 
     def _prompt(self, backend: Backend, at_most: int | None) -> Prompt:
         began = time.perf_counter()
-        prompt = prompt_for(self.asking, backend, self.found.passages, self.found.is_whole, at_most)
+        prompt = prompt_for(self.asking, backend, self.found, self.examples, at_most)
         self.context_s += time.perf_counter() - began
         if self.stop.is_requested:
             raise Cancelled
@@ -127,7 +113,7 @@ class Writer:
         self._pass_on(citations.finish())
         ended = time.perf_counter()
         first_s = (ended if self._first_at is None else self._first_at) - began
-        return Written(backend, prompt, generated, citations, "".join(self._pieces), first_s, ended - began)
+        return Written(backend, prompt, generated, citations, "".join(self._pieces), began, first_s, ended - began)
 
     def _pass_on(self, text: str) -> None:
         if text:

@@ -115,6 +115,8 @@ class Backend(Protocol):
     """Tokens that prompt and answer may have together."""
     max_tokens: int
     """Of an answer, where nobody says."""
+    message_tokens: int
+    """What the template of its chat adds to each message, at most: counted beside `counter`."""
     categories: frozenset[str]
     """What it is preferred for, where the request names no backend."""
     counter: TokenCounter
