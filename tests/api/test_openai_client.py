@@ -16,6 +16,7 @@ from tests.engine.answering.world import QUESTION, Scripted, World, failing, wor
 from vdb.errors import ModelUnavailable
 from vdb.protocol.requests import CreateKey, TenantRate, UpdateCollection, UpdateTenant
 from vdb.rag.generate.base import Asked, Cancelled, Stop
+from vdb.types import Role
 
 ASKED: Any = [{"role": "user", "content": QUESTION}]
 
@@ -27,11 +28,12 @@ class Surface:
     made: World
     app: Served
 
-    def key(self, tenant: str = "acme", role: str = "read") -> str:
+    def key(self, tenant: str | None = "acme", role: Role = Role.READ) -> str:
         return str(self.made.driver.run("create_key", None, (), CreateKey(role=role, tenant=tenant)).key)
 
     def client(self, tenant: str = "acme", **given: Any) -> OpenAI:
-        return OpenAI(**({"api_key": self.key(tenant), "max_retries": 0} | given), base_url=f"{self.app.url}/v1")
+        made: dict[str, Any] = {"api_key": self.key(tenant), "max_retries": 0, "base_url": f"{self.app.url}/v1"}
+        return OpenAI(**(made | given))
 
     def aclient(self, tenant: str = "acme") -> AsyncOpenAI:
         return AsyncOpenAI(api_key=self.key(tenant), max_retries=0, base_url=f"{self.app.url}/v1")
@@ -142,7 +144,7 @@ def test_a_wrong_key_is_an_authentication_error(surface: Surface) -> None:
 
 
 def test_a_service_key_names_its_tenant(surface: Surface) -> None:
-    key = str(surface.made.driver.run("create_key", None, (), CreateKey(role="service")).key)
+    key = surface.key(None, Role.SERVICE)
     with pytest.raises(openai.BadRequestError) as caught:
         surface.client(api_key=key).chat.completions.create(model="notes", messages=ASKED)
     assert caught.value.code == "tenant_required"
