@@ -124,7 +124,9 @@ class Body:
         if self._is_closed:
             return
         self._is_closed = True
-        is_whole = self._answer.isclosed()  # which http.client says at the end of a body
+        is_whole = (
+            self._answer.isclosed() or self._answer.length == 0
+        )  # the end of one in chunks, and of one of a length
         self._answer.close()
         if is_whole and not self._answer.will_close:
             self._pool.give_back(self._connection)
