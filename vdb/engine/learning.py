@@ -12,6 +12,7 @@ from msgspec import UnsetType
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from vdb.engine.askers import askers
 from vdb.engine.checked import Checker
 from vdb.engine.commit import Group
 from vdb.engine.fusions import fusion_answer, fusion_of
@@ -23,7 +24,7 @@ from vdb.engine.services import Services
 from vdb.engine.shard import Snapshot
 from vdb.engine.sources import Sources
 from vdb.engine.union import Union
-from vdb.errors import CollectionNotFound, EmptyBatch, InvalidArgument, TenantNotFound, TenantRequired, TooLarge
+from vdb.errors import CollectionNotFound, EmptyBatch, InvalidArgument, TooLarge
 from vdb.protocol.answers import FusionLearned
 from vdb.protocol.paths import find
 from vdb.protocol.requests import Search
@@ -31,7 +32,6 @@ from vdb.protocol.text_requests import JudgedQuery, LearnFusion
 from vdb.rag.learn import JudgedCandidates, learned
 from vdb.storage.catalog import ACTIVE, CollectionDocument, FusionDocument, collection_by_id
 from vdb.storage.codec import Record
-from vdb.tenancy.access import check_tenant_exists, may_use
 from vdb.types import Caller
 
 MAX_GRADE = 100
@@ -47,7 +47,8 @@ def learn_fusion(services: Services, caller: Caller, path: tuple[str, ...], requ
     collection = services.usable(caller, path[0])
     _check(services, request)
     judged: dict[int, JudgedCandidates] = {}
-    for tenant_id, places in _askers(services, caller, collection, request.queries).items():
+    tenants = [query.tenant for query in request.queries]
+    for tenant_id, places in askers(services, caller, collection, tenants, "/queries").items():
         for start in range(0, len(places), TOGETHER):
             part = places[start : start + TOGETHER]
             queries = [request.queries[place] for place in part]
@@ -89,28 +90,6 @@ def _check(services: Services, request: LearnFusion) -> None:
             raise InvalidArgument.at(f"/queries/{i}/relevant", f"a grade is 0 to {MAX_GRADE}")
         if not any(query.relevant.values()):
             raise InvalidArgument.at(f"/queries/{i}/relevant", "nothing answers the query: leave it out")
-
-
-def _askers(
-    services: Services, caller: Caller, collection: CollectionDocument, queries: list[JudgedQuery]
-) -> dict[int, list[int]]:
-    """The places of the queries by the tenant that asks; raises for one that does not exist or may not."""
-    places: dict[str | UnsetType, list[int]] = {}
-    for place, query in enumerate(queries):
-        places.setdefault(query.tenant, []).append(place)
-    askers: dict[int, list[int]] = {}
-    for name, own in places.items():
-        if isinstance(name, UnsetType):
-            if caller.tenant is None:
-                raise TenantRequired("name the tenant in the Vdb-Tenant header, or with each query")
-            tenant_id = check_tenant_exists(caller)
-        else:
-            tenant = services.catalog.tenant(name)
-            if tenant is None or not may_use(collection, tenant.id):
-                raise TenantNotFound.at(f"/queries/{own[0]}/tenant", "no such tenant, or not of this collection")
-            tenant_id = tenant.id
-        askers[tenant_id] = sorted(askers.get(tenant_id, []) + own)
-    return askers
 
 
 def _search(queries: list[JudgedQuery], start: int) -> Search:

@@ -21,6 +21,8 @@ _END: Final = re.compile(
     rf"|(?P<stop>(?<![.!?…‼⁇⁈⁉])[.!?…‼⁇⁈⁉]++{_CLOSERS}*+)(?=\s|\Z)"
     rf"|(?P<line>{_BREAK}{_BLANK}*+(?:(?={_BREAK})|(?=[-*+•‣◦⁃–—]\s|\d{{1,3}}[.)]\s|[#>|]|\(?[a-z]\)\s)))"
 )
+_MARK: Final = re.compile("[.!?…‼⁇⁈⁉。！？｡।॥؟۔።։။។\n\r\v\f\x85\u2028\u2029]")
+"""What a sentence may end with, looked for first: it is quick."""
 _NEXT: Final = re.compile("\\s*+[\"'“‘«‹„(\\[{¿¡*_「『（–—-]{0,8}(?P<word>\\w{0,24})")
 _TOKEN: Final = re.compile(r"[\w.&'’-]*\Z")
 _LOOKED_BACK: Final = 24
@@ -57,9 +59,12 @@ def sentences(text: str) -> list[tuple[int, int]]:
     """
     found: list[tuple[int, int]] = []
     start = 0
-    for match in _END.finditer(text):
+    end = 0
+    for mark in _MARK.finditer(text):
+        if mark.start() < end or (match := _END.match(text, mark.start())) is None:
+            continue
         end = match.end()
-        if match["stop"] is not None and not _ends(text, start, match.start(), end):
+        if match.lastgroup == "stop" and not _ends(text, start, match.start(), end):
             continue
         _add(found, text, start, end)
         start = end

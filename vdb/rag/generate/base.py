@@ -4,7 +4,7 @@ Passages are numbered from 1 in the order in which a backend gets them; its text
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -34,6 +34,10 @@ class Asked:
     top_p: float | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    weights: Mapping[str, float] | None = None
+    """Rarity of the question's terms among all that the tenant may see, where a text index tells it."""
+    language: str = "english"
+    """Of the texts, as a text index names it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,116 @@
+"""Passages as the extractive backend sees them: sentences, where their terms stand, what they name. Kept by digest."""
+
+import hashlib
+import re
+import threading
+from collections import OrderedDict
+from typing import Final
+
+from vdb.rag.analysis import Analyser
+from vdb.rag.sentences import sentences
+
+__all__ = ["CAUSE", "DATE", "NAME", "NUMBER", "Analysed", "Analyses"]
+
+NUMBER: Final = 1
+DATE: Final = 2
+NAME: Final = 4
+CAUSE: Final = 8
+"""What a sentence has, as bits."""
+
+_KEPT_CHARACTERS: Final = 4 << 20
+"""Of texts whose analyses are kept: some 4,000 passages."""
+_LONGEST: Final = 1 << 16
+"""Characters of a passage that are read; no chunk is as long."""
+
+_DIGITS: Final = re.compile(
+    r"\d|\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|sixty|seventy|eighty"
+    r"|ninety|hundreds?|thousands?|millions?|billions?|half|third|quarter|dozens?|percent)\b",
+    re.IGNORECASE,
+)
+_DATES: Final = re.compile(
+    r"\b1\d{3}s?\b|\b20\d\ds?\b|\b(?:January|February|March|April|May|June|July|August|September|October|November"
+    r"|December)\b|\bcentur(?:y|ies)\b|\bBCE?\b|\bA\.?D\b"
+)
+_NAMES: Final = re.compile(r"(?<=[\w,;:'’\"”)(“‘] )[(\"“‘]?[^\W\d_a-zß-öø-ÿ][\w'’.-]*")
+_CAUSES: Final = re.compile(
+    r"\b(?:because|due to|in order to|so that|since|as a result|reasons?|caused?|owing)\b", re.IGNORECASE
+)
+
+
+class Analysed:
+    """One passage with s sentences: `spans` (s,) in its text, `firsts` (s + 1,) the place of each sentence's first
+    term, counted over the passage; `places` of each term, ascending. What is asked for seldom is found when it is."""
+
+    __slots__ = ("_analyser", "_kinds", "_names", "_text", "firsts", "places", "spans")
+
+    def __init__(self, text: str, analyser: Analyser) -> None:
+        text = text[:_LONGEST]
+        self._text = text
+        self._analyser = analyser
+        self._kinds: dict[int, int] = {}
+        self._names: dict[int, frozenset[str]] = {}
+        self.spans = sentences(text)
+        self.firsts = [0]
+        self.places: dict[str, list[int]] = {}
+        places = self.places
+        terms: list[str] = []
+        for start, end in self.spans:
+            terms += analyser.terms(text[start:end])
+            self.firsts.append(len(terms))
+        for place, term in enumerate(terms):
+            found = places.get(term)
+            if found is None:
+                places[term] = [place]
+            else:
+                found.append(place)
+
+    def kinds(self, sentence: int) -> int:
+        """What a sentence has, as bits; `NAME` is not among them: see `names`."""
+        kinds = self._kinds.get(sentence)
+        if kinds is None:
+            kinds = self._kinds[sentence] = _kinds_of(self._text[slice(*self.spans[sentence])])
+        return kinds
+
+    def names(self, sentence: int) -> frozenset[str]:
+        """The terms of its words with a capital letter, but for the first."""
+        names = self._names.get(sentence)
+        if names is None:
+            found = _NAMES.findall(self._text[slice(*self.spans[sentence])])
+            names = self._names[sentence] = frozenset(self._analyser.terms(" ".join(found)))
+        return names
+
+
+class Analyses:
+    """Analyses of passages, the latest used of a bounded number of characters. Any thread may ask."""
+
+    def __init__(self, kept_characters: int = _KEPT_CHARACTERS) -> None:
+        self._kept_characters = kept_characters
+        self._lock = threading.Lock()
+        self._known: OrderedDict[tuple[str, bytes], tuple[int, Analysed]] = OrderedDict()
+        self._n_characters = 0
+
+    def of(self, text: str, analyser: Analyser) -> Analysed:
+        """The analysis of a text in the analyser's language."""
+        key = analyser.language, hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        with self._lock:
+            known = self._known.get(key)
+            if known is not None:
+                self._known.move_to_end(key)
+                return known[1]
+        made = Analysed(text, analyser)
+        with self._lock:
+            if key not in self._known and len(text) <= self._kept_characters:
+                self._known[key] = len(text), made
+                self._n_characters += len(text)
+                while self._n_characters > self._kept_characters:
+                    self._n_characters -= self._known.popitem(last=False)[1][0]
+        return made
+
+
+def _kinds_of(sentence: str) -> int:
+    kinds = NUMBER if _DIGITS.search(sentence) else 0
+    if _DATES.search(sentence):
+        kinds |= DATE
+    if _CAUSES.search(sentence):
+        kinds |= CAUSE
+    return kinds
