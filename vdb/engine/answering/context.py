@@ -17,7 +17,7 @@ from vdb.errors import BudgetTooSmall
 from vdb.protocol.answer_answers import Context, Dropped
 from vdb.rag.extractive import EXTRACTIVE
 from vdb.rag.generate.base import Asked, Backend, Message
-from vdb.rag.pack import Packed, PackOptions, pack
+from vdb.rag.pack import Left, Packed, PackOptions, pack
 from vdb.rag.passage import Passage
 from vdb.rag.prompt import context_block, messages
 
