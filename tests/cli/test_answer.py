@@ -2,6 +2,7 @@
 
 import json
 from io import StringIO
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ def answer(admin: Command, server: RunningServer) -> Command:
         client.create_collection(
             "guides", dimension=32, embedding={"model": "lexical", "version": "1"}, text={"fields": {"text": 1}}
         )
-        documents = [
+        documents: list[dict[str, Any]] = [
             {"id": "refunds", "text": REFUNDS, "title": "On money"},
             {"id": "pumps", "text": "The pump leaks at the valve.", "payload": {"lang": "de"}},
         ]
