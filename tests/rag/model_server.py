@@ -2,6 +2,7 @@
 
 import base64
 import json
+import select
 import socket
 import ssl
 import threading
@@ -35,6 +36,11 @@ class Say:
     is_last: bool = False
     drip_s: float = 0.0
     """Between single bytes."""
+    parts: Sequence[bytes | threading.Event] | None = None
+    """In place of a body: sent one by one, an event waited for; in chunks, or until the connection is closed."""
+    is_chunked: bool = True
+    breaks_off: bool = False
+    """After the parts, in place of their end."""
 
 
 Script = Callable[[Request, int], Say]
@@ -47,6 +53,8 @@ class ModelServer:
     def __init__(self, script: Script, context: ssl.SSLContext | None = None) -> None:
         self.asked: list[Request] = []
         self.n_connections = 0
+        self.left = threading.Event()
+        """A client went away in the middle of parts."""
         self.n_at_once = self.most_at_once = 0
         self._script, self._context = script, context
         self._lock = threading.Lock()
@@ -108,7 +116,7 @@ class ModelServer:
             say.wait.wait(30)
         with self._lock:
             self.n_at_once -= 1
-        return self._send(sock, say)
+        return self._send(sock, say) if say.parts is None else self._send_parts(sock, say, say.parts)
 
     def _send(self, sock: socket.socket, say: Say) -> bool:
         body = say.body if isinstance(say.body, bytes) else json.dumps(say.body).encode()
@@ -123,6 +131,31 @@ class ModelServer:
             return False
         sock.sendall(data if say.cut is None else data[: len(data) - len(body) + say.cut] if say.cut >= 0 else b"")
         return say.cut is None and not say.is_last
+
+    def _send_parts(self, sock: socket.socket, say: Say, parts: Sequence[bytes | threading.Event]) -> bool:
+        framing = "Transfer-Encoding: chunked" if say.is_chunked else "Connection: close"
+        lines = [framing, *(f"{name}: {value}" for name, value in say.headers.items())]
+        sock.sendall("\r\n".join([f"HTTP/1.1 {int(say.status)} Said", *lines, "", ""]).encode())
+        try:
+            for part in parts:
+                if isinstance(part, threading.Event):
+                    self._wait_beside(sock, part)
+                else:
+                    sock.sendall(b"%x\r\n%b\r\n" % (len(part), part) if say.is_chunked else part)
+            if say.is_chunked and not say.breaks_off:
+                sock.sendall(b"0\r\n\r\n")
+        except OSError:
+            self.left.set()
+            raise
+        return say.is_chunked and not say.breaks_off
+
+    def _wait_beside(self, sock: socket.socket, event: threading.Event) -> None:
+        """Raises ConnectionError where the client goes away meanwhile."""
+        while not event.wait(0.005):
+            if self._stopped.is_set():
+                raise ConnectionAbortedError
+            if select.select([sock], [], [], 0)[0] and not sock.recv(1, socket.MSG_PEEK):
+                raise ConnectionResetError
 
 
 def _header(line: bytes) -> tuple[str, str]:

@@ -16,8 +16,9 @@ import trustme
 from tests.rag.model_server import ModelServer, Request, Say, Script, serving
 from vdb.errors import InvalidArgument, ModelUnavailable
 from vdb.rag import endpoint as module
+from vdb.rag.breaker import N_FAILURES
 from vdb.rag.connection import address_of
-from vdb.rag.endpoint import N_FAILURES, Endpoint, Patience
+from vdb.rag.endpoint import Endpoint, Patience
 
 QUICK = Patience(connect_timeout_s=5.0, timeout_s=20.0, n_retries=2, concurrency=2, max_answer_bytes=1000)
 DONE = Say({"done": True})

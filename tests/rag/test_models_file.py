@@ -8,6 +8,7 @@ import pytest
 
 from tests.rag.model_server import DIMENSION, Say, embeddings, serving, vector_of
 from vdb.errors import InvalidArgument
+from vdb.rag.backends_file import BackendEntry
 from vdb.rag.embed.local import LocalEmbedder
 from vdb.rag.embed.openai import OpenAIEmbedder
 from vdb.rag.models import Models
@@ -69,7 +70,6 @@ LEAST = 'kind = "openai"\nurl = "http://a/"\nmodel = "m"\nversion = "1"\ndimensi
     ("text", "said"),
     [
         ("[embedder.a]", "'embedder' is no table of models: did you mean 'embedders'?"),
-        ("[backends.a]", "'backends' is no table of models"),
         ("embedders = 5", "embedders is a table of tables"),
         ("[embedders]\na = 5", "embedders.a is a table: write [embedders.a]"),
         ('[embedders.""]', "1 to 256 printable characters"),
@@ -141,7 +141,7 @@ def test_calls_are_counted_by_model(tmp_path: Path) -> None:
     assert all(found.seconds > 0 for _, name, found in models.figures() if name == "a")
 
 
-@pytest.mark.parametrize("shape", [EmbedderEntry, RerankerEntry])
+@pytest.mark.parametrize("shape", [EmbedderEntry, RerankerEntry, BackendEntry])
 def test_every_key_stands_in_its_document(shape: type) -> None:
     text = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
     assert [field.name for field in fields(shape) if f"`{field.name}`" not in text] == []

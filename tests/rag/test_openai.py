@@ -78,6 +78,7 @@ ONE = [1.0, 2.0, 3.0, 4.0]
     ("answer", "error", "said"),
     [
         (b"not json", ModelUnavailable, "holds no embeddings"),
+        (b'{"data":[{"index":0,"embedding":"\xff"}]}', ModelUnavailable, "holds no embeddings"),
         (b"[" * 100_000, ModelUnavailable, "holds no embeddings"),
         (b'{"data":[{"index":0,"embedding":[NaN,1,1,1]}]}', ModelUnavailable, "holds no embeddings"),
         ({"vectors": []}, ModelUnavailable, "holds no embeddings"),

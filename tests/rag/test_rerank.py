@@ -72,6 +72,7 @@ def test_no_texts_are_not_asked_about() -> None:
     ("answer", "said"),
     [
         (b"no json", "holds no scores"),
+        (b'{"results":[{"\xff":0}]}', "holds no scores"),
         ({"results": [{"index": "0"}]}, "holds no scores"),
         ({"results": [{"index": 0}]}, "without a score"),
         ({}, "no results"),

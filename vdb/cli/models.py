@@ -10,15 +10,18 @@ from vdb.cli.commands import Commands
 from vdb.cli.exit_codes import ExitCode
 from vdb.cli.output import Output
 from vdb.config import Settings
-from vdb.errors import VdbError
+from vdb.errors import InvalidArgument, VdbError
 
 if TYPE_CHECKING:
     from vdb.rag.embed.base import Embedder
+    from vdb.rag.generate.base import Backend
     from vdb.rag.rerank.base import Reranker
 
 COLUMNS = ("use", "name", "kind", "model", "version", "dimension")
 TEXTS = ("Where is the nearest library?", "The library is opposite the town hall.", "Bread is made of flour and water.")
 """What `--test` sends: one that is asked, and two that may answer."""
+_TEST_TOKENS = 64
+"""Of an answer then: enough that a model which reasons first may say something."""
 
 
 def add(commands: Commands) -> None:
@@ -38,6 +41,7 @@ def add(commands: Commands) -> None:
 def _models(given: argparse.Namespace, output: Output) -> int:
     # NumPy and what asks models are loaded by this command only.
     from vdb.rag.embed.lexical import LEAST_DIMENSION, Lexical
+    from vdb.rag.extractive import EXTRACTIVE, Extractive
     from vdb.rag.models_file import Listed, ModelsFile, read_models
 
     # The key is not needed, and whoever asks may not be allowed to read it.
@@ -46,11 +50,16 @@ def _models(given: argparse.Namespace, output: Output) -> int:
     for warning in found.warnings:
         output.note(warning)
     built_in = Lexical()
-    rows = [Listed("embedder", built_in.name, "built-in", built_in.name, built_in.version), *found.listed]
+    rows = [
+        Listed("embedder", built_in.name, "built-in", built_in.name, built_in.version),
+        Listed("backend", EXTRACTIVE, "built-in", EXTRACTIVE),
+        *found.listed,
+    ]
     if given.test:
-        calls = [_embedding(built_in, LEAST_DIMENSION)]
+        calls = [_embedding(built_in, LEAST_DIMENSION), _answering(Extractive())]
         calls += [_embedding(embedder, embedder.least_dimension) for embedder in found.embedders]
         calls += [_reranking(reranker) for reranker in found.rerankers]
+        calls += [_answering(backend) for backend in found.backends]
         for row, call in zip(rows, calls, strict=True):
             began = time.perf_counter()
             row.state, row.seconds = _state_after(call), round(time.perf_counter() - began, 6)
@@ -77,6 +86,25 @@ def _reranking(reranker: "Reranker") -> Callable[[], Any]:
             reranker.rerank(TEXTS[0], TEXTS[1:])
         finally:
             reranker.close()
+
+    return call
+
+
+def _answering(backend: "Backend") -> Callable[[], Any]:
+    from vdb.rag.generate.base import Asked, ContextTooLong, Message, Stop
+    from vdb.rag.passage import Passage
+
+    passages = [Passage(text, "", 0, text, 1.0) for text in TEXTS[1:]]
+    asked = Asked(TEXTS[0], passages, (Message("user", TEXTS[0]),), max_tokens=min(_TEST_TOKENS, backend.max_tokens))
+
+    def call() -> None:
+        try:
+            backend.counter.count(TEXTS)
+            backend.generate(asked, lambda piece: None, Stop())
+        except ContextTooLong as exc:
+            raise InvalidArgument(f"backend {backend.name!r} finds one short question too long") from exc
+        finally:
+            backend.close()
 
     return call
 

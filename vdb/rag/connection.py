@@ -5,11 +5,14 @@ http.client's timeout is for each wait by itself, so that an answer that drips c
 
 import http.client
 import io
+import math
 import re
 import socket
 import ssl
+import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.message import Message
 from http import HTTPStatus
@@ -17,7 +20,7 @@ from urllib.parse import urlsplit
 
 from vdb.errors import InvalidArgument
 
-__all__ = ["Address", "Answer", "TimedConnection", "address_of"]
+__all__ = ["Address", "Answer", "TimedConnection", "address_of", "is_over"]
 
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 
@@ -74,12 +77,15 @@ class Answer:
 
 
 class TimedConnection:
-    """Used by one thread at a time; `close`, from any thread, ends what is under way."""
+    """Used by one thread at a time, which closes it; `end`, from any thread, ends what is under way."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
         self._connection: http.client.HTTPConnection | None = None
         self._timed: _TimedSocket | None = None
+        self._lock = threading.Lock()
+        self._dialled: socket.socket | None = None
+        self._is_ended = False
         self.is_used = False
         """Whether an exchange was done on it: the other side may have closed it since."""
 
@@ -87,60 +93,135 @@ class TimedConnection:
         self, body: bytes, headers: dict[str, str], connect_timeout_s: float, timeout_s: float, max_bytes: int
     ) -> Answer:
         """Post, and read up to `max_bytes` and one. Raises OSError (TimeoutError among them), HTTPException."""
-        deadline = time.monotonic() + timeout_s
-        connection, timed = self._connected(min(connect_timeout_s, timeout_s))
-        timed.deadline = deadline
-        connection.request("POST", self._address.target, body, headers)
-        response = connection.getresponse()
+        response = self.begin(body, headers, connect_timeout_s, time.monotonic() + timeout_s)
         found = response.read(max_bytes + 1)
         if response.length and len(found) <= max_bytes:
             raise http.client.IncompleteRead(found, response.length)
+        return Answer(response.status, response.headers, found, is_over(response))
+
+    def begin(
+        self,
+        body: bytes,
+        headers: dict[str, str],
+        connect_timeout_s: float,
+        deadline: float,
+        idle_s: float = math.inf,
+    ) -> http.client.HTTPResponse:
+        """Post; the head of the answer is read, its body is not. Raises OSError (TimeoutError among them),
+        HTTPException.
+
+        All ends by `deadline`, of the monotonic clock, the body too; no wait for bytes is longer than `idle_s`.
+        """
+        connection, timed = self._connected(min(connect_timeout_s, deadline - time.monotonic()))
+        timed.deadline, timed.idle_s = deadline, idle_s
+        connection.request("POST", self._address.target, body, headers)
+        response = connection.getresponse()
         self.is_used = True
-        return Answer(response.status, response.headers, found, response.isclosed() and not response.will_close)
+        return response
+
+    def hurry(self, deadline: float) -> None:
+        """Have what is still read end by another moment."""
+        if self._timed is not None:
+            self._timed.deadline = deadline
 
     def _connected(self, timeout_s: float) -> "tuple[http.client.HTTPConnection, _TimedSocket]":
         if self._connection is None or self._timed is None:
             connection = self._address.connection(timeout_s)
-            connection.connect()
-            self._timed = connection.sock = _TimedSocket(connection.sock)
+            timed = _TimedSocket(self._dial(connection, time.monotonic() + timeout_s))
+            connection.sock = timed
             connection.auto_open = 0
-            self._connection = connection
+            self._timed, self._connection = timed, connection
         return self._connection, self._timed
 
+    def _dial(self, connection: http.client.HTTPConnection, deadline: float) -> socket.socket:
+        """A socket to the first address of the host that takes the connection."""
+        error: OSError = ConnectionError("the host has no address")
+        for family, kind, protocol, _, place in socket.getaddrinfo(
+            connection.host, connection.port, type=socket.SOCK_STREAM
+        ):
+            sock = socket.socket(family, kind, protocol)
+            try:
+                self._hold(sock, deadline)
+                sock.connect(place)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return self._greeted(sock, connection.host, deadline)
+            except OSError as exc:
+                sock.close()
+                error = exc
+        raise error
+
+    def _greeted(self, sock: socket.socket, host: str, deadline: float) -> socket.socket:
+        """The socket, or for https what TLS makes of it."""
+        if self._address.context is None:
+            self._hold(sock, deadline)
+            return sock
+        over_tls = self._address.context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+        try:
+            self._hold(over_tls, deadline)
+            over_tls.do_handshake()
+            self._hold(over_tls, deadline)
+        except BaseException:
+            over_tls.close()
+            raise
+        return over_tls
+
+    def _hold(self, sock: socket.socket, deadline: float) -> None:
+        """Have `end` end what is done with the socket next, and the time."""
+        left_s = deadline - time.monotonic()
+        if left_s <= 0.0:
+            raise TimeoutError("the time to connect is over")
+        sock.settimeout(left_s)
+        with self._lock:
+            self._dialled = sock
+            if self._is_ended:
+                raise ConnectionAbortedError("closed")
+
+    def end(self) -> None:
+        """Whoever connects, or reads from it, is woken by an error; nothing more is done with it."""
+        with self._lock:
+            self._is_ended = True
+            sock = self._dialled
+        if sock is not None:
+            with suppress(OSError):  # it may be closed already
+                sock.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
-        """Whoever reads from it is woken by an error."""
+        """Let go of it; nobody uses it."""
+        self.end()
         if self._timed is not None:
-            self._timed.end()
+            self._timed.close()
+
+
+def is_over(response: http.client.HTTPResponse) -> bool:
+    """Whether an answer was read to its end, and its connection can be used again."""
+    return response.isclosed() and not response.will_close
 
 
 class _TimedSocket:
-    """What http.client needs of a socket; every wait ends by `deadline`."""
+    """What http.client needs of a socket; every wait ends by `deadline`, and after `idle_s`."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self.deadline = time.monotonic()
+        self.idle_s = math.inf
 
     def wait_at_most(self) -> None:
-        """Have the next call end by the deadline; raises TimeoutError where it is over."""
+        """Have the next call end in time; raises TimeoutError where that is over."""
         left_s = self.deadline - time.monotonic()
         if left_s <= 0.0:
             raise TimeoutError("the time for an answer is over")
-        self._sock.settimeout(left_s)
+        self._sock.settimeout(min(left_s, self.idle_s))
 
     def sendall(self, data: bytes) -> None:
-        self.wait_at_most()
-        self._sock.sendall(data)
+        with _broken_where_closed():
+            self.wait_at_most()
+            self._sock.sendall(data)
 
     def makefile(self, mode: str) -> io.BufferedReader:
         return io.BufferedReader(_TimedReader(self, self._sock.makefile("rb", buffering=0)))
 
     def close(self) -> None:
         """http.client does so when an answer is the last, before it is read: the file keeps the socket open."""
-        self._sock.close()
-
-    def end(self) -> None:
-        with suppress(OSError):  # it may be closed already
-            self._sock.shutdown(socket.SHUT_RDWR)
         self._sock.close()
 
 
@@ -153,9 +234,19 @@ class _TimedReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int | None:  # type: ignore[override]
-        self._timed.wait_at_most()
-        return self._raw.readinto(buffer)
+        with _broken_where_closed():
+            self._timed.wait_at_most()
+            return self._raw.readinto(buffer)
 
     def close(self) -> None:
         self._raw.close()
         super().close()
+
+
+@contextmanager
+def _broken_where_closed() -> Iterator[None]:
+    """TLS says ValueError of a socket that another thread has shut meanwhile."""
+    try:
+        yield
+    except ValueError as exc:
+        raise ConnectionAbortedError("closed") from exc

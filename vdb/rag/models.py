@@ -1,4 +1,4 @@
-"""The models that a server can ask, by name: embedders and rerankers, with counts of what they were asked."""
+"""The models that a server can ask, by name: embedders, rerankers, backends, with counts of what they were asked."""
 
 import threading
 import time
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from vdb.rag.embed.base import Embedder, Float32s
 from vdb.rag.embed.lexical import Lexical
+from vdb.rag.extractive import Extractive
+from vdb.rag.generate.base import Backend
+from vdb.rag.generate.counted import BackendFigures, CountedBackend
 from vdb.rag.models_file import read_models
 from vdb.rag.rerank.base import Reranker
 
@@ -80,11 +83,17 @@ class _CountedReranker:
 
 
 class Models:
-    """What is there by name; `lexical` always is. Any thread may ask; whoever made it closes it."""
+    """What is there by name; `lexical` and `extractive` always are. Any thread may ask; whoever made it closes it."""
 
-    def __init__(self, embedders: Iterable[Embedder] = (), rerankers: Iterable[Reranker] = ()) -> None:
+    def __init__(
+        self,
+        embedders: Iterable[Embedder] = (),
+        rerankers: Iterable[Reranker] = (),
+        backends: Iterable[Backend] = (),
+    ) -> None:
         self._embedders = {embedder.name: _CountedEmbedder(embedder) for embedder in (Lexical(), *embedders)}
         self._rerankers = {reranker.name: _CountedReranker(reranker) for reranker in rerankers}
+        self._backends = {backend.name: CountedBackend(backend) for backend in (Extractive(), *backends)}
 
     @classmethod
     def of_file(cls, path: str) -> "tuple[Models, tuple[str, ...]]":
@@ -92,7 +101,7 @@ class Models:
         if not path:
             return cls(), ()
         found = read_models(Path(path))
-        return cls(found.embedders, found.rerankers), found.warnings
+        return cls(found.embedders, found.rerankers, found.backends), found.warnings
 
     def embedder(self, name: str) -> Embedder | None:
         """The embedder of a name; None where there is none."""
@@ -101,6 +110,20 @@ class Models:
     def reranker(self, name: str) -> Reranker | None:
         """The reranker of a name; None where there is none."""
         return self._rerankers.get(name)
+
+    def backend(self, name: str) -> Backend | None:
+        """The backend of a name; None where there is none."""
+        return self._backends.get(name)
+
+    @property
+    def backends(self) -> tuple[Backend, ...]:
+        """By name."""
+        return tuple(self._backends[name] for name in self.backend_names)
+
+    @property
+    def backend_names(self) -> tuple[str, ...]:
+        """Sorted."""
+        return tuple(sorted(self._backends))
 
     @property
     def embedder_names(self) -> tuple[str, ...]:
@@ -117,8 +140,14 @@ class Models:
         embedders = [("embedder", name, self._embedders[name].figures) for name in self.embedder_names]
         return embedders + [("reranker", name, self._rerankers[name].figures) for name in self.reranker_names]
 
+    def backend_figures(self) -> list[tuple[str, BackendFigures]]:
+        """Of each backend: its name, what it was asked."""
+        return [(name, self._backends[name].figures) for name in self.backend_names]
+
     def close(self) -> None:
         """Close all of them."""
+        for backend in self._backends.values():
+            backend.close()
         for embedder in self._embedders.values():
             embedder.close()
         for reranker in self._rerankers.values():

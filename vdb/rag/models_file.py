@@ -1,41 +1,40 @@
-"""The models of a server as its file lists them, in TOML: `[embedders.NAME]`, `[rerankers.NAME]`; see docs/models.md.
+"""The models of a server as its file lists them, in TOML: `[embedders.NAME]`, `[rerankers.NAME]`, `[backends.NAME]`.
+
+See docs/models.md.
 
 It is read strictly: what is misspelt, of wrong form or missing is refused, with its place. It holds no key of a model
 server; `api_key_file` names a file that does.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from msgspec import Struct
 
 from vdb.errors import InvalidArgument
-from vdb.layered import Rules, checked, meant, secret_of_file, values_of_file
+from vdb.layered import Rules, meant, values_of_file
+from vdb.rag.backends_file import BACKEND_RULES, BackendEntry, backend_of
 from vdb.rag.connection import address_of
 from vdb.rag.embed.base import Embedder, EmbedderOptions
 from vdb.rag.embed.lexical import LEXICAL
 from vdb.rag.embed.local import KINDS, LocalEmbedder
 from vdb.rag.embed.openai import OpenAIEmbedder
 from vdb.rag.endpoint import Endpoint, Patience
+from vdb.rag.generate.base import Backend
+from vdb.rag.model_tables import OPENAI, api_key_of, demand, entries
 from vdb.rag.rerank.base import Reranker
 from vdb.rag.rerank.http import SHAPES, HttpReranker
 
 __all__ = [
-    "MAX_NAME",
-    "OPENAI",
     "RULES",
     "EmbedderEntry",
-    "Entry",
     "Listed",
     "ModelsFile",
     "RerankerEntry",
     "read_models",
 ]
-
-OPENAI: Final = "openai"
-MAX_NAME: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +81,10 @@ class ModelsFile:
 
     embedders: tuple[Embedder, ...] = ()
     rerankers: tuple[Reranker, ...] = ()
+    backends: tuple[Backend, ...] = ()
     warnings: tuple[str, ...] = ()
     listed: tuple["Listed", ...] = ()
-    """Each of them, embedders first."""
+    """Each of them: embedders, rerankers, backends."""
 
 
 class Listed(Struct):
@@ -111,13 +111,11 @@ RULES: Final = Rules(
     },
     choices={"kind": (OPENAI, *KINDS), "shape": SHAPES, "encoding_format": ("float", "base64")},
 )
-_TABLES: Final = ("embedders", "rerankers")
+_TABLES: Final = ("embedders", "rerankers", "backends")
 _OF_HTTP: Final = frozenset(field.name for field in fields(RerankerEntry)) - {"model", "shape"} | {
     "encoding_format",
     "send_dimension",
 }
-
-Entry = TypeVar("Entry", EmbedderEntry, RerankerEntry)
 
 
 def read_models(path: Path) -> ModelsFile:
@@ -125,12 +123,14 @@ def read_models(path: Path) -> ModelsFile:
     tables = values_of_file(path, "models_file")
     for name in tables.keys() - set(_TABLES):
         raise InvalidArgument(f"{path}: {name!r} is no table of models{meant(name, _TABLES)}")
-    embedders = list(_entries(path, tables, "embedders", EmbedderEntry()))
-    rerankers = list(_entries(path, tables, "rerankers", RerankerEntry()))
+    embedders = list(entries(path, tables, "embedders", EmbedderEntry(), RULES))
+    rerankers = list(entries(path, tables, "rerankers", RerankerEntry(), RULES))
+    backends = list(entries(path, tables, "backends", BackendEntry(), BACKEND_RULES))
     warnings: list[str] = []
     return ModelsFile(
         tuple(_embedder(*found, warnings) for found in embedders),
         tuple(_reranker(*found, warnings) for found in rerankers),
+        tuple(backend_of(*found, warnings) for found in backends),
         tuple(warnings),
         (
             *(
@@ -138,35 +138,15 @@ def read_models(path: Path) -> ModelsFile:
                 for name, entry, _, _ in embedders
             ),
             *(Listed("reranker", name, entry.shape, entry.model) for name, entry, _, _ in rerankers),
+            *(Listed("backend", name, entry.kind, entry.model) for name, entry, _, _ in backends),
         ),
     )
-
-
-def _entries(
-    path: Path, tables: Mapping[str, Any], kind: str, empty: Entry
-) -> Iterator[tuple[str, Entry, Mapping[str, Any], str]]:
-    """Each table of a kind: its name, what it holds, the same as it was given, and where it stands."""
-    known = {field.name for field in fields(empty)}
-    given = tables.get(kind, {})
-    if not isinstance(given, dict):
-        raise InvalidArgument(f"{path}: {kind} is a table of tables: write [{kind}.NAME]")
-    for name, table in given.items():
-        place = f"{path}: {kind}.{name}"
-        if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
-            raise InvalidArgument(f"{path}: a name in {kind} has 1 to {MAX_NAME} printable characters")
-        if not isinstance(table, dict):
-            raise InvalidArgument(f"{place} is a table: write [{kind}.{name}]")
-        for key, value in table.items():
-            if key not in known:
-                raise InvalidArgument(f"{place}: {key!r} is no key of a model{meant(key, known)}")
-            checked(key, value, getattr(empty, key), RULES, f"{place}.{key}")
-        yield name, replace(empty, **table), table, place
 
 
 def _embedder(name: str, entry: EmbedderEntry, given: Mapping[str, Any], place: str, warnings: list[str]) -> Embedder:
     if name == LEXICAL:
         raise InvalidArgument(f"{place}: that name is the built-in embedder's")
-    _demand(given, ("kind", "model", "version", "dimension"), place)
+    demand(given, ("kind", "model", "version", "dimension"), place)
     options = EmbedderOptions(
         entry.model, entry.version, entry.dimension, entry.query_model, entry.query_prefix, entry.document_prefix,
         entry.batch,
@@ -175,7 +155,7 @@ def _embedder(name: str, entry: EmbedderEntry, given: Mapping[str, Any], place: 
         for key in given.keys() & _OF_HTTP:
             raise InvalidArgument(f"{place}: {key!r} goes with kind {OPENAI!r}, not with {entry.kind!r}")
         return LocalEmbedder(name, entry.kind, options)
-    _demand(given, ("url",), place)
+    demand(given, ("url",), place)
     endpoint = _endpoint(f"model {name!r}", entry, place, warnings)
     return OpenAIEmbedder(
         name, options, endpoint, entry.encoding_format, entry.send_dimension, n_threads=entry.concurrency
@@ -183,22 +163,11 @@ def _embedder(name: str, entry: EmbedderEntry, given: Mapping[str, Any], place: 
 
 
 def _reranker(name: str, entry: RerankerEntry, given: Mapping[str, Any], place: str, warnings: list[str]) -> Reranker:
-    _demand(given, ("url",) if entry.shape == "tei" else ("url", "model"), place)
+    demand(given, ("url",) if entry.shape == "tei" else ("url", "model"), place)
     return HttpReranker(name, entry.model, entry.shape, _endpoint(f"reranker {name!r}", entry, place, warnings))
 
 
-def _demand(given: Mapping[str, Any], keys: tuple[str, ...], place: str) -> None:
-    for key in keys:
-        if not given.get(key):
-            raise InvalidArgument(f"{place}: {key!r} is missing")
-
-
 def _endpoint(called: str, entry: EmbedderEntry | RerankerEntry, place: str, warnings: list[str]) -> Endpoint:
-    api_key = ""
-    if entry.api_key_file:
-        api_key, found = secret_of_file(f"{place}.api_key_file", entry.api_key_file)
-        warnings += found
-        if not (api_key.isascii() and api_key.isprintable()) or " " in api_key:
-            raise InvalidArgument(f"{place}.api_key_file holds more than a key: one line of printable ASCII")
+    api_key = api_key_of(entry.api_key_file, place, warnings)
     patience = Patience(entry.connect_timeout_s, entry.timeout_s, entry.retries, entry.concurrency)
     return Endpoint(called, address_of(entry.url, f"{place}.url", entry.ca_file), patience, api_key)

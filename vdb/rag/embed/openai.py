@@ -7,8 +7,6 @@ is a model that does not pool: a vector per token.
 
 import base64
 import binascii
-import logging
-import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,10 +18,9 @@ from msgspec import Struct
 from vdb.errors import InvalidArgument, ModelMismatch, ModelUnavailable
 from vdb.rag.embed.base import EmbedderOptions, Float32s, check_dimension
 from vdb.rag.endpoint import Endpoint
+from vdb.rag.model_names import AnsweringModel
 
 __all__ = ["OpenAIEmbedder"]
-
-logger = logging.getLogger(__name__)
 
 
 class _Item(Struct):
@@ -59,8 +56,7 @@ class OpenAIEmbedder:
         if send_dimension:
             self._asked["dimensions"] = options.dimension
         self._threads = ThreadPoolExecutor(n_threads, f"vdb-embed-{name}")
-        self._lock = threading.Lock()
-        self._is_warned = False
+        self._answering = AnsweringModel(name)
 
     def embed_queries(self, texts: Sequence[str], dimension: int) -> Float32s:
         """Float32 (n, dimension); raises ModelUnavailable, ModelMismatch, InvalidArgument (a text is refused)."""
@@ -101,9 +97,9 @@ class OpenAIEmbedder:
             raise InvalidArgument("a text is not valid Unicode") from exc
         try:
             answer = msgspec.json.decode(self._endpoint.post(asked), type=_Answer)
-        except (msgspec.DecodeError, RecursionError) as exc:  # what it says may quote the answer
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:  # what it says may quote the answer
             raise ModelUnavailable(f"model {self.name!r} gave an answer that holds no embeddings") from exc
-        self._compare(model, answer.model)
+        self._answering.compare(model, answer.model)
         return self._rows(answer.data, len(texts))
 
     def _rows(self, items: list[_Item], n: int) -> Float32s:
@@ -134,15 +130,6 @@ class OpenAIEmbedder:
             raise ModelUnavailable(f"model {self.name!r} gave a vector that is not finite")
         return row
 
-    def _compare(self, asked: str, answered: object) -> None:
-        """Warn, once, where another model answers: some servers take any name."""
-        if not isinstance(answered, str) or _are_alike(asked, answered):
-            return
-        with self._lock:
-            is_first, self._is_warned = not self._is_warned, True
-        if is_first:
-            logger.warning("model %r: %r was asked for, %r answers", self.name, asked, answered[:100])
-
 
 def _numbers(given: Any) -> Float32s | None:
     """A row of float32; None for what is none. What float32 cannot hold becomes infinite."""
@@ -162,9 +149,3 @@ def _numbers(given: Any) -> Float32s | None:
         return None
     with np.errstate(over="ignore"):
         return row.astype(np.float32)
-
-
-def _are_alike(asked: str, answered: str) -> bool:
-    """Whether the names may mean one model: servers add owners, dates and tags, and leave them out."""
-    one, other = (name.casefold().rsplit("/", 1)[-1].split(":", 1)[0] for name in (asked, answered))
-    return one.startswith(other) or other.startswith(one)

@@ -16,7 +16,7 @@ from vdb.rag.extractive.analysed import Analyses
 from vdb.rag.extractive.features import rows_of
 from vdb.rag.extractive.question import read, weights_among
 from vdb.rag.extractive.weights import WEIGHTS
-from vdb.rag.generate.base import Asked, Cancelled, Generated, Stop, Usage
+from vdb.rag.generate.base import Asked, Cancelled, Generated, Stop, TokenCounter, Usage
 from vdb.rag.passage import Passage
 from vdb.rag.sentences import sentences
 
@@ -36,7 +36,7 @@ _CHARACTERS_PER_TOKEN: Final = 4
 class CharacterCounter:
     """Tokens of this backend are four characters each, the last one fewer: nothing else is a token to it."""
 
-    is_exact = True
+    is_exact: bool = True
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text."""
@@ -55,7 +55,7 @@ class Extractive:
     load = 0.0
 
     def __init__(self) -> None:
-        self.counter = CharacterCounter()
+        self.counter: TokenCounter = CharacterCounter()
         self._analyses = Analyses()
 
     def generate(self, asked: Asked, emit: Callable[[str], None], stop: Stop) -> Generated:

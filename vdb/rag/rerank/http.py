@@ -51,7 +51,7 @@ class HttpReranker:
             raise InvalidArgument("a text is not valid Unicode") from exc
         try:
             answer = msgspec.json.decode(self._endpoint.post(asked), type=_Answer | list[_Result])
-        except (msgspec.DecodeError, RecursionError) as exc:  # what it says may quote the answer
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:  # what it says may quote the answer
             raise ModelUnavailable(f"reranker {self.name!r} gave an answer that holds no scores") from exc
         results = answer if isinstance(answer, list) else answer.results or answer.data
         return self._scores(results, len(texts))

@@ -1,0 +1,107 @@
+"""What answers of model servers that are no success mean: what may work a second time, and what they say of it.
+
+Of a refusal its status and its code are told, a word; never its text, which may repeat what was sent.
+"""
+
+import random
+from datetime import UTC, datetime
+from email.message import Message
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from vdb.errors import InvalidArgument, ModelUnavailable, VdbError
+from vdb.rag.breaker import LONGEST_PAUSE_S
+
+__all__ = [
+    "FIRST_PAUSE_S",
+    "MAX_REFUSAL_BYTES",
+    "Failed",
+    "Unusable",
+    "code_in",
+    "code_of",
+    "pause_s",
+    "refusal",
+    "shown_code",
+]
+
+FIRST_PAUSE_S = 0.25
+MAX_REFUSAL_BYTES = 65_536
+
+_AGAIN = frozenset((HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS))
+_OF_THE_TEXT = frozenset((HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY))
+_OF_THE_KEY = frozenset((HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN))
+
+
+class Unusable(Exception):
+    """What came is no answer, and would be none a second time."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+
+class Failed(Exception):
+    """An attempt that may be repeated: what happened, and when to come back where the server said so."""
+
+    def __init__(self, what: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(what)
+        self.what, self.retry_after_s = what, retry_after_s
+
+
+def refusal(name: str, status: int, headers: Message, body: bytes) -> Failed | VdbError:
+    """What to raise for an answer of another status than 200."""
+    shown = f"{status}{shown_code(code_of(body))}"
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _AGAIN:
+        return Failed(f"answered {shown}", _retry_after_s(headers))
+    if status in _OF_THE_TEXT:
+        return InvalidArgument(f"{name} refused the text: {shown}")
+    if status in _OF_THE_KEY:
+        return ModelUnavailable(f"{name} refuses the server's key: {shown}")
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        return ModelUnavailable(f"{name} redirects ({shown}): its url is to be where that leads")
+    return ModelUnavailable(f"{name} answered {shown}")
+
+
+def pause_s(n_tried: int, first_s: float) -> float:
+    """How long to wait after so many attempts: doubled each time, and never the same for all."""
+    longest: float = min(first_s * 2.0 ** (n_tried - 1), LONGEST_PAUSE_S)
+    return longest * (0.5 + 0.5 * random.random())
+
+
+def code_of(body: bytes) -> str:
+    """The code of a refusal of OpenAI's shape; "" where it has none that is a word."""
+    try:
+        found = msgspec.json.decode(body[:MAX_REFUSAL_BYTES])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    error = found.get("error", found) if isinstance(found, dict) else None
+    return code_in(error) if isinstance(error, dict) else ""
+
+
+def code_in(error: dict[str, Any]) -> str:
+    """The same of what was decoded."""
+    for name in ("code", "type"):
+        code = error.get(name)
+        if isinstance(code, str) and 1 <= len(code) <= 64 and code.isascii() and code.replace("_", "").isalnum():
+            return code
+    return ""
+
+
+def shown_code(code: str) -> str:
+    """` (code)`, or nothing."""
+    return f" ({code})" if code else ""
+
+
+def _retry_after_s(headers: Message) -> float:
+    """What Retry-After says, seconds or a date; 0 where it says nothing that makes sense."""
+    text = headers.get("Retry-After", "")
+    try:
+        if text.strip().isdecimal():
+            return float(text)
+        moment = parsedate_to_datetime(text)
+        return max((moment - datetime.now(UTC)).total_seconds(), 0.0)
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
