@@ -86,7 +86,7 @@ def _support(
     options = AnswerOptions(vector=given.vector, min_sequence=request.min_sequence, timeout_s=request.timeout_s)
     name = PinnedName(collection.name, collection.id)
     asking = asking_of(services, caller, Question(name, given.text, options, text_at=f"{at}/text", options_at=at))
-    found = retrieve(services, asking, 0)
+    found = retrieve(services, asking, asking.search, 0)
     hits = found.answer.hits
     if isinstance(hits, UnsetType):
         return 0.0
