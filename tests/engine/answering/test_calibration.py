@@ -9,7 +9,7 @@ import pytest
 import vdb
 from vdb.client import Collection
 from vdb.engine.answering.calibrating import MAX_QUESTIONS
-from vdb.errors import EmptyBatch, Forbidden, InvalidArgument, TenantNotFound, TenantRequired, TooLarge
+from vdb.errors import EmptyBatch, Forbidden, InvalidArgument, TenantNotFound, TenantRequired, TooLarge, VdbError
 from vdb.local import Database
 
 TEXTS = {
@@ -90,7 +90,7 @@ def test_a_collection_without_a_text_index_is_calibrated_by_vectors(database: Da
         admin.calibrate_answers(asked())
 
 
-BAD: list[tuple[Any, dict[str, Any], type[InvalidArgument], str]] = [
+BAD: list[tuple[Any, dict[str, Any], type[VdbError], str]] = [
     ([], {}, EmptyBatch, "/questions"),
     ([{"text": "a", "answerable": True}] * (MAX_QUESTIONS + 1), {}, TooLarge, "/questions"),
     ([{"text": "a", "answerable": False}], {}, InvalidArgument, "/questions"),
@@ -103,7 +103,7 @@ BAD: list[tuple[Any, dict[str, Any], type[InvalidArgument], str]] = [
 
 @pytest.mark.parametrize(("questions", "given", "kind", "pointer"), BAD)
 def test_what_cannot_be_is_refused(
-    admin: Collection, questions: Any, given: dict[str, Any], kind: type[InvalidArgument], pointer: str
+    admin: Collection, questions: Any, given: dict[str, Any], kind: type[VdbError], pointer: str
 ) -> None:
     with pytest.raises(kind) as refused:
         admin.calibrate_answers(questions, **given)
