@@ -21,6 +21,7 @@ from vdb.client.wire import Call
 from vdb.errors import InternalError, TransportTimeout, VdbError
 from vdb.protocol.answer_answers import CitedAnswer
 from vdb.protocol.answers import Deleted, FusionLearned, Job, Point
+from vdb.protocol.calibrating import AnswersCalibrated
 from vdb.protocol.document_answers import Document, DocumentsDeleted, DocumentsPut
 
 T = TypeVar("T")
@@ -194,6 +195,24 @@ class Collection:
         fields: dict[str, Any] = {"metric": metric, "at": at, "dry_run": dry_run}
         fields |= {"min_sequence": min_sequence, "timeout_s": timeout_s}
         return self._run(point_calls.learn_fusion(self._name, queries, field, fields))
+
+    def calibrate_answers(
+        self,
+        questions: Sequence[Mapping[str, Any]],
+        *,
+        max_lost: float = 0.05,
+        dry_run: bool = False,
+        min_sequence: int = 0,
+        timeout_s: float = 10.0,
+    ) -> AnswersCalibrated:
+        """Choose the support below which answers are "not found", and keep it; for admins.
+
+        A question is `text`, `answerable` (whether its tenant's points hold an answer), and maybe a `vector` (d,) and
+        the `tenant` that asks. Of answerable ones at most `max_lost` are to be refused; it holds for every tenant.
+        """
+        fields: dict[str, Any] = {"max_lost": max_lost, "dry_run": dry_run}
+        fields |= {"min_sequence": min_sequence, "timeout_s": timeout_s}
+        return self._run(point_calls.calibrate_answers(self._name, questions, fields))
 
     def get(
         self,

@@ -98,15 +98,6 @@ class _Entry(msgspec.Struct):
     detail: str = ""
 
 
-class _ProblemBody(msgspec.Struct):
-    """RFC 9457, as far as it is read."""
-
-    code: str
-    detail: str = ""
-    errors: list[_Entry] = []
-    status: int = 0
-
-
 class _OpenAIError(msgspec.Struct):
     """An error of the operations that have OpenAI's shape."""
 
@@ -114,8 +105,14 @@ class _OpenAIError(msgspec.Struct):
     message: str = ""
 
 
-class _OpenAIBody(msgspec.Struct):
-    error: _OpenAIError
+class _ProblemBody(msgspec.Struct):
+    """RFC 9457, as far as it is read; or OpenAI's shape, which has an `error` alone."""
+
+    code: str = ""
+    detail: str = ""
+    errors: list[_Entry] = []
+    status: int = 0
+    error: _OpenAIError | None = None
 
 
 def _waited(given: Any, unit_s: float) -> float:
@@ -216,14 +213,12 @@ def read_error_event(data: bytes) -> VdbError:
 
 def _problem_in(data: bytes) -> _ProblemBody | None:
     try:
-        return _decoder(_ProblemBody).decode(data)  # type: ignore[no-any-return]
-    except (msgspec.MsgspecError, ValueError):
-        pass
-    try:
-        error = _decoder(_OpenAIBody).decode(data).error
+        found: _ProblemBody = _decoder(_ProblemBody).decode(data)
     except (msgspec.MsgspecError, ValueError):
         return None
-    return _ProblemBody(error.code, error.message)
+    if found.error is not None:
+        return _ProblemBody(found.error.code, found.error.message)
+    return found if found.code else None
 
 
 @cache
