@@ -15,6 +15,7 @@ ANSWER_EXAMPLES: dict[str, Any] = {
         "context": {"tokens": 1000, "order": "score"},
         "cache": "off",
     },
+    "put_template": {"system": "Answer in one sentence, from these passages:\n{context}"},
 }
 
 _NAME: Schema = {"pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"}

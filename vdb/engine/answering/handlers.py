@@ -9,6 +9,7 @@ from vdb.engine.answering.listed import get_model, list_models
 from vdb.engine.answering.question import question_of
 from vdb.engine.answering.run import Running, ask
 from vdb.engine.answering.telling import Emit
+from vdb.engine.answering.templates import delete_template, get_template, list_templates, put_template
 from vdb.engine.services import Services
 from vdb.protocol.answer_answers import CitedAnswer
 from vdb.protocol.answer_requests import Answer
@@ -31,6 +32,10 @@ def stream_answer(
 
 ANSWER_HANDLERS: dict[str, Callable[[Services, Caller, tuple[str, ...], Any], Any]] = {
     "answer": answer,
+    "delete_template": delete_template,
+    "get_template": get_template,
+    "list_templates": list_templates,
+    "put_template": put_template,
     "chat": chat,
     "list_models": list_models,
     "get_model": get_model,
