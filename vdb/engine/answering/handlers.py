@@ -10,6 +10,7 @@ from vdb.engine.answering.listed import get_model, list_models
 from vdb.engine.answering.question import question_of
 from vdb.engine.answering.run import Running, ask
 from vdb.engine.answering.telling import Emit
+from vdb.engine.answering.templates import delete_template, get_template, list_templates, put_template
 from vdb.engine.answering.trec_form import check_form, trec_answer
 from vdb.engine.services import Services
 from vdb.protocol.answer_answers import CitedAnswer, TrecAnswer
@@ -54,6 +55,10 @@ def _in_form(future: "Future[TrecAnswer]", done: "Future[CitedAnswer]", request:
 ANSWER_HANDLERS: dict[str, Callable[[Services, Caller, tuple[str, ...], Any], Any]] = {
     "answer": answer,
     "calibrate_answers": calibrate_answers,
+    "delete_template": delete_template,
+    "get_template": get_template,
+    "list_templates": list_templates,
+    "put_template": put_template,
     "chat": chat,
     "list_models": list_models,
     "get_model": get_model,
