@@ -61,7 +61,7 @@ def prompt_for(asking: Asking, backend: Backend, material: Material, at_most: in
     room = room_of(asking, backend, material.examples)
     budget = min(limit for limit in (room, asking.context.budget_tokens, at_most) if limit is not None)
     for _ in range(MOST_ATTEMPTS):
-        packed, is_whole = _packed(asking, backend, material.found, budget)
+        packed, is_whole = _packed(asking, backend, material, budget)
         prompt = _prompt(asking, backend, material, packed, budget, is_whole)
         if room - packed.n_tokens >= NEAR_TOKENS:
             return prompt
@@ -72,20 +72,27 @@ def prompt_for(asking: Asking, backend: Backend, material: Material, at_most: in
     raise _too_small(asking, budget, "the prompt cannot be made short enough")
 
 
-def _packed(asking: Asking, backend: Backend, found: Found, budget: int) -> tuple[Packed, bool]:
-    wish = asking.context
+def _packed(asking: Asking, backend: Backend, material: Material, budget: int) -> tuple[Packed, bool]:
+    found, wish = material.found, asking.context
     if found.everything is not None and backend.name != EXTRACTIVE:
         block = context_block(found.everything, asking.template)
         (n_tokens,) = backend.counter.count([block])
         if n_tokens <= budget:
-            return Packed(tuple(range(len(found.everything))), tuple(found.everything), n_tokens, ()), True
+            return Packed(tuple(range(len(found.everything))), tuple(found.everything), block, n_tokens, ()), True
     given: dict[str, Any] = {"redundancy": wish.redundancy, "cost": wish.cost}
     options = PackOptions(
         method=wish.method, order=wish.order, **{name: value for name, value in given.items() if value is not None}
     )
     try:
         packed = pack(
-            found.passages, budget, backend.counter, options, question=asking.question.text, template=asking.template
+            found.passages,
+            budget,
+            backend.counter,
+            options,
+            question=asking.question.text,
+            template=asking.template,
+            weights=material.supported.weights,
+            language=material.supported.language,
         )
     except BudgetTooSmall as exc:
         raise _too_small(asking, budget, exc.detail) from exc
@@ -99,7 +106,7 @@ def _prompt(
     asked = Asked(
         question.text,
         packed.passages,
-        messages(asking.template, question.text, packed.passages, question.history, material.examples),
+        messages(asking.template, question.text, packed.passages, question.history, material.examples, packed.block),
         _answer_tokens(asking, backend),
         question.temperature,
         question.top_p,
