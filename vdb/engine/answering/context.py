@@ -83,7 +83,7 @@ def _packed(asking: Asking, backend: Backend, material: Material, budget: int) -
         block = context_block(found.everything, asking.template)
         (n_tokens,) = backend.counter.count([block])
         if n_tokens <= budget:
-            return Packed(tuple(range(len(found.everything))), tuple(found.everything), n_tokens, ()), True
+            return Packed(tuple(range(len(found.everything))), tuple(found.everything), block, n_tokens, ()), True
     if budget <= 0:
         raise _too_small(asking, budget, "question, template and answer leave no room for passages")
     given: dict[str, Any] = {"redundancy": wish.redundancy, "cost": wish.cost}
@@ -115,7 +115,7 @@ def _best(backend: Backend, passages: Sequence[Passage], budget: int) -> Packed 
     if not chosen or n_tokens > budget:
         return None
     left = tuple(Left(place, "budget", 0) for place in sorted(set(order).difference(chosen)))
-    return Packed(tuple(chosen), tuple(passages[place] for place in chosen), n_tokens, left)
+    return Packed(tuple(chosen), tuple(passages[place] for place in chosen), "", n_tokens, left)
 
 
 def _prompt(
@@ -125,7 +125,8 @@ def _prompt(
     if backend.name == EXTRACTIVE:  # it reads the passages themselves
         chat = [Message("user", question.text)]
     else:
-        chat = messages(asking.template, question.text, packed.passages, question.history, material.examples)
+        history, examples = question.history, material.examples
+        chat = messages(asking.template, question.text, packed.passages, history, examples, packed.block)
     asked = Asked(
         question.text,
         packed.passages,
