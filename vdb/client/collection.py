@@ -29,6 +29,7 @@ T = TypeVar("T")
 
 Filter = Mapping[str, Any] | None
 Scope = Literal["own", "visible"]
+Text = str | None
 
 _FIRST_POLL_S, _LAST_POLL_S = 0.02, 0.5
 
@@ -224,13 +225,7 @@ class Collection:
         return self._run(template_calls.template(self._name, name, version))
 
     def put_template(
-        self,
-        name: str,
-        *,
-        system: str | None = None,
-        passage: str | None = None,
-        question: str | None = None,
-        not_found: str | None = None,
+        self, name: str, *, system: Text = None, passage: Text = None, question: Text = None, not_found: Text = None
     ) -> Template:
         """Put a template whole, as a new version; texts that are not given are those of the built-in one."""
         return self._run(template_calls.put_template(self._name, name, system, passage, question, not_found))
