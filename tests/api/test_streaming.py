@@ -2,13 +2,15 @@
 
 import json
 import logging
+import signal
 import threading
-from http.client import HTTPResponse
+from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 
 import pytest
 
 from tests.api.served import Emit, ScriptedEngine, events_of, served, until_stopped
+from tests.api.test_api_server import started
 from vdb.errors import ModelUnavailable, QueueFull, RateLimited, SequenceTimeout
 from vdb.protocol.answer_answers import (
     CitationsEvent,
@@ -251,6 +253,20 @@ def test_the_end_of_the_server_ends_streams_with_an_error(monkeypatch: pytest.Mo
     assert [name for name, _ in events] == ["retrieval", "error"]
     assert (events[-1][1]["code"], events[-1][1]["status"]) == ("shutting_down", 503)
     assert (answered.status, problem["code"]) == (503, "shutting_down")
+
+
+def test_a_signal_ends_a_server_that_streams() -> None:
+    with started("-m", "tests.api.served") as (process, _, port):
+        connection = HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request("POST", "/v1/answer", json.dumps(ASKED), {"Authorization": "Bearer write"})
+        answer = connection.getresponse()
+        assert answer.readline() == b"event: delta\n"
+        process.send_signal(signal.SIGTERM)
+        events = events_of(answer.read())
+        _, err = process.communicate(timeout=60)
+    assert events[-1][0] == "error" and events[-1][1]["code"] == "shutting_down"
+    assert process.returncode == 0
+    assert "Traceback" not in err and "Cancel" not in err, "nothing had to be cut off"
 
 
 def test_a_stream_is_metered_with_all_its_bytes() -> None:
