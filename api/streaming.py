@@ -272,6 +272,11 @@ class Streams:
         self.n_streaming = 0
         self._ends_at: float | None = None
 
+    @property
+    def n_open(self) -> int:
+        """Answers under way, streamed or not."""
+        return len(self._open)
+
     def enter(self, underway: Underway) -> None:
         self._open.add(underway)
         if self._ends_at is not None:

@@ -1,5 +1,6 @@
 """Answers as server-sent events: what is sent, and what becomes of those who leave, read slowly, or ask at the end."""
 
+import itertools
 import json
 import logging
 import signal
@@ -339,3 +340,26 @@ def test_streams_stand_in_the_metrics() -> None:
     assert b"vdb_streams_in_flight 1\n" in during
     assert b"vdb_streams_in_flight 0\n" in after
     assert b'vdb_streams_total{outcome="left"} 1\n' in after
+
+
+def test_many_clients_that_come_and_go_leave_nothing_behind() -> None:
+    n_clients = 30
+    n_begun = threading.Semaphore(0)
+
+    numbers = itertools.count()
+
+    def one_in_two(emit: Emit, stop: Stop) -> CitedAnswer:
+        n_begun.release()
+        if next(numbers) % 2:
+            return begun_then_stopped(emit, stop)
+        return whole(emit, stop)
+
+    with served(ScriptedEngine(one_in_two)) as app:
+        connections = [app.open("/v1/answer", ASKED if i % 3 else WHOLE) for i in range(n_clients)]
+        for _ in range(n_clients):
+            assert n_begun.acquire(timeout=20)
+        for connection in connections:
+            connection.close()
+        app.until(lambda: not app.service.streams.n_open)
+        app.until(lambda: len(app.log) == n_clients)
+        assert app.call(lambda: (app.service.streams.n_streaming, app.service.metrics.n_in_flight)) == (0, 0)
