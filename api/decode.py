@@ -270,6 +270,12 @@ def _judge_lookup(body: bytes, request: _CacheLookup) -> None:
             rest = rest.replace(raw, b"", 1) if raw[:1] == b"{" else rest
         _check_integer(retrieval.limit, "/retrieval/limit")
         _check_integer(retrieval.sequence, "/retrieval/sequence")
+        _check_integer(retrieval.depth, "/retrieval/depth")
+        if isinstance(retrieval.fusion, requests.Fusion):
+            _check_integer(retrieval.fusion.depth, "/retrieval/fusion/depth")
+        if isinstance(retrieval.params, requests.SearchParams):
+            _check_integer(retrieval.params.budget, "/retrieval/params/budget")
+            _check_integer(retrieval.params.rerank, "/retrieval/params/rerank")
     if not _keys_differ(rest):
         _judge(body)
     _check_integer(request.wait_ms, "/wait_ms")

@@ -38,10 +38,15 @@ def refine_caches(asked: dict[str, Schema], limits: Limits) -> None:
     """Lay the bounds of fields over the request schemas of caches."""
     for name in ("category", "collection", "owner"):
         _bound(
-            asked, name, {"pattern": _NAME_PATTERN}, ("CacheLookup", "CacheStore", "Retrieval", "Source", "SourceName")
+            asked,
+            name,
+            {"pattern": _NAME_PATTERN},
+            ("CacheLookup", "CacheStore", "HitName", "Retrieval", "Source", "SourceName"),
         )
     questions = ("CacheLookup", "CacheStore")
-    _bound(asked, "text", {"minLength": 1, "maxLength": limits.max_question_bytes}, (*questions, "Example"))
+    _bound(
+        asked, "text", {"minLength": 1, "maxLength": limits.max_question_bytes}, (*questions, "Example", "Retrieval")
+    )
     for name in ("scope", "model", "fingerprint", "turns"):
         _bound(asked, name, {"maxLength": 256}, questions)
     _bound(asked, "load", _SHARE, ("CacheLookup",))
@@ -49,6 +54,8 @@ def refine_caches(asked: dict[str, Schema], limits: Limits) -> None:
     _bound(asked, "sources", {"maxItems": limits.max_cached_sources}, ("CacheStore",))
     _bound(asked, "version", {"minimum": 0}, ("Source",))
     _bound(asked, "sequence", {"minimum": 0}, ("Retrieval",))
+    _bound(asked, "depth", {"minimum": 1, "maximum": limits.max_limit}, ("Retrieval",))
+    _bound(asked, "hits", {"maxItems": limits.max_cached_sources}, ("Retrieval",))
     for name in ("threshold", "example_threshold"):
         _bound(asked, name, _COSINE, ("PutPolicy",))
     for name in _SHARES:

@@ -94,6 +94,32 @@ def test_a_write_is_a_span_with_its_wait_for_the_commit(traced: Traced) -> None:
     assert set(traced.spans()) == {"POST /v1/collections/{collection}/points", "commit"}
 
 
+def test_an_answer_is_a_span_with_its_stages_inside_and_nothing_of_its_texts(traced: Traced) -> None:
+    body = {"collection": "notes", "question": "Which PRIVATE label?", "vector": [0.125, 1], "threshold": 0}
+    answer = traced.ask("POST", "/v1/answer", body, ("Vdb-Tenant", "acme"))
+    assert answer.json["found"], answer.body
+    spans = traced.spans()
+    assert {"retrieval", "context", "generate", "POST /v1/answer"} <= set(spans)
+    root = ids_of(spans["POST /v1/answer"])
+    for stage in ("retrieval", "context", "generate"):
+        parent = spans[stage].parent
+        assert parent is not None and (parent.trace_id, parent.span_id) == root, stage
+    everything = "".join(span.to_json() for span in traced.exporter.get_finished_spans())
+    for secret in ("PRIVATE", "private words", "secret-id", "0.125"):
+        assert secret not in everything
+
+
+def test_a_search_that_waits_for_a_model_keeps_its_stages(traced: Traced, monkeypatch: pytest.MonkeyPatch) -> None:
+    embedding = {"model": "lexical", "version": "1"}
+    traced.ask("POST", "/v1/collections", {"name": "texts", "dimension": 32, "embedding": embedding})
+    lexical = traced.engine.services.models.embedder("lexical")
+    monkeypatch.setattr(lexical, "is_quick", False)
+    traced.ask("POST", "/v1/collections/texts/search", {"text": "words"}, ("Vdb-Tenant", "acme"))
+    spans = traced.spans()
+    parent = spans["scan"].parent
+    assert parent is not None and (parent.trace_id, parent.span_id) == ids_of(spans[SEARCHED])
+
+
 def test_a_span_says_what_the_access_log_says_and_nothing_of_the_tenant(traced: Traced) -> None:
     traced.search(limit=3)
     expected: dict[str, object] = {

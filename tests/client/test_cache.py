@@ -134,6 +134,14 @@ def test_a_retrieval_has_a_distance_only_where_there_were_hits_enough() -> None:
         retrieval("docs", [X, Y])
 
 
+def test_a_retrieval_by_words_names_its_hits_and_has_no_distance() -> None:
+    hits = Hits([Hit(id="a", owner="acme", score=0.5, version=3)], 7)
+    made = retrieval("docs", limit=1, hits=hits, text="pump", mode="sparse", depth=9)
+    named = {"hits": [{"id": "a", "owner": "acme"}], "sequence": 7, "limit": 1, "collection": "docs"}
+    assert made == named | {"text": "pump", "mode": "sparse", "depth": 9}
+    assert retrieval("docs", mode="whole", hits=hits)["mode"] == "whole"
+
+
 @pytest.mark.parametrize("down", [DOWN, problem(503, "shutting_down"), problem(500, "internal_error")])
 def test_a_cache_that_is_down_leaves_the_model_to_answer(down: Reply) -> None:
     with serving(down) as script, Client(script.url, "key", n_retries=0) as client:

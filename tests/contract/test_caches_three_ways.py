@@ -228,6 +228,23 @@ def test_an_answer_dies_when_a_search_would_find_more(world: World, answers: Any
     assert told(answers.lookup(WHO, X, category="faq", retrieval=asked))["hit"] is None
 
 
+def test_an_answer_dies_when_a_search_by_words_would_find_more(world: World, answers: Any) -> None:
+    name = world.name("docs")
+    world.admin.create_collection(name, 3, text={"fields": {"text": 1}})
+    docs = world.points("docs", "acme")
+    docs.upsert(["pump"], None, [{"text": "an oil pump"}])
+    asked = {"collection": name, "limit": 1}
+    hits = docs.search(text="pump", mode="sparse", limit=1)
+    named = [{"id": told(hit)["id"], "owner": told(hit)["owner"]} for hit in hits]
+    made = asked | {"text": "pump", "mode": "sparse", "sequence": hits.sequence, "hits": named}
+    found = _missed(answers, retrieval=asked)
+    assert told(answers.store(found["lookup_id"], "Of one.", retrieval=made))["reason"] == "stored"
+    docs.upsert(["other"], [X], [{"text": "a gasket"}])
+    assert told(answers.lookup(WHO, X, category="faq", retrieval=asked))["hit"] == "exact"
+    docs.upsert(["new"], None, [{"text": "pump pump"}])
+    assert told(answers.lookup(WHO, X, category="faq", retrieval=asked))["hit"] is None
+
+
 def test_stats_count_by_category(world: World, answers: Any) -> None:
     _stored(answers)
     answers.lookup(WHO, category="faq")

@@ -196,19 +196,27 @@ def retrieval(
     limit: int = 10,
     filter: Mapping[str, Any] | None = None,
     hits: Hits | None = None,
+    text: str | None = None,
+    mode: str | None = None,
+    fusion: Mapping[str, Any] | None = None,
+    depth: int | None = None,
 ) -> dict[str, Any]:
     """The search that an answer is made from: what `collection.search(vector, limit, filter=filter)` answered.
 
     Before the search, without `vector` and `hits`, it is what a look-up needs of it; with both, what a store needs.
+    `text`, `mode` and `fusion` are those of a search by text; the vector is then needed where the search had one, or
+    made one. `depth`: of how many candidates a reranker chose the hits. `mode="whole"`: everything was read.
     """
     made: dict[str, Any] = {"collection": collection, "limit": limit}
-    if filter is not None:
-        made["filter"] = filter
+    told = {"filter": filter, "text": text, "mode": mode, "fusion": fusion, "depth": depth}
+    made |= {name: value for name, value in told.items() if value is not None}
     if vector is not None:
         made["vector"] = packed(vector, "/retrieval/vector")
     if hits is not None:
         made["sequence"] = hits.sequence
-        if len(hits) == limit:  # with fewer, any new point would be among them
+        if text is not None or mode not in (None, "dense"):
+            made["hits"] = [{"id": hit.id, "owner": hit.owner} for hit in hits]
+        elif len(hits) == limit:  # with fewer, any new point would be among them
             made["distance"] = hits[-1].distance
     return made
 

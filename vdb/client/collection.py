@@ -7,17 +7,21 @@ Every method builds a call, hands it to the transport and returns what the call 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from time import monotonic
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, Unpack
 
 from numpy.typing import ArrayLike
 
-from vdb.client import calls, document_calls, point_calls
+from vdb.client import answer_calls, calls, document_calls, point_calls
+from vdb.client.answer_calls import AnswerOptions
+from vdb.client.answer_stream import AnswerStream, Incoming
 from vdb.client.point_calls import Hits
 from vdb.client.progress import progress_bar
 from vdb.client.upload import Upload, in_upload
 from vdb.client.wire import Call
 from vdb.errors import InternalError, TransportTimeout, VdbError
+from vdb.protocol.answer_answers import CitedAnswer
 from vdb.protocol.answers import Deleted, FusionLearned, Job, Point
+from vdb.protocol.calibrating import AnswersCalibrated
 from vdb.protocol.document_answers import Document, DocumentsDeleted, DocumentsPut
 
 T = TypeVar("T")
@@ -32,6 +36,8 @@ class Transport(Protocol):
     """What carries calls out: HTTP, or an engine in this process."""
 
     def execute(self, sent: Call[T], tenant: str | None) -> T: ...
+
+    def open_stream(self, sent: Call[Any], tenant: str | None) -> Incoming: ...
 
     def close(self) -> None: ...
 
@@ -153,6 +159,22 @@ class Collection:
         ranked |= {"combine": combine, "weights": weights}
         return self._run(point_calls.search(self._name, vector, filter, max_distance, params, fields, ranked))
 
+    def answer(self, question: str, *, wait_s: float = 300.0, **options: Unpack[AnswerOptions]) -> CitedAnswer:
+        """Answer a question, sentence by sentence, each with the points that it cites; see docs/answers.md.
+
+        `options`: `limit`, `vector` (d,), `mode`, `fusion`, `reranker`, `filter`, `params` as in the HTTP API's search;
+        `context`, `threshold`, `template`, `cache` ("off", "refresh" or a mapping), `backend`, `max_tokens`,
+        `temperature`, `seed`, `with_texts`, `explain`, `min_sequence`, `timeout_s`. It may take `wait_s` seconds.
+        """
+        return self._run(answer_calls.answer(self._name, question, wait_s, options))
+
+    def answer_stream(self, question: str, **options: Unpack[AnswerOptions]) -> AnswerStream:
+        """The events of an answer as they come; nothing is sent until it is entered or read. Close it, or use `with`.
+
+        It is sent again only until its first event. Leaving it before its end stops the answer.
+        """
+        return AnswerStream(self._transport, answer_calls.stream(self._name, question, options), self._tenant)
+
     def learn_fusion(
         self,
         queries: Sequence[Mapping[str, Any]],
@@ -173,6 +195,24 @@ class Collection:
         fields: dict[str, Any] = {"metric": metric, "at": at, "dry_run": dry_run}
         fields |= {"min_sequence": min_sequence, "timeout_s": timeout_s}
         return self._run(point_calls.learn_fusion(self._name, queries, field, fields))
+
+    def calibrate_answers(
+        self,
+        questions: Sequence[Mapping[str, Any]],
+        *,
+        max_lost: float = 0.05,
+        dry_run: bool = False,
+        min_sequence: int = 0,
+        timeout_s: float = 10.0,
+    ) -> AnswersCalibrated:
+        """Choose the support below which answers are "not found", and keep it; for admins.
+
+        A question is `text`, `answerable` (whether its tenant's points hold an answer), and maybe a `vector` (d,) and
+        the `tenant` that asks. Of answerable ones at most `max_lost` are to be refused; it holds for every tenant.
+        """
+        fields: dict[str, Any] = {"max_lost": max_lost, "dry_run": dry_run}
+        fields |= {"min_sequence": min_sequence, "timeout_s": timeout_s}
+        return self._run(point_calls.calibrate_answers(self._name, questions, fields))
 
     def get(
         self,

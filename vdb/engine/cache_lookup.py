@@ -8,6 +8,8 @@ with a reason, and remembered under its id, so that the fresh answer can say whe
 
 import logging
 import random
+import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +46,7 @@ logger = logging.getLogger(__name__)
 MORE_NEAR = 256
 """How many are gone through where none of the nearest is eligible."""
 MAX_WAIT_MS = 60_000
+POLL_S = 0.004
 
 
 def cache_lookup(
@@ -65,6 +68,29 @@ def cache_lookup(
         return _answer(services, document, tenant, request, asking, is_hurried=True)
     except TakesLong:
         return services.cache_checks.submit(_answer, services, document, tenant, request, asking, is_hurried=False)
+
+
+def lookup_here(
+    services: Services, caller: Caller, document: CacheDocument, request: CacheLookup, is_over: Callable[[], bool]
+) -> LookupAnswer:
+    """A look-up on this thread, however long it takes, for whoever has one to spare.
+
+    Where somebody is answering the same question, and the request says that it waits, it waits until that has an end or
+    `is_over`; the answer is then a miss without a lease. Raises what `cache_lookup` raises but AnswerPending.
+    """
+    if caller.role is Role.READ:
+        request = structs.replace(request, lease=False)
+    tenant = ensure_tenant(services, caller)
+    asking = _asking(services, caller, document, request, tenant)
+    while True:
+        try:
+            return _answer(services, document, tenant, request, asking, is_hurried=False)
+        except AnswerPending:
+            with services.caches.use(document) as shard:
+                while shard.leases.is_held((tenant, asking.exact)) and not is_over():
+                    time.sleep(POLL_S)
+            if is_over():
+                request = structs.replace(request, wait_ms=0, lease=False)
 
 
 def _asking(services: Services, caller: Caller, document: CacheDocument, request: CacheLookup, tenant: int) -> Asking:

@@ -4,7 +4,6 @@ One commit has the entry, the label, the group and whatever the entry displaces.
 published, so that whoever waits finds the answer.
 """
 
-import math
 import random
 import secrets
 from concurrent.futures import Future
@@ -18,7 +17,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from vdb.cache.groups import Membership, place
-from vdb.cache.identity import NO_RETRIEVAL, Identity
+from vdb.cache.identity import Identity
 from vdb.cache.leases import Key
 from vdb.cache.lookups import Asked
 from vdb.cache.memory import NewEntry, Resident
@@ -26,7 +25,8 @@ from vdb.cache.policy import LONGEST_TTL_S, Policy
 from vdb.config import Limits
 from vdb.engine.batch import check_ids
 from vdb.engine.cache_draft import Draft
-from vdb.engine.cache_questions import asking_of, filter_bytes, key_of
+from vdb.engine.cache_questions import asking_of
+from vdb.engine.cache_retrievals import stored_retrieval
 from vdb.engine.cache_shard import CacheGroup, CacheShard
 from vdb.engine.cache_verdicts import have_judged, note_label, verdict_of
 from vdb.engine.fair import NO_TENANT
@@ -35,12 +35,10 @@ from vdb.engine.provenance import Moment
 from vdb.engine.services import Services
 from vdb.engine.shard import epoch_ms
 from vdb.engine.tenants import ensure_tenant
-from vdb.engine.vectors import matrix_of
 from vdb.errors import AnswerTooLarge, InvalidArgument, LeaseExpired, LookupNotFound, TooLarge
 from vdb.protocol.cache_answers import Stored
 from vdb.protocol.cache_requests import CacheStore, Source
 from vdb.storage.cache_codec import CacheEntry
-from vdb.storage.cache_codec import Retrieval as StoredRetrieval
 from vdb.storage.cache_codec import Source as StoredSource
 from vdb.storage.catalog import CacheDocument
 from vdb.storage.meta import read_sequence
@@ -111,7 +109,7 @@ def _prepare(
         vector_bytes=0 if question.vector is None else question.vector.nbytes,
         answer_bytes=len(answer),
         sources=_sources(services, caller, request.sources),
-        retrieval=_retrieval(services, caller, identity, request),
+        retrieval=stored_retrieval(services, caller, identity, request.retrieval),
         is_category_given=question.is_category_given,
     )
     checked = Resident(tenant, entry.number, b"", b"", "", 0, 0, 0, False, 0)
@@ -254,35 +252,6 @@ def _leads_elsewhere(services: Services, asked: Asked, request: CacheStore) -> b
         names.add(request.retrieval.collection)
     led = [(then.find(name), now.find(name)) for name in names]
     return any(old is not None and (new is None or new.id != old.id) for old, new in led)
-
-
-def _retrieval(services: Services, caller: Caller, identity: Identity, request: CacheStore) -> StoredRetrieval | None:
-    """The search that the answer was made from; None where it is not told, or only what has to be equal of it."""
-    given = request.retrieval
-    if isinstance(given, UnsetType):
-        return None
-    collection, key = key_of(services, caller, given)
-    if identity.retrieval not in (NO_RETRIEVAL, key):
-        raise InvalidArgument.at("/retrieval", "the lookup named another collection, filter or limit")
-    if isinstance(given.vector, UnsetType):
-        raise InvalidArgument.at("/retrieval/vector", "a stored answer's retrieval has its vector")
-    if isinstance(given.sequence, UnsetType) or given.sequence < 0:
-        raise InvalidArgument.at("/retrieval/sequence", "a stored answer's retrieval has the sequence of its search")
-    with services.shards.use(collection) as searched:
-        if given.sequence > searched.readings.published_sequence:
-            raise InvalidArgument.at("/retrieval/sequence", "the collection has not come so far")
-    vector = matrix_of([given.vector], collection.dimension, lambda _: "/retrieval/vector")[0]
-    distance = math.inf if isinstance(given.distance, UnsetType) else given.distance
-    if math.isnan(distance):
-        raise InvalidArgument.at("/retrieval/distance", "a distance is a number")
-    return StoredRetrieval(
-        collection=collection.id,
-        vector=np.ascontiguousarray(vector, "<f4").tobytes(),
-        filter=filter_bytes(given),
-        limit=given.limit,
-        distance=distance,
-        sequence=given.sequence,
-    )
 
 
 # In the commit

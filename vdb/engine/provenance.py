@@ -4,6 +4,9 @@ Everything is judged in one snapshot per collection, opened once for the lookup 
 found to be in an earlier snapshot holds on while nothing that its tenant may see was written (`vdb.engine.touched`);
 else its sources are read, and the points written since are compared with the distance of its search's last hit. Where
 these are no longer remembered, the search is made again, exactly.
+
+A search by words has no such distance: what a word counts changes with every point. Where points are new it is made
+again as it was (`vdb.engine.searched_again`), and the answer holds while none of them is found.
 """
 
 import math
@@ -19,12 +22,14 @@ from vdb.cache.memory import Resident
 from vdb.engine.matching import filter_of, matches_of
 from vdb.engine.names import PinnedName
 from vdb.engine.owners import is_visible
+from vdb.engine.read import visible
 from vdb.engine.search import search
+from vdb.engine.searched_again import MOST_ATTEMPTS, SearchedBy, request_of, searched_by
 from vdb.engine.services import Services
 from vdb.engine.shard import Shard, Snapshot
 from vdb.engine.touched import concerns
 from vdb.errors import CollectionNotFound
-from vdb.protocol.answers import SearchAnswer
+from vdb.protocol.answers import Hit, SearchAnswer
 from vdb.protocol.requests import Search, SearchParams
 from vdb.storage.cache_codec import CacheEntry, Retrieval, Source
 from vdb.storage.catalog import CollectionDocument
@@ -37,6 +42,9 @@ from vdb.types import Caller, Metric, Role
 INLINE_POINTS = 256
 """So many sources and points written since, of all entries judged for a look-up together, are looked at by the thread
 that answers; more are for a thread beside."""
+
+MOST_READ = 4_096
+"""Points that are read to see whether one of them is new, where it is not remembered which were written."""
 
 SLACK = 1e-5
 """By so much, relatively, a distance may exceed that of the last hit and still count as nearer: float32 rounds."""
@@ -107,7 +115,11 @@ class Moment:
             return True
         if entry.retrieval is not None:
             checked_at = resident.checked_at.get(entry.retrieval.collection, 0)
-            if not self._is_nearest(entry, entry.retrieval, max(entry.retrieval.sequence, checked_at)):
+            since = max(entry.retrieval.sequence, checked_at)
+            by = searched_by(entry.retrieval)
+            if by is None and not self._is_nearest(entry, entry.retrieval, since):
+                return False
+            if by is not None and not self._has_nothing_new(entry, entry.retrieval, by, since):
                 return False
         places = self._places_of(entry)  # later ones, where the search was made again
         if places is None:
@@ -189,21 +201,31 @@ class Moment:
 
     def _would_rank(self, entry: CacheEntry, retrieval: Retrieval, place: Place, touch: Touch, since: int) -> bool:
         """Whether one of the points of a touch is, in this moment, a hit that the search did not have."""
+        for pid, record in self._new_in(entry, retrieval, place, touch, since):
+            vector = read_vector(place.snapshot.txn, touch.owner, pid) if record.has_vector else None
+            if vector is None:
+                continue
+            query = np.frombuffer(retrieval.vector, "<f4")
+            distance = _distance(place.document.metric, query, np.frombuffer(vector, "<f4"))
+            if distance <= retrieval.distance + SLACK * max(1.0, abs(retrieval.distance)):
+                return True
+        return False
+
+    def _new_in(
+        self, entry: CacheEntry, retrieval: Retrieval, place: Place, touch: Touch, since: int
+    ) -> Iterator[tuple[int, Record]]:
+        """(pid, record) of the points of a touch that the search could find now, and were not the same at `since`."""
         matches = matches_of(filter_of(_filter_json(retrieval), place.document))
         known, hits = _known(entry, retrieval), _hits(retrieval)
-        for _, record, vector in _written(place.snapshot, touch):
+        for pid, record in _written(place.snapshot, touch):
             if not is_visible(record, touch.owner, self._tenant_id, place.snapshot.now_ms):
                 continue
             if record.version <= known.get((touch.owner, record.id), -1):
                 continue
             if record.version <= since and (touch.owner == self._tenant_id or (touch.owner, record.id) in hits):
                 continue  # only who else may see it has changed
-            if matches is not None and not matches(record.payload):
-                continue
-            distance = _distance(place.document.metric, np.frombuffer(retrieval.vector, "<f4"), vector)
-            if distance <= retrieval.distance + SLACK * max(1.0, abs(retrieval.distance)):
-                return True
-        return False
+            if matches is None or matches(record.payload):
+                yield pid, record
 
     def _is_found_again(self, entry: CacheEntry, retrieval: Retrieval, place: Place, since: int) -> bool:
         """Make the search again, exactly: whether each of its hits was one then, or was there and not written since.
@@ -213,10 +235,6 @@ class Moment:
         """
         if self._is_hurried:
             raise TakesLong
-        document = place.document
-        known, hits = _known(entry, retrieval), _hits(retrieval)
-        self.renew()
-        caller = Caller("", Role.READ, self._services.tenant_name(self._tenant_id), self._tenant_id)
         request = Search(
             vector=np.frombuffer(retrieval.vector, "<f4"),  # type: ignore[arg-type]
             limit=retrieval.limit,
@@ -224,16 +242,77 @@ class Moment:
             params=SearchParams(exact=True),
             with_payload=False,
         )
-        answer = search(self._services, caller, (PinnedName(document.name, document.id),), request, None)
-        assert isinstance(answer, SearchAnswer), "a search by vector waits for no model"
+        answer, new = self._new_hits(entry, retrieval, place, request, since)
         bound = retrieval.distance + SLACK * max(1.0, abs(retrieval.distance))
+        if any(isinstance(hit.distance, float) and hit.distance <= bound for hit in new):
+            return False
+        return self._is_nearest(entry, retrieval, answer.sequence)
+
+    def _new_hits(
+        self, entry: CacheEntry, retrieval: Retrieval, place: Place, request: Search, since: int
+    ) -> tuple[SearchAnswer, list[Hit]]:
+        """What a search finds in a later snapshot, and which of its hits were not the same at `since`."""
+        document = place.document
+        known, hits = _known(entry, retrieval), _hits(retrieval)
+        self.renew()
+        caller = Caller("", Role.READ, self._services.tenant_name(self._tenant_id), self._tenant_id)
+        answer = search(self._services, caller, (PinnedName(document.name, document.id),), request, None)
+        assert isinstance(answer, SearchAnswer), "a search with its vector waits for no model"
+        new = []
         for hit in answer.hits if isinstance(answer.hits, list) else ():
             owner = self._services.tenant_id(hit.owner)
             name = (owner or 0, hit.id.encode())
-            is_old = hit.version <= since and (owner == self._tenant_id or name in hits or name in known)
-            if not is_old and isinstance(hit.distance, float) and hit.distance <= bound:
+            if not (hit.version <= since and (owner == self._tenant_id or name in hits or name in known)):
+                new.append(hit)
+        return answer, new
+
+    # A search by more than its vector
+
+    def _has_nothing_new(self, entry: CacheEntry, retrieval: Retrieval, by: SearchedBy, checked_at: int) -> bool:
+        """Whether no point that is new since the search would be found by it now; nothing was at `checked_at`.
+
+        What did not rank then may now, where a hit is gone: so all that is new since the search itself counts.
+        """
+        for _ in range(MOST_ATTEMPTS):
+            place = self.place(retrieval.collection)
+            if place is None:
                 return False
-        return self._is_nearest(entry, retrieval, answer.sequence)
+            touched = place.shard.touched
+            if checked_at >= place.snapshot.sequence or touched.is_untouched(self._tenant_id, checked_at):
+                return True
+            touches = touched.since(retrieval.sequence)
+            if touches is not None:
+                own = [touch for touch in touches if concerns(touch, self._tenant_id)]
+                self._look_at(sum(touch.n for touch in own))
+                since = retrieval.sequence
+                if not any(True for touch in own for _ in self._new_in(entry, retrieval, place, touch, since)):
+                    return True
+            if by.mode == "whole":
+                return touches is None and self._holds_nothing_new(entry, retrieval, place)
+            if self._is_hurried:
+                raise TakesLong
+            answer, new = self._new_hits(entry, retrieval, place, request_of(retrieval, by), retrieval.sequence)
+            if new:
+                return False
+            checked_at = answer.sequence
+        return False  # so much is written that no moment of rest was met: it cannot be said
+
+    def _holds_nothing_new(self, entry: CacheEntry, retrieval: Retrieval, place: Place) -> bool:
+        """Whether all that the tenant may see, and the filter lets through, was there; False for very much of it."""
+        if self._is_hurried:
+            raise TakesLong
+        matches = matches_of(filter_of(_filter_json(retrieval), place.document))
+        known, hits = _known(entry, retrieval), _hits(retrieval)
+        for n, (_, owner, record) in enumerate(visible(place.snapshot, self._tenant_id, "visible", 0)):
+            if n >= MOST_READ:
+                return False
+            name = (owner, record.id)
+            is_old = record.version <= retrieval.sequence and (
+                owner == self._tenant_id or name in hits or name in known
+            )
+            if not is_old and (matches is None or matches(record.payload)):
+                return False
+        return True
 
 
 def _has_to_be_awaited(shard: Shard | None) -> bool:
@@ -246,13 +325,12 @@ def _record_of(snapshot: Snapshot, owner: int, point_id: bytes) -> Record | None
     return None if pid is None else read_record(snapshot.txn, owner, pid)
 
 
-def _written(snapshot: Snapshot, touch: Touch) -> Iterator[tuple[int, Record, NDArray[np.float32]]]:
-    """(pid, record, vector) of the points of a touch that are still there and have a vector."""
+def _written(snapshot: Snapshot, touch: Touch) -> Iterator[tuple[int, Record]]:
+    """(pid, record) of the points of a touch that are still there."""
     for pid in range(touch.first_pid, touch.first_pid + touch.n):
         record = read_record(snapshot.txn, touch.owner, pid)
-        vector = read_vector(snapshot.txn, touch.owner, pid) if record is not None and record.has_vector else None
-        if record is not None and vector is not None:
-            yield pid, record, np.frombuffer(vector, "<f4")
+        if record is not None:
+            yield pid, record
 
 
 def _known(entry: CacheEntry, retrieval: Retrieval) -> dict[tuple[int, bytes], int]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-from vdb.protocol.requests import Request, Vector
+from vdb.protocol.requests import Fusion, Request, SearchParams, Vector
 
 DAY_S = 86_400.0
 
@@ -83,11 +83,20 @@ class PutPolicy(Request):
     examples: list[Example] = field(default_factory=list)
 
 
+class HitName(Struct, forbid_unknown_fields=True):
+    """A hit; `owner` not given: the tenant itself."""
+
+    id: str
+    owner: str | UnsetType = UNSET
+
+
 class Retrieval(Request):
     """The search that an answer was written from. A lookup needs `collection`, `filter` and `limit` of it.
 
-    `distance` is that of the last hit (not given, or fewer hits than `limit`: any new point may matter), `sequence` the
-    search's.
+    `sequence` is the search's. By `vector` alone: `distance` is that of the last hit (not given, or fewer hits than
+    `limit`: any new point may matter). With a `text` the search is made again where points are new: `mode`, `fusion`
+    and `params` as it had them, `depth` candidates where it ranked more of them than it answered, and `hits` that are
+    not among the sources. `mode` whole: there was no search, everything was read, so any new point matters.
     """
 
     collection: str
@@ -96,6 +105,12 @@ class Retrieval(Request):
     vector: Vector | UnsetType = UNSET
     distance: float | UnsetType = UNSET
     sequence: int | UnsetType = UNSET
+    text: str | UnsetType = UNSET
+    mode: Literal["dense", "sparse", "hybrid", "whole"] | UnsetType = UNSET
+    fusion: Fusion | UnsetType = UNSET
+    params: SearchParams | UnsetType = UNSET
+    depth: int | UnsetType = UNSET
+    hits: list[HitName] = field(default_factory=list)
 
 
 class Source(Request):

@@ -42,7 +42,8 @@ class Retrieval(Struct, frozen=True, array_like=True, gc=False):
 
     `vector` is float32 in bytes, `filter` JSON (empty: none), `distance` that of the last of its `limit` hits (+inf
     where there were fewer), `sequence` that of the collection's snapshot, `hits` (owner, id) of the hits that are not
-    among the sources.
+    among the sources. `search` is JSON: the rest of a search by more than its vector, which may be empty then; empty
+    for one by its vector alone. Older entries have none.
     """
 
     collection: int
@@ -52,6 +53,7 @@ class Retrieval(Struct, frozen=True, array_like=True, gc=False):
     distance: float
     sequence: int
     hits: tuple[tuple[int, bytes], ...] = ()
+    search: bytes = b""
 
 
 class CacheEntry(Struct, frozen=True, array_like=True, gc=False):

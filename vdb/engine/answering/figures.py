@@ -4,12 +4,12 @@ import threading
 from bisect import bisect_left
 from typing import Literal
 
-from vdb.rag.generate.base import Usage
-
-__all__ = ["OUTCOMES", "STAGES", "STAGE_BUCKETS_S", "AnswerFigures", "Outcome", "Stage"]
+__all__ = ["CACHE_RESULTS", "OUTCOMES", "STAGES", "STAGE_BUCKETS_S", "AnswerFigures", "CacheResult", "Outcome", "Stage"]
 
 Outcome = Literal["found", "not_found", "cached", "error", "cancelled"]
 OUTCOMES: tuple[Outcome, ...] = ("found", "not_found", "cached", "error", "cancelled")
+CacheResult = Literal["exact", "semantic", "miss", "unavailable"]
+CACHE_RESULTS: tuple[CacheResult, ...] = ("exact", "semantic", "miss", "unavailable")
 Stage = Literal["cache", "retrieval", "context", "first_token", "generation"]
 STAGES: tuple[Stage, ...] = ("cache", "retrieval", "context", "first_token", "generation")
 STAGE_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -21,9 +21,9 @@ class AnswerFigures:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._outcomes: dict[Outcome, int] = dict.fromkeys(OUTCOMES, 0)
+        self._cache: dict[CacheResult, int] = dict.fromkeys(CACHE_RESULTS, 0)
         self._buckets = {stage: [0] * (len(STAGE_BUCKETS_S) + 1) for stage in STAGES}
         self._sums_s: dict[Stage, float] = dict.fromkeys(STAGES, 0.0)
-        self._tokens: dict[tuple[str, str], int] = {}
         self.n_failovers = self.n_repacked = self.n_unknown_citations = 0
 
     def note_outcome(self, outcome: Outcome) -> None:
@@ -36,12 +36,6 @@ class AnswerFigures:
         with self._lock:
             self._buckets[stage][bisect_left(STAGE_BUCKETS_S, seconds)] += 1
             self._sums_s[stage] += seconds
-
-    def note_usage(self, backend: str, usage: Usage) -> None:
-        """A backend has written an answer."""
-        with self._lock:
-            for kind, n in (("prompt", usage.prompt_tokens), ("completion", usage.completion_tokens)):
-                self._tokens[backend, kind] = self._tokens.get((backend, kind), 0) + n
 
     def note_failover(self) -> None:
         """A backend failed before its first piece, and another one was asked."""
@@ -58,17 +52,22 @@ class AnswerFigures:
         with self._lock:
             self.n_unknown_citations += n
 
+    def note_cache(self, result: CacheResult) -> None:
+        """A cache in front was asked."""
+        with self._lock:
+            self._cache[result] += 1
+
+    @property
+    def cache(self) -> dict[CacheResult, int]:
+        """Questions by what the cache in front of them said."""
+        with self._lock:
+            return dict(self._cache)
+
     @property
     def outcomes(self) -> dict[Outcome, int]:
         """Answers by what became of them."""
         with self._lock:
             return dict(self._outcomes)
-
-    @property
-    def tokens(self) -> dict[tuple[str, str], int]:
-        """Tokens by (backend, `prompt` or `completion`)."""
-        with self._lock:
-            return dict(self._tokens)
 
     @property
     def stages(self) -> list[tuple[str, list[int], float]]:

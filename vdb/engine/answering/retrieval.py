@@ -4,7 +4,7 @@ A search is the one that `search` does, in process.
 """
 
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from msgspec import UnsetType
@@ -17,6 +17,7 @@ from vdb.engine.read import visible
 from vdb.engine.search import search
 from vdb.engine.services import Services
 from vdb.protocol.answers import Hit, SearchAnswer
+from vdb.protocol.requests import Search
 from vdb.rag.passage import Passage
 from vdb.storage.keyspace import EVERYONE_ID
 from vdb.storage.points import count_grants, read_usage
@@ -31,7 +32,8 @@ BYTES_PER_TOKEN = 16
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`passages`, best first, and the search's answer; `everything`, in order of insertion, where it may fit.
+    """`passages`, best first, and the search's answer; `everything`, in order of insertion, where it may fit: what the
+    search did not find of it has the score 0.
 
     `sequence` is that of the earlier of the two.
     """
@@ -42,21 +44,23 @@ class Found:
     everything: list[Passage] | None = None
 
 
-def retrieve(services: Services, asking: Asking, whole_tokens: int) -> Found:
-    """The passages that a search finds; everything too, where it may fit into `whole_tokens`, 0 for never.
+def retrieve(services: Services, asking: Asking, request: Search, whole_tokens: int) -> Found:
+    """The passages that a search, `request`, finds; everything too, where it may fit into `whole_tokens`, 0 for never.
 
     Waits for models where it has to; raises as `search` does.
     """
     whole = everything(services, asking, whole_tokens) if whole_tokens > 0 else None
     path = (PinnedName(asking.collection.name, asking.collection.id),)
-    found = search(services, asking.caller, path, asking.search, None)
+    found = search(services, asking.caller, path, request, None)
     answer: SearchAnswer = found.result() if isinstance(found, Future) else found
     hits = [] if isinstance(answer.hits, UnsetType) else answer.hits
     reader = PassageReader(asking.collection)
     passages = [_passage_of(reader, hit) for hit in hits]
     if whole is None:
         return Found(passages, answer, answer.sequence)
-    return Found(passages, answer, whole[1], whole[0])
+    scores = {(passage.owner, passage.id): passage.score for passage in passages}
+    scored = [replace(one, score=scores.get((one.owner, one.id), 0.0)) for one in whole[0]]
+    return Found(passages, answer, whole[1], scored)
 
 
 def _passage_of(reader: PassageReader, hit: Hit) -> Passage:
