@@ -16,6 +16,14 @@ ANSWER_EXAMPLES: dict[str, Any] = {
         "cache": "off",
     },
     "put_template": {"system": "Answer in one sentence, from these passages:\n{context}"},
+    "calibrate_answers": {
+        "questions": [
+            {"text": "How long do refunds take?", "answerable": True},
+            {"text": "Who painted the ceiling?", "answerable": False},
+        ],
+        "max_lost": 0.1,
+        "dry_run": True,
+    },
 }
 
 _NAME: Schema = {"pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"}

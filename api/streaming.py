@@ -281,9 +281,10 @@ class Streams:
         self._end_later()
 
     def _end_later(self) -> None:
-        asyncio.get_running_loop().call_at(self._ends_at or 0.0, self._end_all)
+        asyncio.get_running_loop().call_at(self._ends_at or 0.0, self.end_all)
 
-    def _end_all(self) -> None:
+    def end_all(self) -> None:
+        """End them now; from any thread."""
         for underway in list(self._open):
             underway.end(ShuttingDown("the server is shutting down"), "ended")
 

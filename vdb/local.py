@@ -6,10 +6,11 @@ same. Validation is the engine's.
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from os import PathLike
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import msgspec
@@ -20,14 +21,17 @@ from vdb.client.retry import Attempts, RetryPolicy
 from vdb.client.sync import Operations
 from vdb.client.wire import Call
 from vdb.config import Settings
+from vdb.engine.answering.run import Running
 from vdb.engine.engine import Engine
 from vdb.errors import AnswerPending, Forbidden, InvalidArgument, SequenceTimeout, TransportError, VdbError
 from vdb.protocol import columns, strict_json
+from vdb.protocol.answer_answers import Event
 from vdb.protocol.pointers import from_validation_error
 from vdb.protocol.requests import Request
-from vdb.types import Role
+from vdb.types import Caller, Role
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 _BINARY: dict[str, type[Request]] = {"upsert": columns.UpsertHead, "search": columns.SearchHead}
@@ -54,7 +58,18 @@ class LocalTransport:
         attempts = Attempts(RetryPolicy(), sent.repeat, _REFUSED_TIMEOUT_S + sent.wait_s)
         while True:
             try:
-                return self._run(sent, tenant)
+                answer = self._awaited(sent, tenant, self._answer)
+                return wire.read_answer(sent, msgspec.json.encode(answer))
+            except VdbError as exc:
+                self.sleep(attempts.delay_after(exc))
+
+    def open_stream(self, sent: Call[Any], tenant: str | None) -> "LocalEvents":
+        """Run until the first event is there or beyond retrying, by the same policy as over HTTP."""
+        self._check_usable()
+        attempts = Attempts(RetryPolicy(), sent.repeat, _REFUSED_TIMEOUT_S + sent.wait_s)
+        while True:
+            try:
+                return self._awaited(sent, tenant, self._begun)
             except VdbError as exc:
                 self.sleep(attempts.delay_after(exc))
 
@@ -72,15 +87,17 @@ class LocalTransport:
         if os.getpid() != self._process_id:
             raise TransportError("the database was opened before a fork: use it in the process that opened it")
 
-    def _run(self, sent: Call[T], tenant: str | None) -> T:
+    def _awaited(
+        self, sent: Call[Any], tenant: str | None, run: Callable[[Call[Any], tuple[str, ...], Caller, Request], U]
+    ) -> U:
+        """What `run` gives, as soon as what the request waits for is there."""
         request = _request(sent)
         wait_s = min(sent.wait_s, self._engine.settings.limits.max_timeout_s)
         deadline = time.monotonic() + wait_s
         path = self._engine.pin(sent.path) if wait_s else sent.path
         while True:
             try:
-                answer = self._answer(sent, path, tenant, request)
-                return wire.read_answer(sent, msgspec.json.encode(answer))
+                return run(sent, path, self._caller(tenant), request)
             except AnswerPending:
                 if not getattr(request, "wait_ms", 0):
                     raise
@@ -91,15 +108,62 @@ class LocalTransport:
                     raise
             self.sleep(_SEQUENCE_POLL_S)
 
-    def _answer(self, sent: Call[Any], path: tuple[str, ...], tenant: str | None, request: Request) -> object:
+    def _caller(self, tenant: str | None) -> Caller:
         if tenant is not None:
             wire.header_value(tenant, "tenant")
         if self._bound_to not in (None, tenant):
             raise Forbidden("this role is bound to another tenant")
-        caller = self._engine.local_caller(self._role, tenant)
+        return self._engine.local_caller(self._role, tenant)
+
+    def _answer(self, sent: Call[Any], path: tuple[str, ...], caller: Caller, request: Request) -> object:
         vectors = None if sent.vectors is None else sent.vectors.reshape(-1)
         answer = self._engine.run(sent.operation.name, caller, path, request, vectors)
         return answer.result() if isinstance(answer, Future) else answer
+
+    def _begun(self, sent: Call[Any], path: tuple[str, ...], caller: Caller, request: Request) -> "LocalEvents":
+        events = LocalEvents()
+        events.begin(self._engine.stream(sent.operation.name, caller, path, request, events.put))
+        events.read_first()
+        return events
+
+
+class LocalEvents:
+    """The events of one answer of an engine in this process. Used by one thread, but for `put`; close it."""
+
+    def __init__(self) -> None:
+        self._ready: SimpleQueue[Event | None] = SimpleQueue()
+        self._first: list[Event | None] = []
+        self._running: Running | None = None
+
+    def put(self, event: Event) -> None:
+        """Take an event; from any thread."""
+        self._ready.put(event)
+
+    def begin(self, running: Running) -> None:
+        """The answer is under way."""
+        self._running = running
+        running.future.add_done_callback(lambda _: self._ready.put(None))
+
+    def read_first(self) -> None:
+        """Wait for the first event; raises the error that comes instead."""
+        try:
+            self._first = [self._next()]
+        except BaseException:
+            self.close()
+            raise
+
+    def read(self) -> Event | None:
+        return self._first.pop() if self._first else self._next()
+
+    def close(self) -> None:
+        if self._running is not None and not self._running.future.done():
+            self._running.stop.request()
+
+    def _next(self) -> Event | None:
+        event = self._ready.get()
+        if event is None and self._running is not None:
+            self._running.future.result()
+        return event
 
 
 class Database(Operations):

@@ -35,6 +35,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "set_aliases": {"set": {"docs": "docs-v2"}, "remove": ["old"]},
     "learn_fusion": {"queries": [{"text": "a", "relevant": {"p": 1}}], "metric": "mrr", "at": 5, "dry_run": True},
     "tune": {"queries": "rows", "encoding": {"form": "lvq8", "dimension": 2}},
+    "calibrate_answers": {"questions": [{"text": "a", "answerable": True}], "max_lost": 0.1, "dry_run": True},
     "answer": {
         "collection": "notes",
         "question": "Who?",

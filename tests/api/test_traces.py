@@ -95,7 +95,7 @@ def test_a_write_is_a_span_with_its_wait_for_the_commit(traced: Traced) -> None:
 
 
 def test_an_answer_is_a_span_with_its_stages_inside_and_nothing_of_its_texts(traced: Traced) -> None:
-    body = {"collection": "notes", "question": "Which PRIVATE label?", "vector": [0.125, 1], "mode": "dense"}
+    body = {"collection": "notes", "question": "Which PRIVATE label?", "vector": [0.125, 1], "threshold": 0}
     answer = traced.ask("POST", "/v1/answer", body, ("Vdb-Tenant", "acme"))
     assert answer.json["found"], answer.body
     spans = traced.spans()

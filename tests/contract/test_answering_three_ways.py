@@ -73,3 +73,23 @@ def test_whoever_may_not_administer_may_not_change_it(world: World) -> None:
     name = world.name("docs")
     world.admin.create_collection(name, 3)
     assert world.code(world.tenant("acme").update_collection, name, answering={"limit": 5}) == "forbidden"
+
+
+def test_the_threshold_is_calibrated_and_kept(world: World) -> None:
+    name = world.name("docs")
+    world.admin.create_collection(name, 3, text={"fields": {"text": 1}})
+    world.points("docs", "acme").upsert(["a"], [[1.0, 0.0, 0.0]], [{"text": "Refunds take five days."}])
+    admin = world.admin.collection(name, tenant=world.name("acme"))
+    questions = [{"text": "How long do refunds take?", "answerable": True, "vector": [1.0, 0.0, 0.0]}] * 45
+    questions += [{"text": "Who painted it?", "answerable": False}] * 5
+    told = world.plain(admin.calibrate_answers(questions, dry_run=True))
+    assert told["kept"] is False and (told["n_answerable"], told["n_unanswerable"]) == (45, 5)
+    assert (told["lost"], told["refused"], told["needed"]) == (0.0, 1.0, 45)
+    found = world.plain(admin.calibrate_answers(questions, max_lost=0.05))
+    assert found == told | {"kept": True}
+    assert world.plain(world.admin.get_collection(name))["answering"]["threshold"] == found["threshold"]
+    few = world.plain(admin.calibrate_answers(questions[:3]))
+    assert few["kept"] is False and few["threshold"] == found["threshold"]
+    assert world.code(admin.calibrate_answers, []) == "empty_batch"
+    assert world.code(admin.calibrate_answers, questions, max_lost=0) == "invalid_argument"
+    assert world.code(world.points("docs", "acme").calibrate_answers, questions) == "forbidden"

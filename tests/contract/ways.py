@@ -14,15 +14,16 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from tests.contract.raw_answers import RawAnswers, raised
 from tests.contract.raw_cache import RawCache
 from tests.contract.raw_documents import RawDocuments
 from vdb.client import AsyncClient, Client
-from vdb.errors import BY_CODE, Problem, VdbError
+from vdb.errors import VdbError
 from vdb.local import Database
 from vdb.protocol.operations import BY_NAME
 from vdb.testing import RunningServer
 
-VOLATILE = {"created_at", "finished_at", "last_used_at", "key", "sequence", "version"}
+VOLATILE = {"created", "created_at", "finished_at", "last_used_at", "key", "sequence", "timings", "version"}
 """Fields that differ from run to run, or count writes of other tests."""
 
 
@@ -41,7 +42,7 @@ class Blocking:
 
         def act(*args: Any, **given: Any) -> Any:
             made = member(*args, **given)
-            if inspect.isasyncgen(made):
+            if hasattr(made, "__anext__"):
                 return self._loop.run_until_complete(_collect(made))
             if inspect.iscoroutine(made):
                 return self._loop.run_until_complete(made)
@@ -87,12 +88,13 @@ class RawClient:
             connection.close()
         if answer.status < 300:
             return found
-        problems = tuple(Problem(entry["pointer"], entry["detail"]) for entry in found.get("errors", ()))
-        assert found["status"] == answer.status
-        raise BY_CODE[found["code"]](found["detail"], problems=problems)
+        raise raised(found, answer.status)
 
     def collection(self, name: str, tenant: str | None = None) -> "RawCollection":
         return RawCollection(RawClient(self._port, self._key, tenant or self._tenant), name)
+
+    def models(self) -> Any:
+        return self.ask("list_models")["data"]
 
     def cache(self, name: str, tenant: str | None = None) -> RawCache:
         return RawCache(RawClient(self._port, self._key, tenant or self._tenant), name)
@@ -171,7 +173,7 @@ class RawHits(list[Any]):
         self.sequence, self.explain = sequence, explain
 
 
-class RawCollection(RawDocuments):
+class RawCollection(RawDocuments, RawAnswers):
     """Points over plain HTTP: rows instead of columns, lists instead of arrays."""
 
     def __init__(self, client: RawClient, name: str) -> None:
@@ -220,6 +222,9 @@ class RawCollection(RawDocuments):
 
     def delete_template(self, name: str) -> Any:
         return self._client.ask("delete_template", (self._name, name))
+
+    def calibrate_answers(self, questions: Any, **given: Any) -> Any:
+        return self._ask("calibrate_answers", questions=questions, **given)
 
     def get(self, ids: Any, **given: Any) -> Any:
         return self._ask("get_points", ids=ids, **given)["points"]

@@ -74,6 +74,21 @@ def test_without_a_common_word_the_first_sentence_is_said() -> None:
     assert said("zebra", "", *RIVERS) == [("The Rhine begins in the Alps.", [1])]
 
 
+def test_headings_tables_and_code_are_no_sentences_where_there_are_others() -> None:
+    text = (
+        "## Rotate keys\n\nA key is rotated with one command:\n\n```sh\nvdb keys rotate # rotate keys\n```\n\n"
+        "| rotate | keys |\n|---|---|\n\n- The old key works for `grace_s` seconds after it is rotated."
+    )
+    found = [sentence.strip() for sentence, _ in said("How to rotate keys?", text)]
+    assert found[0] == "A key is rotated with one command:"
+    assert not any(sentence.startswith(("#", "|", "-", "```")) for sentence in found)
+
+
+def test_a_row_of_a_table_is_said_where_nothing_else_is_as_good() -> None:
+    answer, _ = generated("port of metrics", "Settings follow.\n\n| metrics port | 9100 |\n| other | 1 |")
+    assert answer.text == "| metrics port | 9100 | [1]"
+
+
 def test_what_looks_like_a_marker_in_a_sentence_cites_nothing() -> None:
     found = said("Who is the king?", "The king [2] is Bob [1][3].", "Nothing.", "Nobody.")
     assert [cited for _, cited in found] == [[0]]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vdb.rag.fuse import DEFAULT, KINDS, Candidates, FusionKind, FusionOptions, fused
+from vdb.rag.fuse import DEFAULT, KINDS, Candidates, FusionKind, FusionOptions, _deviations, fused
 
 NAN = float("nan")
 kinds = st.sampled_from(KINDS)
@@ -130,3 +130,19 @@ def test_rounding_alone_is_no_deviation() -> None:
     candidates = made([0.1 + 0.2, 0.3, 0.3], [1.0, 2.0, 3.0])
     assert np.argsort(-fused(candidates, FusionOptions("sigma", 1.0)), kind="stable").tolist() == [0, 1, 2]
     assert not fused(candidates, FusionOptions("sigma", 1.0)).any()
+
+
+def test_deviations_are_numpys_to_the_last_bit(rng: np.random.Generator) -> None:
+    for n in (1, 2, 3, 7, 8, 9, 50, 97, 128, 129, 300, 2_000):
+        scores = rng.normal(0.3, 0.1, n)
+        centred = scores - scores.mean()
+        deviation = np.sqrt(np.mean(centred * centred))
+        expected = centred / deviation if deviation > 1e-12 * np.abs(scores).max() else np.zeros(n)
+        assert _deviations(scores).tobytes() == np.asarray(expected).tobytes()
+
+
+def test_scores_that_rounding_alone_tells_apart_are_equal() -> None:
+    for n in (2, 5, 100):
+        steps = np.arange(n, dtype=np.float64)
+        assert not _deviations(1e6 + 1e-10 * steps).any()
+        assert _deviations(1e6 + 1e-3 * steps).any()

@@ -56,6 +56,10 @@ def test_an_empty_line_ends_a_sentence_whatever_stands_before(first: str, second
         ("Title\n\nText", ["Title", "Text"]),
         ("Items:\n- one\n- two\n1. three\n2) four", ["Items:", "- one", "- two", "1. three", "2) four"]),
         ("# Head\n| a | b |\n| 1 | 2 |", ["# Head", "| a | b |", "| 1 | 2 |"]),
+        (
+            "## A head. Of two\nA line\nwrapped.\n| a. B |\nText.",
+            ["## A head. Of two", "A line\nwrapped.", "| a. B |", "Text."],
+        ),
         ("これは文です。次の文！「はい。」終わり", ["これは文です。", "次の文！", "「はい。」", "終わり"]),
         ("हिन्दी वाक्य। दूसरा।", ["हिन्दी वाक्य।", "दूसरा।"]),
         ("¿Qué? ¡Sí! Ésta. Él.", ["¿Qué?", "¡Sí!", "Ésta.", "Él."]),

@@ -31,6 +31,16 @@ class Output:
         for text in texts:
             self.line(text)
 
+    def piece(self, text: str) -> None:
+        """A piece of a longer text for people, as it comes: seen at once, without a line's end of its own."""
+        if self.is_json:
+            return
+        encoding = self._out.encoding or "utf-8"
+        safe = "\n".join(map(printable, text.split("\n")))
+        with _translated():
+            self._out.write(safe.encode(encoding, "backslashreplace").decode(encoding))
+            self._out.flush()
+
     def document(self, value: Any) -> None:
         """The answer for programs: one JSON document on one line. `value` is of dicts, lists and structs of msgspec."""
         if self.is_json:
@@ -73,6 +83,11 @@ class Output:
         """A line on standard error."""
         self._write(self._err, f"vdb: {printable(text)}")
         self._err.flush()
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether somebody watches what is shown."""
+        return self._out.isatty()
 
     @property
     def is_drawn(self) -> bool:

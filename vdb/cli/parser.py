@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from vdb import __version__
 from vdb.cli import (
+    answer,
     backup,
     caches,
     check,
@@ -37,6 +38,7 @@ MODULES = (
     caches,
     models,
     search,
+    answer,
     ingest,
     evaluate,
     transfer,

@@ -10,6 +10,7 @@ from vdb.client.retry import Repeat
 from vdb.client.wire import Call, call
 from vdb.errors import InvalidArgument
 from vdb.protocol import answers
+from vdb.protocol.chat_answers import Model
 from vdb.protocol.statistics import CollectionStats
 
 LISTINGS = {
@@ -160,6 +161,14 @@ def delete_backup(name: str) -> Call[answers.Done]:
 
 def limits() -> Call[dict[str, int]]:
     return call("limits", finish=lambda found: found.limits)
+
+
+def list_models() -> Call[list[Model]]:
+    return call("list_models", finish=lambda found: list(found.data))
+
+
+def get_model(name: str) -> Call[Model]:
+    return call("get_model", (name,))
 
 
 def aware(moment: Any, pointer: str = "/expires_at") -> Any:

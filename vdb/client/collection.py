@@ -7,19 +7,23 @@ Every method builds a call, hands it to the transport and returns what the call 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from time import monotonic
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, Unpack
 
 from numpy.typing import ArrayLike
 
-from vdb.client import calls, document_calls, point_calls, template_calls
+from vdb.client import answer_calls, calls, document_calls, point_calls
+from vdb.client.answer_calls import AnswerOptions
+from vdb.client.answer_stream import AnswerStream, Incoming
 from vdb.client.point_calls import Hits
 from vdb.client.progress import progress_bar
+from vdb.client.templates import Templates
 from vdb.client.upload import Upload, in_upload
 from vdb.client.wire import Call
 from vdb.errors import InternalError, TransportTimeout, VdbError
-from vdb.protocol.answers import Deleted, Done, FusionLearned, Job, Point
+from vdb.protocol.answer_answers import CitedAnswer
+from vdb.protocol.answers import Deleted, FusionLearned, Job, Point
+from vdb.protocol.calibrating import AnswersCalibrated
 from vdb.protocol.document_answers import Document, DocumentsDeleted, DocumentsPut
-from vdb.protocol.template_answers import Template, TemplateVersions
 
 T = TypeVar("T")
 
@@ -33,6 +37,8 @@ class Transport(Protocol):
     """What carries calls out: HTTP, or an engine in this process."""
 
     def execute(self, sent: Call[T], tenant: str | None) -> T: ...
+
+    def open_stream(self, sent: Call[Any], tenant: str | None) -> Incoming: ...
 
     def close(self) -> None: ...
 
@@ -54,7 +60,7 @@ def wait_for_job(transport: Transport, job_id: str, tenant: str | None, timeout_
         poll_s = min(2 * poll_s, _LAST_POLL_S)
 
 
-class Collection:
+class Collection(Templates):
     """The points of one collection, for one tenant. As safe to share as the client it comes from; nothing to close.
 
     `tenant` None means the tenant of the key. Reads take `min_sequence`: they wait up to `timeout_s` until that write
@@ -154,6 +160,22 @@ class Collection:
         ranked |= {"combine": combine, "weights": weights}
         return self._run(point_calls.search(self._name, vector, filter, max_distance, params, fields, ranked))
 
+    def answer(self, question: str, *, wait_s: float = 300.0, **options: Unpack[AnswerOptions]) -> CitedAnswer:
+        """Answer a question, sentence by sentence, each with the points that it cites; see docs/answers.md.
+
+        `options`: `limit`, `vector` (d,), `mode`, `fusion`, `reranker`, `filter`, `params` as in the HTTP API's search;
+        `context`, `threshold`, `template`, `cache` ("off", "refresh" or a mapping), `backend`, `max_tokens`,
+        `temperature`, `seed`, `with_texts`, `explain`, `min_sequence`, `timeout_s`. It may take `wait_s` seconds.
+        """
+        return self._run(answer_calls.answer(self._name, question, wait_s, options))
+
+    def answer_stream(self, question: str, **options: Unpack[AnswerOptions]) -> AnswerStream:
+        """The events of an answer as they come; nothing is sent until it is entered or read. Close it, or use `with`.
+
+        It is sent again only until its first event. Leaving it before its end stops the answer.
+        """
+        return AnswerStream(self._transport, answer_calls.stream(self._name, question, options), self._tenant)
+
     def learn_fusion(
         self,
         queries: Sequence[Mapping[str, Any]],
@@ -175,29 +197,23 @@ class Collection:
         fields |= {"min_sequence": min_sequence, "timeout_s": timeout_s}
         return self._run(point_calls.learn_fusion(self._name, queries, field, fields))
 
-    def templates(self) -> list[TemplateVersions]:
-        """The prompt templates of the collection and the versions that are kept; for admins."""
-        return self._run(template_calls.templates(self._name))
-
-    def template(self, name: str, version: int | None = None) -> Template:
-        """A template, its newest version unless another is named; `default` is the built-in one."""
-        return self._run(template_calls.template(self._name, name, version))
-
-    def put_template(
+    def calibrate_answers(
         self,
-        name: str,
+        questions: Sequence[Mapping[str, Any]],
         *,
-        system: str | None = None,
-        passage: str | None = None,
-        question: str | None = None,
-        not_found: str | None = None,
-    ) -> Template:
-        """Put a template whole, as a new version; texts that are not given are those of the built-in one."""
-        return self._run(template_calls.put_template(self._name, name, system, passage, question, not_found))
+        max_lost: float = 0.05,
+        dry_run: bool = False,
+        min_sequence: int = 0,
+        timeout_s: float = 10.0,
+    ) -> AnswersCalibrated:
+        """Choose the support below which answers are "not found", and keep it; for admins.
 
-    def delete_template(self, name: str) -> Done:
-        """Delete a template and all its versions; raises Conflict while the collection's `answering` names it."""
-        return self._run(template_calls.delete_template(self._name, name))
+        A question is `text`, `answerable` (whether its tenant's points hold an answer), and maybe a `vector` (d,) and
+        the `tenant` that asks. Of answerable ones at most `max_lost` are to be refused; it holds for every tenant.
+        """
+        fields: dict[str, Any] = {"max_lost": max_lost, "dry_run": dry_run}
+        fields |= {"min_sequence": min_sequence, "timeout_s": timeout_s}
+        return self._run(point_calls.calibrate_answers(self._name, questions, fields))
 
     def get(
         self,

@@ -14,6 +14,8 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from vdb.client.server_url import HttpOptions, ServerUrl
 from vdb.errors import TransportError, TransportTimeout
 
+_PIECE_BYTES = 1 << 16
+
 FOREIGN = (OSError, HTTPException, UnicodeError)
 """What `http.client` and the sockets below it raise; UnicodeError is a host name that DNS cannot carry."""
 
@@ -32,14 +34,9 @@ class ConnectionPool:
         self, method: str, target: str, headers: dict[str, str], body: bytes | None, timeout_s: float
     ) -> tuple[int, str | None, bytes]:
         """Status, Retry-After and body of the answer. `timeout_s` bounds connecting and each wait for the server."""
-        if self._is_closed:
-            raise TransportError("the client is closed")
         request = self._request(method, target, headers, body)
         deadline = time.monotonic() + timeout_s
-        try:
-            connection = self._take(timeout_s)
-        except FOREIGN as exc:
-            raise translate(exc, is_connecting=True) from exc
+        connection = self._connected(timeout_s)
         try:
             answer = connection.exchange(method, request, max(deadline - time.monotonic(), 0.001))
         except FOREIGN as exc:
@@ -48,8 +45,24 @@ class ConnectionPool:
         except BaseException:
             connection.close()
             raise
-        self._give_back(connection)
+        self.give_back(connection)
         return answer
+
+    def open(
+        self, method: str, target: str, headers: dict[str, str], body: bytes | None, timeout_s: float
+    ) -> "tuple[int, str | None, Body]":
+        """Status, Retry-After, and the body as it comes. `timeout_s` bounds connecting and each wait for the server."""
+        request = self._request(method, target, headers, body)
+        connection = self._connected(timeout_s)
+        try:
+            answer = connection.begin(method, request, timeout_s)
+        except FOREIGN as exc:
+            connection.close()
+            raise translate(exc) from exc
+        except BaseException:
+            connection.close()
+            raise
+        return answer.status, answer.headers.get("Retry-After"), Body(self, connection, answer)
 
     def close(self) -> None:
         """Close idle connections now, and those in use when they come back."""
@@ -76,11 +89,49 @@ class ConnectionPool:
                 return connection
             connection.close()
 
-    def _give_back(self, connection: "_Connection") -> None:
+    def _connected(self, timeout_s: float) -> "_Connection":
+        if self._is_closed:
+            raise TransportError("the client is closed")
+        try:
+            return self._take(timeout_s)
+        except FOREIGN as exc:
+            raise translate(exc, is_connecting=True) from exc
+
+    def give_back(self, connection: "_Connection") -> None:
+        """Keep a connection for the next exchange, if it is still of use."""
         if self._is_closed or connection.is_over or len(self._idle) >= self._options.n_connections:
             connection.close()
         else:
             self._idle.append(connection)
+
+
+class Body:
+    """The body of an answer as it comes. Used by one thread; close it."""
+
+    def __init__(self, pool: ConnectionPool, connection: "_Connection", answer: HTTPResponse) -> None:
+        self._pool, self._connection, self._answer = pool, connection, answer
+        self._is_closed = False
+
+    def read(self) -> bytes:
+        """Some bytes, b"" at the end."""
+        try:
+            return self._answer.read1(_PIECE_BYTES)
+        except FOREIGN as exc:
+            raise translate(exc) from exc
+
+    def close(self) -> None:
+        """Give the connection back if the body was read to its end; otherwise the server sees it closed."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        is_whole = (
+            self._answer.isclosed() or self._answer.length == 0
+        )  # the end of one in chunks, and of one of a length
+        self._answer.close()
+        if is_whole and not self._answer.will_close:
+            self._pool.give_back(self._connection)
+        else:
+            self._connection.close()
 
 
 class _Connection:
@@ -98,12 +149,21 @@ class _Connection:
         self._poll.register(self._socket, select.POLLIN)
         self.is_over = False
 
-    def exchange(self, method: str, request: bytes, timeout_s: float) -> tuple[int, str | None, bytes]:
+    def begin(self, method: str, request: bytes, timeout_s: float) -> HTTPResponse:
+        """Send a request and read the head of its answer."""
         self._socket.settimeout(timeout_s)
         self._socket.sendall(request)
         answer = HTTPResponse(self._socket, method=method)
         try:
             answer.begin()
+        except BaseException:
+            answer.close()
+            raise
+        return answer
+
+    def exchange(self, method: str, request: bytes, timeout_s: float) -> tuple[int, str | None, bytes]:
+        answer = self.begin(method, request, timeout_s)
+        try:
             data = answer.read()
             self.is_over = answer.will_close
             return answer.status, answer.headers.get("Retry-After"), data

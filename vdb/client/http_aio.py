@@ -1,14 +1,17 @@
 """The asyncio transport, over aiohttp (extra `async`): the only file that imports it, when a client is made."""
 
 import asyncio
+from contextlib import suppress
 from types import ModuleType
 from typing import Any, TypeVar
 
 from vdb.client import wire
+from vdb.client.answer_calls import EventQueue
 from vdb.client.retry import Attempts
 from vdb.client.server_url import Headers, HttpOptions, ServerUrl
 from vdb.client.wire import Call
 from vdb.errors import TransportError, TransportTimeout, VdbError
+from vdb.protocol.answer_answers import Event
 
 T = TypeVar("T")
 
@@ -33,6 +36,17 @@ class AsyncHttpTransport:
         while True:
             try:
                 return await self._exchange(sent, target, media[0], headers, attempts.remaining_s)
+            except VdbError as exc:
+                await self.sleep(attempts.delay_after(exc))
+
+    async def open_stream(self, sent: Call[Any], tenant: str | None) -> "AsyncHttpEvents":
+        """Send until the first event is there or beyond retrying; each wait for the server is bounded."""
+        media = wire.body(sent)
+        headers, target = self._headers.of(media[1], tenant), self._base + wire.target(sent)
+        attempts = Attempts(self._options.retry, sent.repeat, self._options.timeout_s + sent.wait_s)
+        while True:
+            try:
+                return await self._begin(sent, target, media[0], headers)
             except VdbError as exc:
                 await self.sleep(attempts.delay_after(exc))
 
@@ -62,6 +76,31 @@ class AsyncHttpTransport:
             return wire.read_answer(sent, data)
         raise wire.read_error(answer.status, answer.headers.get("Retry-After"), data)
 
+    async def _begin(
+        self, sent: Call[Any], target: str, body: bytes | None, headers: dict[str, str]
+    ) -> "AsyncHttpEvents":
+        if self._is_closed:
+            raise TransportError("the client is closed")
+        wait_s = self._options.timeout_s + sent.wait_s
+        timeout = self._aiohttp.ClientTimeout(
+            total=None, sock_connect=self._options.connect_timeout_s, sock_read=wait_s
+        )
+        try:
+            answer = await self._open().request(
+                sent.operation.method, target, data=body, headers=headers, allow_redirects=False, timeout=timeout
+            )
+        except self._foreign as exc:
+            raise translate(exc, self._aiohttp) from exc
+        events = AsyncHttpEvents(answer, self._aiohttp)
+        try:
+            if not wire.is_success(answer.status):
+                raise wire.read_error(answer.status, answer.headers.get("Retry-After"), await events.rest())
+            await events.read_first()
+        except BaseException:
+            await events.close()
+            raise
+        return events
+
     def _open(self) -> Any:
         """The session, made on first use because it belongs to the running loop."""
         if self._session is None:
@@ -73,6 +112,56 @@ class AsyncHttpTransport:
         elif self._loop is not asyncio.get_running_loop():
             raise TransportError("the client belongs to another event loop: make one in each")
         return self._session
+
+
+class AsyncHttpEvents:
+    """The events of one answer. Used by one task; close it."""
+
+    def __init__(self, answer: Any, aiohttp: ModuleType) -> None:
+        self._answer, self._aiohttp = answer, aiohttp
+        self._foreign = foreign(aiohttp)
+        self._events = EventQueue()
+
+    async def read_first(self) -> None:
+        """Wait for the first event; raises the error that it is."""
+        while self._events.is_empty:
+            await self._feed()
+        self._events.check_first()
+
+    async def read(self) -> Event | None:
+        while self._events.is_empty:
+            await self._feed()
+        event = self._events.take()
+        if event is None:
+            with suppress(TransportError):  # the end of the body makes the connection of use for the next call
+                await self._piece()
+        return event
+
+    async def rest(self) -> bytes:
+        """All that is still to come."""
+        pieces = []
+        while piece := await self._piece():
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    async def close(self) -> None:
+        if self._answer.content.at_eof():
+            self._answer.release()
+        else:
+            self._answer.close()
+
+    async def _feed(self) -> None:
+        piece = await self._piece()
+        if not piece:
+            raise TransportError("the stream broke off", retry_after_s=0.0)
+        self._events.feed(piece)
+
+    async def _piece(self) -> bytes:
+        try:
+            piece: bytes = await self._answer.content.readany()
+        except self._foreign as exc:
+            raise translate(exc, self._aiohttp) from exc
+        return piece
 
 
 def foreign(aiohttp: ModuleType) -> tuple[type[Exception], ...]:

@@ -11,6 +11,7 @@ from vdb.client.retry import Repeat
 from vdb.client.wire import Call, call, encode
 from vdb.errors import InvalidArgument
 from vdb.protocol import answers
+from vdb.protocol.calibrating import AnswersCalibrated
 
 
 class Hits(list[Any]):
@@ -64,14 +65,27 @@ def learn_fusion(
     collection: str, queries: Sequence[Mapping[str, Any]], field: str | None, fields: dict[str, Any]
 ) -> Call[answers.FusionLearned]:
     """`fields`: metric, at, dry_run, min_sequence, timeout_s."""
+    head = fields | {"queries": _asked(queries, "/queries"), "field": or_unset(field)}
+    return call("learn_fusion", (collection,), head, repeat=Repeat.IF_REFUSED)
+
+
+def calibrate_answers(
+    collection: str, questions: Sequence[Mapping[str, Any]], fields: dict[str, Any]
+) -> Call[AnswersCalibrated]:
+    """`fields`: max_lost, dry_run, min_sequence, timeout_s."""
+    head = fields | {"questions": _asked(questions, "/questions")}
+    return call("calibrate_answers", (collection,), head, repeat=Repeat.IF_REFUSED)
+
+
+def _asked(queries: Sequence[Mapping[str, Any]], member: str) -> list[dict[str, Any]]:
+    """Judged queries, their vectors as lists."""
     judged = []
-    for query in listed(queries, "/queries"):
+    for query in listed(queries, member):
         made = dict(query)
         if made.get("vector") is not None:
             made["vector"] = to_query(made["vector"])[0].tolist()
         judged.append(made)
-    head = fields | {"queries": judged, "field": or_unset(field)}
-    return call("learn_fusion", (collection,), head, repeat=Repeat.IF_REFUSED)
+    return judged
 
 
 def get(collection: str, ids: Sequence[str], owner: str | None, fields: dict[str, Any]) -> Call[list[answers.Point]]:

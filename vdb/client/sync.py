@@ -32,6 +32,7 @@ from vdb.protocol.answers import (
 )
 from vdb.protocol.answers import Collection as CollectionAnswer
 from vdb.protocol.cache_answers import Cache as CacheAnswer
+from vdb.protocol.chat_answers import Model
 from vdb.protocol.statistics import CollectionStats
 
 T = TypeVar("T")
@@ -317,6 +318,14 @@ class Operations:
 
     def delete_backup(self, name: str) -> Done:
         return self._run(calls.delete_backup(name))
+
+    def models(self) -> list[Model]:
+        """What the key may ask: each collection, alone and with each backend that may write its answers."""
+        return self._run(calls.list_models())
+
+    def get_model(self, name: str) -> Model:
+        """One of them: `collection` or `collection/backend`."""
+        return self._run(calls.get_model(name))
 
     def limits(self) -> dict[str, int]:
         """Every cap of the server, by name."""

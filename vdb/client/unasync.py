@@ -7,16 +7,25 @@ with what this makes.
 import re
 from pathlib import Path
 
-PAIRS = {"aio.py": "sync.py", "aio_cache.py": "cache.py", "aio_collection.py": "collection.py"}
+PAIRS = {
+    "aio.py": "sync.py",
+    "aio_answer_stream.py": "answer_stream.py",
+    "aio_cache.py": "cache.py",
+    "aio_collection.py": "collection.py",
+    "aio_templates.py": "templates.py",
+}
 """Source and generated file, beside this one."""
 
 _WORDS = (
     (r"\basync def __aenter__", "def __enter__"),
     (r"\basync def __aexit__", "def __exit__"),
+    (r"\basync def __anext__", "def __next__"),
+    (r"\bdef __aiter__", "def __iter__"),
+    (r"\bStopAsyncIteration\b", "StopIteration"),
     (r"\basync (def|for|with)\b", r"\1"),
     (r"\bawait ", ""),
     (r"\bAsync(?=[A-Z])", ""),
-    (r"\baio_(cache|collection)\b", r"\1"),
+    (r"\baio_(answer_stream|cache|collection|templates)\b", r"\1"),
     (r"\bAwaitable\[(\w+)\]", r"\1"),
     (r"\bAwaitable, ", ""),
     (r"\bhttp_aio\b", "http_sync"),

@@ -32,6 +32,7 @@ TENANT_HEADER = "Vdb-Tenant"
 
 _MAX_WAIT_S = 1e6  # sockets take no more than a time_t; the server waits far less
 _PATH_PART = re.compile(r"[A-Za-z0-9_-]+")
+_MODEL = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 _SLOT = re.compile(r"\{(\w+)\}")
 _NOT_FOUND = {
     "collection": errors.CollectionNotFound,
@@ -42,6 +43,7 @@ _NOT_FOUND = {
     "cache": errors.CacheNotFound,
     "category": errors.PolicyNotFound,
     "entry": errors.EntryNotFound,
+    "model": errors.ModelNotFound,
 }
 _BY_STATUS: Mapping[int, type[VdbError]] = {
     HTTPStatus.BAD_REQUEST: errors.InvalidArgument,
@@ -80,13 +82,15 @@ class Call(Generic[T]):
     finish: Callable[[Any], T]
     vectors: NDArray[np.float32] | None = None
     repeat: Repeat = Repeat.ALWAYS
+    work_s: float = 0.0
+    """How long the server may take beyond what calls take."""
 
     @property
     def wait_s(self) -> float:
-        """How long the server may hold the request back: for `min_sequence`, or for somebody else's answer."""
+        """How long the answer may take: the work, or a wait for `min_sequence`, or for somebody else's answer."""
         wait_s = self.fields.get("timeout_s", 0.0) if self.fields.get("min_sequence") else 0.0
         wait_ms = self.fields.get("wait_ms", 0.0)
-        return max(_waited(wait_s, 1.0), _waited(wait_ms, 1e-3))
+        return _waited(self.work_s, 1.0) + max(_waited(wait_s, 1.0), _waited(wait_ms, 1e-3))
 
 
 class _Entry(msgspec.Struct):
@@ -94,12 +98,21 @@ class _Entry(msgspec.Struct):
     detail: str = ""
 
 
-class _ProblemBody(msgspec.Struct):
-    """RFC 9457, as far as it is read."""
+class _OpenAIError(msgspec.Struct):
+    """An error of the operations that have OpenAI's shape."""
 
     code: str
+    message: str = ""
+
+
+class _ProblemBody(msgspec.Struct):
+    """RFC 9457, as far as it is read; or OpenAI's shape, which has an `error` alone."""
+
+    code: str = ""
     detail: str = ""
     errors: list[_Entry] = []
+    status: int = 0
+    error: _OpenAIError | None = None
 
 
 def _waited(given: Any, unit_s: float) -> float:
@@ -121,6 +134,7 @@ def call(
     finish: Callable[[Any], T] = same,
     vectors: NDArray[np.float32] | None = None,
     repeat: Repeat = Repeat.ALWAYS,
+    work_s: float = 0.0,
 ) -> Call[T]:
     """The call of operation `name`; fields that are UNSET are left out. Raises NotFound for an impossible path.
 
@@ -128,10 +142,11 @@ def call(
     """
     operation = BY_NAME[name]
     for kind, part in zip(_slots(operation.path), path, strict=True):
-        if not isinstance(part, str) or not _PATH_PART.fullmatch(part):
+        form = _MODEL if kind == "model" else _PATH_PART
+        if not isinstance(part, str) or not form.fullmatch(part):
             raise _NOT_FOUND[kind](f"{kind} not found")
     kept = {key: value for key, value in (fields or {}).items() if value is not UNSET}
-    return Call(operation, path, kept, answer or operation.answer, finish, vectors, repeat)
+    return Call(operation, path, kept, answer or operation.answer, finish, vectors, repeat, work_s)
 
 
 def target(sent: Call[Any]) -> str:
@@ -181,14 +196,29 @@ def is_success(status: int) -> bool:
 def read_error(status: int, retry_after: str | None, data: bytes) -> VdbError:
     """The error an answer stands for, by its `code`; by its status where the code is of a later release."""
     wait_s = _seconds(retry_after)
-    try:
-        problem = _decoder(_ProblemBody).decode(data)
-    except (msgspec.MsgspecError, ValueError):
+    problem = _problem_in(data)
+    if problem is None:
         again_s = (wait_s or 0.0) if status in _PASSING else None
         return TransportError(f"status {status} without a problem body", retry_after_s=again_s)
     cls = BY_CODE.get(problem.code) or _BY_STATUS.get(status, VdbError)
     problems = tuple(errors.Problem(entry.pointer, entry.detail) for entry in problem.errors)
     return cls(problem.detail, problems=problems, retry_after_s=wait_s)
+
+
+def read_error_event(data: bytes) -> VdbError:
+    """The error that ended a stream."""
+    problem = _problem_in(data)
+    return read_error(0 if problem is None else problem.status, None, data)
+
+
+def _problem_in(data: bytes) -> _ProblemBody | None:
+    try:
+        found: _ProblemBody = _decoder(_ProblemBody).decode(data)
+    except (msgspec.MsgspecError, ValueError):
+        return None
+    if found.error is not None:
+        return _ProblemBody(found.error.code, found.error.message)
+    return found if found.code else None
 
 
 @cache

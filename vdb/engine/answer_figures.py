@@ -10,7 +10,6 @@ Sample = tuple[str, str, str, list[tuple[dict[str, str], float]]]
 def answer_metrics(services: Services) -> list[Sample]:
     """Counters of answers since the start, and how many are under way."""
     figures, generations, sets = services.answers, services.generations, services.result_sets
-    tokens = [({"backend": backend, "kind": kind}, n) for (backend, kind), n in sorted(figures.tokens.items())]
     return [
         ("vdb_answers_total", "counter", "Questions by what became of them.",
          [({"outcome": outcome}, n) for outcome, n in figures.outcomes.items()]),
@@ -24,8 +23,8 @@ def answer_metrics(services: Services) -> list[Sample]:
         ("vdb_answers_under_way", "gauge", "Questions that wait or are being answered.",
          [({}, generations.n_under_way)]),
         ("vdb_answers_waiting", "gauge", "Questions that wait for a thread.", [({}, generations.n_waiting)]),
-        ("vdb_answer_tokens_total", "counter", "Tokens of answers by backend: of prompts, and written.",
-         [(label, n) for label, n in tokens]),
+        ("vdb_answer_cache_total", "counter", "Questions by what the cache in front of them said.",
+         [({"result": result}, n) for result, n in figures.cache.items()]),
         ("vdb_answer_failovers_total", "counter", "Backends asked because the one before failed.",
          [({}, figures.n_failovers)]),
         ("vdb_answer_repacks_total", "counter", "Contexts made smaller because a backend found them too long.",

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from vdb.engine.checked import FIRST_ROUND, WIDENING, Checker
 from vdb.engine.filters import Filter
-from vdb.engine.nearest import FlatNearest, IndexNearest, Nearest, Place
+from vdb.engine.nearest import FlatNearest, IndexNearest, Listed, Nearest, Place
 from vdb.engine.ranked_plan import Wish
 from vdb.engine.row_sets import row_set_of
 from vdb.engine.services import Services
 from vdb.engine.shard import Snapshot
 from vdb.engine.text_indexes import reading_text, text_ready
-from vdb.engine.union import NO_WORDS, Union, Words, complete, owners_of, union_of
+from vdb.engine.union import NO_WORDS, Union, Words, complete, grantees_of, owners_of, union_of
 from vdb.errors import TooLarge
 from vdb.rag.analysis import analyser_of
 from vdb.rag.sparse import TextQuery, prepare
@@ -40,15 +40,22 @@ class Sparse:
         checker: Checker,
         parsed: Filter | None,
     ) -> None:
-        index = text_ready(snapshot.txn, collection)
-        analyser = analyser_of(index.language)
         self._services, self._collection, self._checker = services, collection, checker
         self.queries: list[TextQuery] = []
         n_postings = 0
+        kept = services.postings
+        known = kept.of((collection.id, checker.tenant_id), (snapshot.txn.id(), snapshot.sequence))
+        index = collection.text
+        if index is None or index is not known.text:
+            index = known.text = text_ready(snapshot.txn, collection)
+        if known.grantees is None:
+            known.grantees = grantees_of(snapshot.txn, checker.tenant_id)
+        self._grantees = known.grantees
+        analyser = analyser_of(index.language)
         for text in texts:
             terms = analyser.terms(text)
             with reading_text(services, collection):
-                query = prepare(snapshot.txn, checker.tenant_id, terms, index.k1, index.b)
+                query = prepare(snapshot.txn, checker.tenant_id, terms, index.k1, index.b, (kept, known))
             self.queries.append(query)
             n_postings += query.n_postings
             if n_postings > MAX_POSTINGS:
@@ -63,7 +70,7 @@ class Sparse:
         while True:
             with reading_text(self._services, self._collection):
                 pids, scores = query.top(k, self._allowed)
-            owners = owners_of(self._checker.snapshot.txn, self._checker.tenant_id, pids)
+            owners = owners_of(self._checker.snapshot.txn, self._checker.tenant_id, pids, self._grantees)
             if not self._is_tested:
                 return Words(pids, owners, scores)
             places: list[Place] = list(zip((-scores).tolist(), pids.tolist(), owners.tolist(), strict=True))
@@ -123,7 +130,7 @@ class Legs:
         """The candidates of each query: the best `depth` of each leg, with both legs' scores."""
         n = self._wish.n_queries
         dense, sparse = self._both(depth, n)
-        self.has_more = any(len(places) >= depth for places in dense)
+        self.has_more = any(len(listed.pids) >= depth for listed in dense)
         self.has_more = self.has_more or any(len(words.pids) >= depth for words in sparse)
         unions = [union_of(*lists) for lists in zip(dense, sparse, strict=True)]
         for i, union in enumerate(unions):
@@ -131,35 +138,36 @@ class Legs:
                 complete(union, self.snapshot, self.source, self._wish.vectors[i], self._collection.metric)
             if self._sparse is not None:
                 union.sparse_bound = self._sparse.queries[i].bound
-                unlisted = np.flatnonzero(union.sparse_rank == 0)
+                unlisted = (union.sparse_rank == 0).nonzero()[0]
                 if len(unlisted):
                     union.sparse[unlisted] = self._sparse.queries[i].scores(union.pids[unlisted])
         return unions
 
-    def _both(self, depth: int, n: int) -> tuple[list[list[Place]], list[Words]]:
+    def _both(self, depth: int, n: int) -> tuple[list[Listed], list[Words]]:
         source, vectors = self.source, self._wish.vectors
-        nothing: list[list[Place]] = [[] for _ in range(n)]
         if source is None or vectors is None:
-            return nothing, self._all_sparse(depth, n)
+            return [Listed.of(())] * n, self._all_sparse(depth, n)
         is_apart = self.checker.matches is None and isinstance(source, FlatNearest | IndexNearest)
         if n < TOGETHER or self._sparse is None or not is_apart:  # the others read what the words' leg reads too
             return self._all_dense(source, vectors, depth), self._all_sparse(depth, n)
-        waiting: Future[list[list[Place]]] = self._services.legs.submit(self._all_dense, source, vectors, depth)
+        waiting: Future[list[Listed]] = self._services.legs.submit(self._all_dense, source, vectors, depth)
         try:
             sparse = self._all_sparse(depth, n)
         finally:
             dense = waiting.result()
         return dense, sparse
 
-    def _all_dense(self, source: Nearest, vectors: NDArray[np.float32], depth: int) -> list[list[Place]]:
+    def _all_dense(self, source: Nearest, vectors: NDArray[np.float32], depth: int) -> list[Listed]:
         if self.checker.matches is not None and not source.is_filtered:
             found = self.checker.nearest(source, vectors, depth)
-            lists = [[(hit.distance, hit.pid, hit.owner) for hit in hits] for hits in found]
+            lists = [Listed.of([(hit.distance, hit.pid, hit.owner) for hit in hits]) for hits in found]
+        elif isinstance(source, IndexNearest):
+            lists = source.listed(vectors, depth)
         else:
-            lists = source.nearest(vectors, depth)
+            lists = [Listed.of(places) for places in source.nearest(vectors, depth)]
         if self.max_distance is None:
             return lists
-        return [[place for place in places if place[0] <= self.max_distance] for places in lists]
+        return [listed.within(self.max_distance) for listed in lists]
 
     def _all_sparse(self, depth: int, n: int) -> list[Words]:
         if self._sparse is None:

@@ -7,7 +7,7 @@ import time
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,26 @@ from vdb.types import Metric
 
 Place = tuple[float, int, int]
 """(distance, pid, owner)."""
+
+
+class Listed(NamedTuple):
+    """What was found as arrays, nearest first: `distance` (n,), `pids` and `owners` uint32 (n,)."""
+
+    distance: NDArray[np.floating[Any]]
+    pids: NDArray[np.uint32]
+    owners: NDArray[np.uint32]
+
+    @classmethod
+    def of(cls, places: Sequence[Place]) -> "Listed":
+        """The same places as arrays."""
+        distance, pids, owners = zip(*places, strict=True) if places else ((), (), ())
+        return cls(np.array(distance, np.float64), np.array(pids, np.uint32), np.array(owners, np.uint32))
+
+    def within(self, max_distance: float) -> "Listed":
+        """Those that are no farther."""
+        near = self.distance.astype(np.float64) <= max_distance  # the bound is not rounded to float32
+        return Listed(self.distance[near], self.pids[near], self.owners[near])
+
 
 Segments = list[tuple[FlatSegment, FlatState]]
 
@@ -235,14 +255,21 @@ class IndexNearest:
         return self.mine.n_rows + self.everyones.n_rows
 
     def nearest(self, queries: NDArray[np.float32], k: int) -> list[list[Place]]:
+        return [
+            list(zip(distance.tolist(), pids.tolist(), owners.tolist(), strict=True))
+            for distance, pids, owners in self.listed(queries, k)
+        ]
+
+    def listed(self, queries: NDArray[np.float32], k: int) -> list[Listed]:
+        """The same as arrays."""
         began = time.perf_counter()
         n_allowed = self.n_allowed
         k = min(k, n_allowed)
-        found = [self._nearest(query, k, n_allowed) for query in queries] if k else [[] for _ in queries]
+        found = [self._nearest(query, k, n_allowed) if k else Listed.of(()) for query in queries]
         self.scan_us += (time.perf_counter() - began) * 1e6
         return found
 
-    def _nearest(self, query: NDArray[np.float32], k: int, n_allowed: int) -> list[Place]:
+    def _nearest(self, query: NDArray[np.float32], k: int, n_allowed: int) -> Listed:
         """Searches again, further, where rows that nobody may see any more left too few."""
         budget, candidates, self.notes = self._effort(query, k, n_allowed)
         budget = min(n_allowed, budget)
@@ -257,7 +284,10 @@ class IndexNearest:
             if n_found == k or found.statistics[1] == found.statistics[0]:
                 if self.recall is not None and self.recall.is_due():
                     self._hand_over(self.recall, query, k, found.distance[:n_found])
-                return self._places(found.distance[:n_found], found.row[:n_found])
+                rows = found.row[:n_found]
+                return Listed(
+                    self._stated(found.distance[:n_found]), self.state.rows.pids[rows], self.state.rows.owners[rows]
+                )
             budget = min(n_allowed, budget * WIDENING)
 
     def _hand_over(self, recall: RecallFigures, query: NDArray[np.float32], k: int, found: NDArray[np.float32]) -> None:
@@ -284,11 +314,6 @@ class IndexNearest:
             root: NDArray[np.float32] = np.sqrt(distance)
             return root
         return np.minimum(distance, np.float32(2)) if metric is Metric.COSINE else distance
-
-    def _places(self, distance: NDArray[np.float32], row: NDArray[np.int64]) -> list[Place]:
-        distance = self._stated(distance)
-        rows = self.state.rows
-        return list(zip(distance.tolist(), rows.pids[row].tolist(), rows.owners[row].tolist(), strict=True))
 
     def distances_of(
         self, query: NDArray[np.float32], pids: NDArray[np.uint32]

@@ -7,7 +7,7 @@ again without it. What a reranker of another server says is asked after the snap
 
 import time
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -76,7 +76,7 @@ def _of_leg(plan: Plan, wish: Wish) -> Plan:
     """The plan of a leg that gives candidates: where the request names no effort, fewer rows are compared by their full
     vectors than for as many hits. The best are found as surely; which are the last of them hardly matters."""
     is_named = plan.exact or not (plan.recall is plan.budget is plan.rerank is None)
-    return plan if is_named or wish.mode != "hybrid" else replace(plan, rerank=COMPARED_PER_CANDIDATE * wish.depth)
+    return plan if is_named or wish.mode != "hybrid" else Plan(rerank=COMPARED_PER_CANDIDATE * wish.depth)
 
 
 @dataclass(slots=True)
@@ -95,6 +95,8 @@ class _Run:
     rerank_us: float = 0.0
     n_held: int = 0
     """Bytes of payloads of the candidates that are in memory."""
+    names: dict[int, str] = field(default_factory=dict)
+    """Owners of hits."""
 
     def answer(self) -> SearchAnswer:
         wish = self.wish = embedded(self.services, self.collection, self.tenant_id, self.wish)
@@ -188,18 +190,11 @@ class _Run:
                 continue
             if _forget_damaged(union, order, records):
                 continue
+            columns = (score, union.distance, union.sparse, union.dense_rank, union.sparse_rank)
+            rows = zip(*[column[order].tolist() for column in columns], strict=True)
             return [
-                Scored(
-                    int(union.pids[i]),
-                    int(union.owners[i]),
-                    record,
-                    float(score[i]),
-                    float(union.distance[i]),
-                    float(union.sparse[i]),
-                    int(union.dense_rank[i]),
-                    int(union.sparse_rank[i]),
-                )
-                for i, record in zip(order.tolist(), records, strict=True)
+                Scored(pid, owner, record, *row)
+                for (owner, pid), record, row in zip(keys, records, rows, strict=True)
                 if record is not None
             ]
 
@@ -248,7 +243,7 @@ class _Run:
         size.add(record)
         hit = Hit(
             id=record.id.decode(),
-            owner=self.services.tenant_name(scored.owner),
+            owner=self._name_of(scored.owner),
             version=record.version,
             score=scored.score,
             legs=self._legs_of(scored),
@@ -260,6 +255,12 @@ class _Run:
         if request.with_vector:
             hit.vector = vector_of(snapshot, scored.owner, scored.pid, record, request.vector_encoding)
         return hit
+
+    def _name_of(self, owner: int) -> str:
+        name = self.names.get(owner)
+        if name is None:
+            name = self.names[owner] = self.services.tenant_name(owner)
+        return name
 
     def _legs_of(self, scored: Scored) -> LegsOfHit:
         legs = LegsOfHit()
@@ -305,6 +306,8 @@ class _Run:
 
 def _forget_damaged(union: Union, order: NDArray[np.int64], records: list[Record | None]) -> bool:
     """Take back distances that were made of damaged vectors, of the candidates in `order`; whether there were any."""
+    if not union.looked_up:
+        return False
     damaged = [
         i
         for i, record in zip(order.tolist(), records, strict=True)

@@ -26,6 +26,7 @@ from vdb.engine.shards import Shards
 from vdb.engine.stale_entries import StaleEntries
 from vdb.errors import CollectionNotFound, InvalidArgument, SequenceTimeout
 from vdb.rag.extract import Extractor
+from vdb.rag.kept_postings import KeptPostings
 from vdb.rag.models import Models
 from vdb.storage.catalog import ACTIVE, CacheDocument, CollectionDocument
 from vdb.storage.directory import DataDirectory
@@ -82,6 +83,7 @@ class Services:
     is_stopping: threading.Event = field(default_factory=threading.Event)
     usage: UsageCounts = field(default_factory=UsageCounts)
     row_sets: RowSetCache = field(default_factory=RowSetCache)
+    postings: KeptPostings = field(default_factory=KeptPostings)
     judge: Judge = field(default_factory=Judge)
     ingests: FairPool = field(
         default_factory=lambda: FairPool(N_INGESTERS, MAX_WAITING_INGESTS, "vdb-ingest", n_per_tenant=N_INGESTERS - 1)

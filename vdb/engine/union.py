@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vdb.engine.nearest import Nearest, Place
+from vdb.engine.nearest import Listed, Nearest
 from vdb.engine.shard import Snapshot
 from vdb.rag.fuse import Candidates
 from vdb.storage.env import Transaction
@@ -71,37 +71,35 @@ class Words(NamedTuple):
 NO_WORDS = Words(np.empty(0, np.uint32), np.empty(0, np.uint32), np.empty(0))
 
 
-def union_of(dense: Sequence[Place], sparse: Words) -> Union:
+def union_of(dense: Listed, sparse: Words) -> Union:
     """The candidates of both legs' lists, best first. What a list does not hold is nan, and for `sparse` 0."""
-    n_dense, n_sparse = len(dense), len(sparse.pids)
-    distances_, pids_, owners_ = zip(*dense, strict=True) if dense else ((), (), ())
-    dense_pids = np.array(pids_, np.uint32)
-    at = np.empty(n_sparse, np.int64)
-    new = np.ones(n_sparse, np.bool_)
-    if n_dense:
-        order = np.argsort(dense_pids)
-        places = order[np.minimum(np.searchsorted(dense_pids, sparse.pids, sorter=order), n_dense - 1)]
-        new = dense_pids[places] != sparse.pids
-        at[~new] = places[~new]
-    n = n_dense + int(np.count_nonzero(new))
-    at[new] = np.arange(n_dense, n)
-    distance, score = np.full(n, np.nan), np.zeros(n)
+    n_dense, n_sparse = len(dense.pids), len(sparse.pids)
+    place_of = dict(zip(dense.pids.tolist(), range(n_dense), strict=True))
+    at = np.array([place_of.setdefault(pid, len(place_of)) for pid in sparse.pids.tolist()], np.int64)
+    n = len(place_of)
+    pids, owners = np.empty(n, np.uint32), np.empty(n, np.uint32)
+    distance, score = np.empty(n), np.zeros(n)
     dense_rank, sparse_rank = np.zeros(n, np.int32), np.zeros(n, np.int32)
-    distance[:n_dense] = distances_
+    pids[at], owners[at], score[at] = sparse
+    distance[:n_dense], pids[:n_dense], owners[:n_dense] = dense
+    distance[n_dense:] = np.nan
     dense_rank[:n_dense] = np.arange(1, n_dense + 1)
-    score[at] = sparse.scores
     sparse_rank[at] = np.arange(1, n_sparse + 1)
-    pids = np.concatenate((dense_pids, sparse.pids[new]))
-    owners = np.concatenate((np.array(owners_, np.uint32), sparse.owners[new]))
     return Union(pids, owners, distance, score, dense_rank, sparse_rank)
 
 
-def owners_of(txn: Transaction, tenant_id: int, pids: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Whose each point is (n,) uint32, of points that the tenant may see: its own, unless it was granted to it."""
+def grantees_of(txn: Transaction, tenant_id: int) -> tuple[int, ...]:
+    """Of everyone and the tenant, those that points are granted to."""
+    return tuple(grantee for grantee in (EVERYONE_ID, tenant_id) if has_any(txn, Space.GRANT, grantee))
+
+
+def owners_of(
+    txn: Transaction, tenant_id: int, pids: NDArray[np.uint32], grantees: tuple[int, ...]
+) -> NDArray[np.uint32]:
+    """Whose each point is (n,) uint32, of points that the tenant may see: its own, unless it was granted to one of the
+    `grantees`, see `grantees_of`."""
     owners = np.full(len(pids), tenant_id, np.uint32)
-    for grantee in (EVERYONE_ID, tenant_id):
-        if not has_any(txn, Space.GRANT, grantee):
-            continue
+    for grantee in grantees:
         granted = find_granted(txn, grantee, pids.tolist())
         for i, pid in enumerate(pids.tolist()):
             owners[i] = granted.get(pid, owners[i])
@@ -150,16 +148,17 @@ def _distances(query: NDArray[Any], rows: NDArray[Any], metric: Metric) -> NDArr
 
 def complete(union: Union, snapshot: Snapshot, source: Nearest, query: NDArray[np.float32], metric: Metric) -> None:
     """Fill in the distances of candidates that the dense leg did not list: by vectors at hand, else by stored ones."""
-    missing = np.flatnonzero(np.isnan(union.distance))
+    missing = np.isnan(union.distance).nonzero()[0]
     if not len(missing):
         return
     at_hand = source.distances_of(query, union.pids[missing])
     if at_hand is not None:
         found, has = at_hand
+        if has.all():
+            union.distance[missing] = found
+            return
         union.distance[missing[has]] = found[has]
         missing = missing[~has]
-        if not len(missing):
-            return
     owners, pids = union.owners[missing].tolist(), union.pids[missing].tolist()
     stored = read_vectors(snapshot.txn, list(zip(owners, pids, strict=True)))
     vectors, has = joined(stored, len(query))

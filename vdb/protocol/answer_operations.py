@@ -1,6 +1,14 @@
 """The operations on answers; part of the table in `vdb.protocol.operations`."""
 
-from vdb.protocol import answer_answers, answer_requests, answers, requests, template_answers, template_requests
+from vdb.protocol import (
+    answer_answers,
+    answer_requests,
+    answers,
+    calibrating,
+    requests,
+    template_answers,
+    template_requests,
+)
 from vdb.protocol.operation import Operation
 
 _TEMPLATES = "/v1/collections/{collection}/templates"
@@ -46,5 +54,14 @@ ANSWER_OPERATIONS: tuple[Operation, ...] = (
         "read",
         "Answer a question from a collection, with citations",
         streams=True,
+    ),
+    Operation(
+        "calibrate_answers",
+        "POST",
+        "/v1/collections/{collection}/answers/calibrate",
+        calibrating.CalibrateAnswers,
+        calibrating.AnswersCalibrated,
+        "admin",
+        'Choose the support below which answers are "not found"',
     ),
 )

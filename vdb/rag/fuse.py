@@ -13,6 +13,7 @@ kind weighs what it makes of the dense scores with `weight` and what it makes of
 A candidate that is better in both legs is never below the other. ADR 11 has the measurements.
 """
 
+import math
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -93,9 +94,12 @@ def _deviations(scores: Scores) -> Scores:
     """Standard deviations from the mean; zeros where rounding is all that tells the scores apart."""
     if not len(scores):
         return scores
-    centred = scores - scores.mean()
-    deviation = float(np.sqrt(np.mean(centred * centred)))
-    if deviation <= 1e-12 * float(np.abs(scores).max()):
+    n = len(scores)
+    mean = float(np.add.reduce(scores)) / n  # as `mean` does, at a fifth of the time
+    centred = scores - mean
+    deviation = math.sqrt(float(np.add.reduce(centred * centred)) / n)
+    is_tiny = not deviation > 1e-12 * (abs(mean) + n * deviation)  # no score is farther from 0 than this
+    if is_tiny and deviation <= 1e-12 * float(np.abs(scores).max()):
         return np.zeros(len(scores))
     return np.asarray(centred / deviation)
 

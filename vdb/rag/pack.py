@@ -1,13 +1,14 @@
-"""Packing: which passages go into a context of so many tokens, and in which order.
+"""Packing: which passages go into a context of so many tokens, which parts of them, and in which order.
 
-A set of passages is worth the relevance of each, less what it repeats of the others, less what it takes of the budget
-(CORAG, arXiv 2411.00744): passages are added while that grows, so a context may end before its budget does. What counts
-against the budget is the block of passages as it is sent: tokens of a whole are not the sum of its parts', so the whole
-is counted, and passages go until it fits.
+Each sentence of a passage is worth something to the question (`vdb.rag.pack_worth`); runs of them are chosen, one of
+each passage, for what they are worth by the token (`vdb.rag.pack_spans`). A passage is cut only where the budget does
+not hold its rest, or something else is worth more. What counts against the budget is the block of passages as it is
+sent: tokens of a whole are not the sum of its parts', so the whole is counted, and runs go until it fits.
 """
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Literal, NamedTuple
 
 import numpy as np
 from msgspec import Struct
@@ -15,8 +16,13 @@ from numpy.typing import NDArray
 
 from vdb.errors import BudgetTooSmall
 from vdb.protocol.answer_requests import Order
-from vdb.rag.analysis import words_of
+from vdb.rag.analysis import analyser_of
+from vdb.rag.extractive.analysed import Analysed, Analyses
+from vdb.rag.extractive.question import read, weights_among
 from vdb.rag.generate.base import TokenCounter
+from vdb.rag.pack_order import ordered
+from vdb.rag.pack_spans import Choice, Field, Run, beam, greedy
+from vdb.rag.pack_worth import worth_of
 from vdb.rag.passage import Passage
 from vdb.rag.prompt import DEFAULT_TEMPLATE, Template, context_block, passage_block
 
@@ -24,19 +30,30 @@ __all__ = ["Left", "PackOptions", "Packed", "Reason", "pack"]
 
 Reason = Literal["budget", "redundant", "worthless", "empty", "duplicate"]
 
+_TRIES = 3
+"""Times that a context is chosen, because the tokens of the whole are not what its parts let expect."""
+_SLACK = 0.04
+"""The share of the tokens expected that may be missing without another try."""
+_MARGIN = 0.01
+"""The share of the budget that is left over where a context was too long."""
+
+_analyses = Analyses()
+
 
 class PackOptions(Struct, frozen=True):
-    """`redundancy` weighs how alike a passage is to one already there (cosine, or share of its words), `cost` the share
-    of the budget that it takes, against relevance, which is 1 for the best candidate and 0 for none."""
+    """`redundancy`, 0 to 1: how much less a passage is worth that only repeats another. `cost`: what the whole budget
+    is worth, where all that was found is worth 1; a context ends early where more is worth less than it takes. `cut`:
+    whether parts of passages may be taken."""
 
     method: Literal["greedy", "beam"] = "greedy"
-    redundancy: float = 0.3
-    cost: float = 0.0
+    redundancy: float = 0.5
+    cost: float = 0.05
     order: Order = "score"
+    cut: bool = True
 
 
 class Left(Struct, frozen=True):
-    """A passage that was left out: its place among those given, why, and the tokens it would have taken."""
+    """A passage that was left out: its place among those given, why, and the tokens that its text has."""
 
     place: int
     reason: Reason
@@ -44,13 +61,32 @@ class Left(Struct, frozen=True):
 
 
 class Packed(Struct, frozen=True):
-    """What goes into the context: `passages`, in its order, that were at the places `chosen` of those given; a passage
-    may be a part of the one given, then its `start` and `end` say so. `n_tokens`: of the rendered block."""
+    """What goes into the context: `passages`, in its order, that were at the places `chosen` of those given; one may be
+    a part of that, then its `start` and `end` are the part's. `n_tokens`: of the rendered block."""
 
     chosen: tuple[int, ...]
     passages: tuple[Passage, ...]
     n_tokens: int
     left: tuple[Left, ...]
+
+
+class _Found(NamedTuple):
+    """The candidates, best first: passages that have a text of their own. `places` of them among those given; `texts`:
+    tokens of each one's text, `fixed`: of all around it."""
+
+    places: list[int]
+    passages: list[Passage]
+    analysed: list[Analysed]
+    texts: list[int]
+    fixed: list[float]
+
+
+class _Made(NamedTuple):
+    """A context: candidates with their parts, in its order."""
+
+    parts: list[tuple[int, Passage]]
+    n_tokens: int
+    choice: Choice
 
 
 def pack(
@@ -62,139 +98,153 @@ def pack(
     question: str = "",
     template: Template = DEFAULT_TEMPLATE,
     vectors: NDArray[np.float32] | None = None,
+    weights: Mapping[str, float] | None = None,
+    language: str = "english",
+    analyses: Analyses = _analyses,
 ) -> Packed:
-    """Choose from `passages`, which may have any order, what `context_block` makes at most `budget_tokens` of.
+    """Choose from `passages`, given in any order, what `context_block` makes at most `budget_tokens` of.
 
-    vectors (n, d), unit rows, zeros where there is none: without them, shared words say how alike passages are. Equal
-    ones go by their place: the same arguments give the same answer. Raises BudgetTooSmall where nothing fits that is
-    not empty, and what the counter raises.
+    vectors (n, d), unit rows, zeros where there is none, say how alike passages are; without them, shared words do.
+    `weights` and `language` are as in `Asked`. The same arguments give the same answer, equal ones go by their place.
+    Raises BudgetTooSmall where nothing fits that is not empty, KeyError for an unknown language, and what the counter
+    raises.
     """
     left: dict[int, Reason] = {}
-    usable = _usable(passages, left)
-    blocks = [passage_block(n, passages[place], template) for n, place in enumerate(usable, 1)]
-    tokens = np.array(counter.count(blocks), np.float64)
-    if not (tokens <= budget_tokens).any():
-        if usable:
-            raise BudgetTooSmall(
-                f"no passage fits into {budget_tokens:,} tokens: the smallest has {int(tokens.min()):,}"
-            )
-        return Packed((), (), 0, tuple(Left(place, reason, 0) for place, reason in sorted(left.items())))
-    likeness = _likeness(passages, usable, vectors)
-    relevance = _relevance(np.array([passages[place].score for place in usable]))
-    best_first = _greedy(relevance, likeness, tokens, budget_tokens, options)
-    best_first, n_tokens = _fitting(
-        passages, [usable[at] for at in best_first], budget_tokens, counter, options, template
-    )
-    chosen = _ordered(passages, best_first, options.order)
-    known = {place: int(n) for place, n in zip(usable, tokens, strict=True)}
-    for place in usable:
-        if place not in chosen:
-            left[place] = "budget"
+    found = _candidates(passages, left, counter, template, lambda text: analyses.of(text, analyser_of(language)))
+    made = _Made([], 0, Choice([], set(), set(), 0.0))
+    if found.places:
+        analyser = analyser_of(language)
+        known = weights_among(analyser.terms(question), found.analysed) if weights is None else weights
+        field = Field(
+            worth_of(found.passages, found.analysed, read(question, analyser, known).weights),
+            [n / len(one.text) for n, one in zip(found.texts, found.passages, strict=True)],
+            found.fixed,
+            _likeness(found, vectors),
+            options.redundancy,
+            options.cost,
+            options.cut,
+        )
+        made = _made(field, found, budget_tokens, counter, options, template)
+    inside = {at for at, _ in made.parts}
+    for at, place in enumerate(found.places):
+        if at not in inside:
+            is_repeated, is_worthless = at in made.choice.repeated, at in made.choice.worthless
+            left[place] = "redundant" if is_repeated else "worthless" if is_worthless else "budget"
+    tokens = dict(zip(found.places, found.texts, strict=True))
     return Packed(
-        tuple(chosen),
-        tuple(passages[place] for place in chosen),
-        n_tokens,
-        tuple(Left(place, reason, known.get(place, 0)) for place, reason in sorted(left.items())),
+        tuple(found.places[at] for at, _ in made.parts),
+        tuple(part for _, part in made.parts),
+        made.n_tokens,
+        tuple(Left(place, left[place], tokens.get(place, 0)) for place in sorted(left)),
     )
 
 
-def _usable(passages: Sequence[Passage], left: dict[int, Reason]) -> list[int]:
-    """Places of the passages that have a text of their own, best first."""
-    order = sorted(range(len(passages)), key=lambda place: (-passages[place].score, place))
+def _candidates(
+    passages: Sequence[Passage],
+    left: dict[int, Reason],
+    counter: TokenCounter,
+    template: Template,
+    analysis: Callable[[str], Analysed],
+) -> _Found:
+    """What may be chosen; the rest goes to `left`."""
+    places: list[int] = []
+    analysed: list[Analysed] = []
     texts: set[str] = set()
-    usable = []
-    for place in order:
-        text = passages[place].text.strip()
-        if not text or text in texts:
-            left[place] = "duplicate" if text else "empty"
+    for place in sorted(range(len(passages)), key=lambda place: (-passages[place].score, place)):
+        text = passages[place].text
+        if text in texts:
+            left[place] = "duplicate"
             continue
         texts.add(text)
-        usable.append(place)
-    return usable
+        one = analysis(text)
+        if not one.spans:
+            left[place] = "empty"
+            continue
+        places.append(place)
+        analysed.append(one)
+    chosen = [passages[place] for place in places]
+    around = [passage_block(1, replace(one, text=""), template) for one in chosen]
+    counts = counter.count([*(one.text for one in chosen), *around]) if chosen else []
+    return _Found(places, chosen, analysed, counts[: len(chosen)], [float(n + 1) for n in counts[len(chosen) :]])
 
 
-def _relevance(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """From 1, the best, to 0, the worst of the candidates."""
-    least, most = float(scores.min()), float(scores.max())
-    spread = most / 2.0 - least / 2.0
-    return np.asarray((scores / 2.0 - least / 2.0) / spread if spread > 0 else np.ones(len(scores)))
-
-
-def _likeness(
-    passages: Sequence[Passage], usable: list[int], vectors: NDArray[np.float32] | None
-) -> NDArray[np.float64]:
-    """How much of row i the column j has, (n, n), 0 to 1."""
+def _likeness(found: _Found, vectors: NDArray[np.float32] | None) -> Callable[[int, int], float]:
+    """How much of a candidate another one has, 0 to 1."""
     if vectors is not None:
-        own = vectors[usable]
-        return np.asarray(np.maximum(own @ own.T, 0.0), np.float64)
-    words = [set(words_of(passages[place].text)) for place in usable]
-    return np.array([[len(a & b) / max(1, len(a)) for b in words] for a in words])
+        own = vectors[found.places]
+        return lambda i, j: max(float(own[i] @ own[j]), 0.0)
+    terms = [one.places.keys() for one in found.analysed]
+    return lambda i, j: len(terms[i] & terms[j]) / max(len(terms[i]), 1)
 
 
-def _greedy(
-    relevance: NDArray[np.float64],
-    likeness: NDArray[np.float64],
-    tokens: NDArray[np.float64],
-    budget_tokens: int,
-    options: PackOptions,
-) -> list[int]:
-    """Places, best first: each next one is what adds most; ends where nothing that fits adds anything."""
-    price = options.cost * tokens / budget_tokens
-    repeated = np.zeros(len(tokens))
-    is_left = np.ones(len(tokens), np.bool_)
-    chosen: list[int] = []
-    room = float(budget_tokens)
-    while True:
-        gain = relevance - options.redundancy * repeated - price
-        may = is_left & (tokens <= room)
-        if not may.any():
-            return chosen
-        best = int(np.argmax(np.where(may, gain, -np.inf)))
-        if chosen and gain[best] < 0:
-            return chosen
-        chosen.append(best)
-        is_left[best] = False
-        room -= float(tokens[best])
-        repeated = np.maximum(repeated, likeness[:, best])
-
-
-def _fitting(
-    passages: Sequence[Passage],
-    best_first: list[int],
-    budget_tokens: int,
-    counter: TokenCounter,
-    options: PackOptions,
-    template: Template,
-) -> tuple[list[int], int]:
-    """As many as fit together, counted as they are sent."""
-    kept = list(best_first)
-    while kept:
-        block = context_block([passages[place] for place in _ordered(passages, kept, options.order)], template)
-        n_tokens = counter.count([block])[0]
+def _made(
+    field: Field, found: _Found, budget_tokens: int, counter: TokenCounter, options: PackOptions, template: Template
+) -> _Made:
+    """The context: chosen by what its parts are expected to take, then counted; raises BudgetTooSmall."""
+    search = beam if options.method == "beam" else greedy
+    aim = float(budget_tokens)
+    made: _Made | None = None
+    for _ in range(_TRIES):
+        choice = search(field, aim)
+        parts = _parts(found, choice.runs, options.order)
+        n_tokens = _counted(parts, counter, template)
+        if n_tokens > budget_tokens:
+            if made is not None:
+                return made
+            aim *= (1.0 - _MARGIN) * budget_tokens / n_tokens
+            continue
+        if not parts or (made is not None and n_tokens <= made.n_tokens):
+            break
+        is_over = made is not None or aim < budget_tokens
+        made = _Made(parts, n_tokens, choice)
+        if is_over or n_tokens > (1.0 - _SLACK) * choice.tokens or len(parts) == len(found.places):
+            return made
+        aim *= choice.tokens / n_tokens
+    if made is not None:
+        return made
+    runs = list(choice.runs)
+    while runs:
+        parts = _parts(found, runs, options.order)
+        n_tokens = _counted(parts, counter, template)
         if n_tokens <= budget_tokens:
-            return kept, n_tokens
-        kept.pop()
-    raise BudgetTooSmall(f"no passage fits into {budget_tokens:,} tokens")
+            return _Made(parts, n_tokens, choice)
+        runs.pop()
+    return _smallest(field, found, budget_tokens, counter, template)
 
 
-def _ordered(passages: Sequence[Passage], best_first: list[int], order: Order) -> list[int]:
-    if order == "score":
-        return list(best_first)
-    if order == "edges":
-        return best_first[::2] + best_first[1::2][::-1]
-    if order == "prefix":
-        return sorted(best_first, key=lambda place: _canonical(passages[place]))
-    rank: dict[str, int] = {}
-    for at, place in enumerate(best_first):
-        rank.setdefault(_document(passages[place]), at)
-    return sorted(best_first, key=lambda place: (rank[_document(passages[place])], _canonical(passages[place])))
+def _smallest(field: Field, found: _Found, budget_tokens: int, counter: TokenCounter, template: Template) -> _Made:
+    """The first candidate of which the shortest sentence fits, or all of it where none may be cut."""
+    runs: list[Run] = []
+    for at, one in enumerate(found.analysed):
+        shortest = min(range(len(one.spans)), key=lambda n: one.spans[n][1] - one.spans[n][0])
+        runs.append(Run(at, shortest, shortest) if field.is_cut else Run(at, 0, len(one.spans) - 1))
+    made = [_part(found, run) for run in runs]
+    sizes = counter.count([passage_block(1, part, template) for part in made])
+    for at, n_tokens in enumerate(sizes):
+        if n_tokens <= budget_tokens:
+            return _Made([(at, made[at])], n_tokens, Choice([runs[at]], set(), set(), 0.0))
+    raise BudgetTooSmall(f"no passage fits into {budget_tokens:,} tokens: the least that one takes is {min(sizes):,}")
 
 
-def _document(passage: Passage) -> str:
-    """What tells documents apart; a point that is none of a document is its own."""
-    return f"{passage.owner}/{passage.document}" if passage.document else f"{passage.owner}//{passage.id}"
+def _parts(found: _Found, runs: Sequence[Run], order: Order) -> list[tuple[int, Passage]]:
+    """What runs say, the last one of each passage, in the order of a context; `score` is the candidates' own order."""
+    last = {run.passage: run for run in runs}
+    parts = [(at, _part(found, last[at])) for at in sorted(last)]
+    return [parts[at] for at in ordered([part for _, part in parts], order)]
 
 
-def _canonical(passage: Passage) -> tuple[str, str, int, int, str]:
-    chunk = -1 if passage.chunk is None else passage.chunk
-    return passage.document, passage.owner, chunk, passage.start or 0, passage.id
+def _part(found: _Found, run: Run) -> Passage:
+    """A candidate, or the sentences of it that the run names."""
+    passage, spans = found.passages[run.passage], found.analysed[run.passage].spans
+    if run.last - run.first + 1 == len(spans):
+        return passage
+    start, end = spans[run.first][0], spans[run.last][1]
+    text = passage.text[start:end]
+    is_exact = passage.start is not None and passage.end == passage.start + len(passage.text)
+    if not is_exact or passage.start is None:
+        return replace(passage, text=text)
+    return replace(passage, text=text, start=passage.start + start, end=passage.start + end)
+
+
+def _counted(parts: Sequence[tuple[int, Passage]], counter: TokenCounter, template: Template) -> int:
+    return counter.count([context_block([part for _, part in parts], template)])[0] if parts else 0

@@ -2,10 +2,10 @@
 
 A sentence ends at `.`, `!`, `?` or an ellipsis, with the quotes, brackets and markers `[1]` that follow, where white
 space comes next and then something that may begin a sentence; at the full stops of scripts that need no space after
-them; at an empty line; and where the next line begins an item of a list, a heading or a row of a table. Other line
-breaks are white space: lines may be wrapped. A period ends nothing after an abbreviation, an initial or the number of
-an item; after those that often end sentences too (`U.S.`, `Inc.`, `a.m.`) it does where a word follows that often
-begins one. Takes time linear in the text.
+them; at an empty line; and where the next line begins an item of a list, a heading or a row of a table, both of which
+are one line. Other line breaks are white space: lines may be wrapped. A period ends nothing after an abbreviation, an
+initial or the number of an item; after those that often end sentences too (`U.S.`, `Inc.`, `a.m.`) it does where a word
+follows that often begins one. Takes time linear in the text.
 """
 
 import re
@@ -20,9 +20,12 @@ _END: Final = re.compile(
     rf"(?P<wide>(?<![。！？｡．।॥؟۔։።။។])[。！？｡।॥؟۔։።။។]++{_CLOSERS}*+)"
     rf"|(?P<stop>(?<![.!?…‼⁇⁈⁉])[.!?…‼⁇⁈⁉]++{_CLOSERS}*+)(?=\s|\Z)"
     rf"|(?P<line>{_BREAK}{_BLANK}*+(?:(?={_BREAK})|(?=[-*+•‣◦⁃–—]\s|\d{{1,3}}[.)]\s|[#>|]|\(?[a-z]\)\s)))"
+    rf"|(?P<row>{_BREAK})"
 )
 _MARK: Final = re.compile("[.!?…‼⁇⁈⁉。！？｡।॥؟۔።։။។\n\r\v\f\x85\u2028\u2029]")
 """What a sentence may end with, looked for first: it is quick."""
+_ONE_LINE: Final = re.compile(r"\s*+(?:#{1,6}[ \t]|\|)")
+"""What a sentence begins with that ends with its line: a heading, a row of a table."""
 _NEXT: Final = re.compile("\\s*+[\"'“‘«‹„(\\[{¿¡*_「『（–—-]{0,8}(?P<word>\\w{0,24})")
 _TOKEN: Final = re.compile(r"[\w.&'’-]*\Z")
 _LOOKED_BACK: Final = 24
@@ -60,14 +63,21 @@ def sentences(text: str) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     start = 0
     end = 0
+    is_one_line: bool | None = None  # whether the sentence from `start` is, where it was looked at
     for mark in _MARK.finditer(text):
         if mark.start() < end or (match := _END.match(text, mark.start())) is None:
             continue
         end = match.end()
-        if match.lastgroup == "stop" and not _ends(text, start, match.start(), end):
+        kind = match.lastgroup
+        if kind != "line":
+            if is_one_line is None:
+                is_one_line = _ONE_LINE.match(text, start) is not None
+            if is_one_line != (kind == "row"):
+                continue
+        if kind == "stop" and not _ends(text, start, match.start(), end):
             continue
         _add(found, text, start, end)
-        start = end
+        start, is_one_line = end, None
     _add(found, text, start, len(text))
     return found
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vdb.errors import CorruptData
 from vdb.kernels import current
+from vdb.rag.kept_postings import KeptPostings, TermPostings
 from vdb.storage.env import Transaction
 from vdb.storage.keyspace import EVERYONE_ID, postings_prefix
 from vdb.storage.text_index import read_statistics
@@ -19,6 +20,9 @@ from vdb.storage.text_postings import read_blocks, term_hash
 
 K1, B = 1.5, 0.75
 """What a collection has that names no others: those of bm25s."""
+
+Kept = tuple[KeptPostings, TermPostings]
+"""Who keeps postings, and what is kept of a tenant at a snapshot."""
 
 _NO_PIDS = np.empty(0, np.uint32)
 
@@ -69,41 +73,50 @@ class TextQuery:
         return score
 
 
-def prepare(txn: Transaction, tenant_id: int, terms: Sequence[str], k1: float = K1, b: float = B) -> TextQuery:
+def prepare(
+    txn: Transaction, tenant_id: int, terms: Sequence[str], k1: float = K1, b: float = B, kept: Kept | None = None
+) -> TextQuery:
     """Read what a query needs of a tenant's text index; a term that is asked twice counts twice.
 
-    Raises CorruptData for damaged blocks or statistics.
+    `kept`: what is known already of the tenant at this snapshot, and who keeps what is read now. Raises CorruptData for
+    damaged blocks or statistics.
     """
-    statistics = {audience: read_statistics(txn, audience) for audience in (tenant_id, EVERYONE_ID)}
-    audiences = [audience for audience, (n_points, _) in statistics.items() if n_points]
-    n_points = sum(n for n, _ in statistics.values())
-    mean_length = sum(length for _, length in statistics.values()) / n_points if n_points else 1.0
+    known = kept[1] if kept is not None else TermPostings((0, 0))
+    if known.statistics is None:
+        known.statistics = read_statistics(txn, tenant_id), read_statistics(txn, EVERYONE_ID)
+    (n_own, own_length), (n_public, public_length) = known.statistics
+    n_points = n_own + n_public
+    mean_length = (own_length + public_length) / n_points if n_points else 1.0
     counts: dict[str, int] = {}
     for term in terms if n_points else ():
         counts[term] = counts.get(term, 0) + 1
-    blocks: list[bytes] = []
+    missing = [term for term in counts if term not in known.lists]
+    lists = known.lists
+    if missing:
+        audiences = [audience for audience, n in ((tenant_id, n_own), (EVERYONE_ID, n_public)) if n]
+        found = _read_lists(txn, audiences, missing)
+        lists = {**{term: known.lists[term] for term in counts if term in known.lists}, **found}
+        if kept is not None:
+            for term in missing:
+                kept[0].keep(known, term, found[term])
+    parts: list[bytes] = []
     starts, weights = [0], []
     n_terms, bound = 0, 0.0
-    with txn.cursor() as cursor:
-        for term, count in counts.items():
-            name = term_hash(term)
-            sizes = []
-            for audience in audiences:
-                found = read_blocks(cursor, postings_prefix(audience, name))
-                blocks += found
-                sizes.append(sum(map(len, found)) >> 3)
-            frequency = sum(sizes)
-            weight = count * rarity(n_points, frequency)
-            bound += weight
-            if not frequency:
-                continue
-            n_terms += 1
-            for size in sizes:
-                if size:
-                    starts.append(starts[-1] + size)
-                    weights.append(weight)
+    for term, count in counts.items():
+        mine = lists[term]
+        frequency = sum(map(len, mine)) >> 3
+        weight = count * rarity(n_points, frequency)
+        bound += weight
+        if not frequency:
+            continue
+        n_terms += 1
+        for part in mine:
+            if part:
+                parts.append(part)
+                starts.append(starts[-1] + (len(part) >> 3))
+                weights.append(weight)
     return TextQuery(
-        np.frombuffer(b"".join(blocks), "<u8"),
+        np.frombuffer(b"".join(parts), "<u8"),
         np.array(starts, np.int64),
         np.array(weights, np.float64),
         k1 * (1 - b),
@@ -112,6 +125,16 @@ def prepare(txn: Transaction, tenant_id: int, terms: Sequence[str], k1: float = 
         n_points,
         bound,
     )
+
+
+def _read_lists(txn: Transaction, audiences: Sequence[int], terms: Sequence[str]) -> dict[str, tuple[bytes, ...]]:
+    """Term → its encoded postings, of each of the audiences."""
+    found = {}
+    with txn.cursor() as cursor:
+        for term in terms:
+            name = term_hash(term)
+            found[term] = tuple(b"".join(read_blocks(cursor, postings_prefix(of, name))) for of in audiences)
+    return found
 
 
 def rarity(n_points: int, frequency: int) -> float:

@@ -29,7 +29,6 @@ def test_answers_are_counted_by_what_became_of_them(made: World) -> None:
     outcomes = found["vdb_answers_total"]
     assert sum(outcomes.values()) == 3
     assert outcomes[("error",)] == 1 and outcomes[("found",)] >= 1
-    assert found["vdb_answer_tokens_total"][("scripted", "prompt")] >= 10
     assert found["vdb_answer_unknown_citations_total"][()] >= 1
     assert found["vdb_answers_under_way"][()] == found["vdb_answers_waiting"][()] == 0
 

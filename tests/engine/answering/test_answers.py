@@ -1,11 +1,15 @@
 """Answers: what comes of a question, event by event, and what stands in it."""
 
 import pytest
+from msgspec import UNSET
 
 from tests.engine.answering.world import QUESTION, TEXTS, Scripted, World
 from tests.engine.driver import WAIT_S
 from vdb.protocol.answer_answers import DeltaEvent, DoneEvent, RetrievalEvent
-from vdb.protocol.requests import EmbeddingModel
+from vdb.protocol.answering import Answering
+from vdb.protocol.requests import EmbeddingModel, UpdateCollection
+from vdb.rag.extractive import DEFAULT_THRESHOLD
+from vdb.rag.prompt import DEFAULT_TEMPLATE
 
 
 def test_a_question_is_answered_with_what_it_was_written_from(made: World) -> None:
@@ -107,6 +111,32 @@ def test_what_it_took_is_told_and_counted(made: World) -> None:
     assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.counted) == (10, 3, False)
     figures = made.services.answers
     assert figures.outcomes["found"] == 1
-    assert figures.tokens == {("scripted", "prompt"): 10, ("scripted", "completion"): 3}
     assert {stage: sum(counts) for stage, counts, _ in figures.stages}["generation"] == 1
     assert answer.timings.total_ms >= answer.timings.generation_ms >= answer.timings.first_token_ms
+
+
+def test_a_question_of_another_subject_is_not_answered_and_no_backend_is_asked(made: World) -> None:
+    backend = Scripted()
+    made.use(backend)
+    answer = made.ask("Which emperor built the northern wall?", threshold=UNSET)
+    assert not answer.found and backend.asked == [] and answer.references == []
+    assert answer.support is not None and answer.threshold == DEFAULT_THRESHOLD > answer.support
+    assert answer.text == DEFAULT_TEMPLATE.not_found
+    assert made.services.answers.outcomes["not_found"] == 1
+
+
+def test_the_threshold_is_the_questions_else_the_collections_else_the_default(made: World) -> None:
+    made.use(Scripted())
+    stated = UpdateCollection(answering=Answering(threshold=0.9999))
+    made.driver.run("update_collection", None, ("notes",), stated)
+    refused = made.ask(threshold=UNSET)
+    assert not refused.found and refused.threshold == 0.9999
+    answered = made.ask(threshold=0.0)
+    assert answered.found and answered.threshold == 0.0 and answered.support == refused.support
+
+
+@pytest.mark.parametrize("text", ["", "  \n"])
+def test_a_backend_that_writes_nothing_has_not_found_it(made: World, text: str) -> None:
+    made.use(Scripted(text))
+    answer = made.ask()
+    assert not answer.found and answer.text == DEFAULT_TEMPLATE.not_found

@@ -1,4 +1,7 @@
-"""A collection of short texts to be asked, and backends that write what a test has them write."""
+"""A collection of short texts to be asked, and backends that write what a test has them write.
+
+The threshold of a question is 0 unless a test gives one: whatever is found is answered from.
+"""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -108,7 +111,7 @@ class World:
     def ask(
         self, question: str = QUESTION, tenant: str = "acme", collection: str = "notes", **given: Any
     ) -> CitedAnswer:
-        request = Answer(collection=collection, question=question, **given)
+        request = Answer(collection=collection, question=question, **{"threshold": 0.0, **given})
         answer: CitedAnswer = self.driver.run("answer", tenant, (), request)
         return answer
 
@@ -117,7 +120,7 @@ class World:
     ) -> tuple[Running, list[Event]]:
         """An answer under way, and its events as they come."""
         events: list[Event] = []
-        request = Answer(collection=collection, question=question, **given)
+        request = Answer(collection=collection, question=question, **{"threshold": 0.0, **given})
         return ask(self.services, self.driver.caller(tenant), question_of(request), events.append), events
 
 

@@ -52,3 +52,27 @@ def test_a_damaged_text_index_is_built_anew_and_meanwhile_says_so(tmp_path: Path
                 assert time.monotonic() < give_up
                 time.sleep(0.05)
         assert [hit.id for hit in hits] == ["a", "b"]
+
+
+def test_postings_out_of_order_are_not_kept_beyond_the_text_index_that_had_them(tmp_path: Path) -> None:
+    with vdb.open(tmp_path, compile_kernels=False) as database:
+        database.create_collection("notes", DIMENSION, text={"fields": {"text": 1}})
+        notes = database.as_tenant("acme").collection("notes")
+        notes.upsert(["a", "b"], [direction(0), direction(1)], [{"text": "pump"}, {"text": "valve pump"}])
+    with changing(tmp_path / "collections" / "00000001") as txn:
+        key = postings_prefix(ACME, term_hash("pump")) + LAST_BLOCK
+        block = txn.get(key)
+        put(key, block[8:] + block[:8])(txn)
+    with vdb.open(tmp_path, compile_kernels=False) as database:
+        notes = database.as_tenant("acme").collection("notes")
+        with pytest.raises(TextIndexBuilding):
+            notes.search(text="pump", mode="sparse")
+        give_up = time.monotonic() + 30
+        while True:
+            try:
+                hits = notes.search(text="pump", mode="sparse")
+                break
+            except TextIndexBuilding:
+                assert time.monotonic() < give_up
+                time.sleep(0.05)
+        assert [hit.id for hit in hits] == ["a", "b"]

@@ -4,12 +4,14 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from msgspec import UNSET
 
 from tests.engine.ranked.conftest import TEXTS, direction
 from vdb.client import Collection
 from vdb.engine import legs
+from vdb.engine.nearest import Listed
 from vdb.errors import InvalidArgument, TooLarge
 from vdb.local import Database
 
@@ -197,3 +199,18 @@ def test_texts_whose_postings_fill_the_memory_are_refused(notes: Collection, mon
     assert len(notes.search(text=["oil", "cold"], mode="sparse")) == 2
     with pytest.raises(TooLarge, match="fewer"):
         notes.search(text=["oil", "cold", "winter oil"], mode="sparse")
+
+
+def test_the_largest_distance_is_not_rounded_to_that_of_a_point() -> None:
+    distance = np.array([0.1, 0.3], np.float32)
+    listed = Listed(distance, np.array([7, 8], np.uint32), np.array([1, 1], np.uint32))
+    assert float(distance[0]) > 0.1
+    assert listed.within(0.1).pids.tolist() == []
+    assert listed.within(float(distance[0])).pids.tolist() == [7]
+    assert listed.within(1.0).pids.tolist() == [7, 8]
+
+
+def test_places_are_the_same_as_arrays() -> None:
+    listed = Listed.of([(0.25, 7, 1), (0.5, 8, 2)])
+    assert [column.tolist() for column in listed] == [[0.25, 0.5], [7, 8], [1, 2]]
+    assert [len(column) for column in Listed.of([])] == [0, 0, 0]

@@ -10,6 +10,8 @@ from msgspec import UNSET
 from numpy.typing import NDArray
 
 from vdb.engine.answering.backends import backends_for
+from vdb.engine.answering.cache_choices import CacheChoice, cache_choice
+from vdb.engine.answering.cached import fingerprint_of
 from vdb.engine.answering.choices import answering_of
 from vdb.engine.answering.question import Question, given
 from vdb.engine.filters import Filter
@@ -22,6 +24,7 @@ from vdb.errors import CollectionNotFound, InvalidArgument, Problem, VdbError
 from vdb.protocol.answer_requests import ContextOptions
 from vdb.protocol.answering import Order
 from vdb.protocol.requests import MAX_BUDGET, Search
+from vdb.rag.extractive import DEFAULT_THRESHOLD
 from vdb.rag.generate.base import Backend
 from vdb.rag.prompt import DEFAULT_TEMPLATE, Template
 from vdb.storage.catalog import AnsweringDocument, CollectionDocument
@@ -64,10 +67,19 @@ class Asking:
     context: ContextWish
     template: Template
     threshold: float
+    cache: CacheChoice | None
 
     def at(self, pointer: str) -> str:
         """The pointer of one of the options."""
         return self.question.options_at + pointer
+
+    @property
+    def fingerprint(self) -> str:
+        """What has to be equal for one answer to stand for another, beside the question and its search."""
+        question = self.question
+        backends = sorted((backend.name, backend.model) for backend in self.backends)
+        made = (question.max_tokens, question.temperature, question.top_p, question.seed, question.stop)
+        return fingerprint_of(self.template, backends, self.context, self.threshold, made)
 
 
 def asking_of(services: Services, caller: Caller, question: Question) -> Asking:
@@ -98,6 +110,7 @@ def asking_of(services: Services, caller: Caller, question: Question) -> Asking:
         context=_context_of(question, stated),
         template=DEFAULT_TEMPLATE,
         threshold=_threshold_of(question, stated),
+        cache=cache_choice(services, caller, collection, question.options.cache, question.options_at),
     )
 
 
@@ -185,7 +198,7 @@ def _context_of(question: Question, stated: AnsweringDocument) -> ContextWish:
 def _threshold_of(question: Question, stated: AnsweringDocument) -> float:
     threshold = given(question.options.threshold)
     if threshold is None:
-        return 0.0 if stated.threshold is None else stated.threshold
+        return DEFAULT_THRESHOLD if stated.threshold is None else stated.threshold
     if not 0 <= threshold <= 1:
         raise InvalidArgument.at(f"{question.options_at}/threshold", "threshold is 0 to 1")
     return float(threshold)

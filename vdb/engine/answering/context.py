@@ -11,20 +11,30 @@ from dataclasses import dataclass
 from typing import Any
 
 from vdb.engine.answering.asking import Asking
-from vdb.engine.answering.backends import EXTRACTIVE
 from vdb.engine.answering.retrieval import Found
+from vdb.engine.answering.supporting import Supported
 from vdb.errors import BudgetTooSmall
 from vdb.protocol.answer_answers import Context, Dropped
+from vdb.rag.extractive import EXTRACTIVE
 from vdb.rag.generate.base import Asked, Backend, Message
 from vdb.rag.pack import Packed, PackOptions, pack
 from vdb.rag.passage import Passage
 from vdb.rag.prompt import context_block, messages
 
-__all__ = ["MOST_ATTEMPTS", "NEAR_TOKENS", "Prompt", "prompt_for", "room_of"]
+__all__ = ["MOST_ATTEMPTS", "NEAR_TOKENS", "Material", "Prompt", "prompt_for", "room_of"]
 
 NEAR_TOKENS = 64
 """Where less than this is left over, the whole prompt is counted."""
 MOST_ATTEMPTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a prompt is made of beside the question: what was found, how well that bears an answer, near misses."""
+
+    found: Found
+    supported: Supported
+    examples: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +56,13 @@ def room_of(asking: Asking, backend: Backend, examples: Sequence[tuple[str, str]
     return backend.context_tokens - _answer_tokens(asking, backend) - _n_tokens(backend, bare)
 
 
-def prompt_for(
-    asking: Asking, backend: Backend, found: Found, examples: Sequence[tuple[str, str]], at_most: int | None
-) -> Prompt:
+def prompt_for(asking: Asking, backend: Backend, material: Material, at_most: int | None) -> Prompt:
     """The prompt for a backend, its context of `at_most` tokens, where that is given; raises BudgetTooSmall."""
-    room = room_of(asking, backend, examples)
+    room = room_of(asking, backend, material.examples)
     budget = min(limit for limit in (room, asking.context.budget_tokens, at_most) if limit is not None)
     for _ in range(MOST_ATTEMPTS):
-        packed, is_whole = _packed(asking, backend, found, budget)
-        prompt = _prompt(asking, backend, found, examples, packed, budget, is_whole)
+        packed, is_whole = _packed(asking, backend, material.found, budget)
+        prompt = _prompt(asking, backend, material, packed, budget, is_whole)
         if room - packed.n_tokens >= NEAR_TOKENS:
             return prompt
         n_over = _n_tokens(backend, prompt.asked.messages) + _answer_tokens(asking, backend) - backend.context_tokens
@@ -85,24 +93,20 @@ def _packed(asking: Asking, backend: Backend, found: Found, budget: int) -> tupl
 
 
 def _prompt(
-    asking: Asking,
-    backend: Backend,
-    found: Found,
-    examples: Sequence[tuple[str, str]],
-    packed: Packed,
-    budget: int,
-    is_whole: bool,
+    asking: Asking, backend: Backend, material: Material, packed: Packed, budget: int, is_whole: bool
 ) -> Prompt:
     question = asking.question
     asked = Asked(
         question.text,
         packed.passages,
-        messages(asking.template, question.text, packed.passages, question.history, examples),
+        messages(asking.template, question.text, packed.passages, question.history, material.examples),
         _answer_tokens(asking, backend),
         question.temperature,
         question.top_p,
         question.seed,
         question.stop,
+        material.supported.weights,
+        material.supported.language,
     )
     context = Context(
         passages=len(packed.passages),
@@ -111,7 +115,7 @@ def _prompt(
         whole=is_whole,
         exact=backend.counter.is_exact,
     )
-    return Prompt(asked, context, _dropped(found.passages, packed) if question.options.explain else [])
+    return Prompt(asked, context, _dropped(material.found.passages, packed) if question.options.explain else [])
 
 
 def _answer_tokens(asking: Asking, backend: Backend) -> int:

@@ -4,18 +4,7 @@ import threading
 from bisect import bisect_left
 from typing import Literal
 
-from vdb.rag.generate.base import Usage
-
-__all__ = [
-    "CACHE_RESULTS",
-    "OUTCOMES",
-    "STAGES",
-    "STAGE_BUCKETS_S",
-    "AnswerFigures",
-    "CacheResult",
-    "Outcome",
-    "Stage",
-]
+__all__ = ["CACHE_RESULTS", "OUTCOMES", "STAGES", "STAGE_BUCKETS_S", "AnswerFigures", "CacheResult", "Outcome", "Stage"]
 
 Outcome = Literal["found", "not_found", "cached", "error", "cancelled"]
 OUTCOMES: tuple[Outcome, ...] = ("found", "not_found", "cached", "error", "cancelled")
@@ -35,7 +24,6 @@ class AnswerFigures:
         self._cache: dict[CacheResult, int] = dict.fromkeys(CACHE_RESULTS, 0)
         self._buckets = {stage: [0] * (len(STAGE_BUCKETS_S) + 1) for stage in STAGES}
         self._sums_s: dict[Stage, float] = dict.fromkeys(STAGES, 0.0)
-        self._tokens: dict[tuple[str, str], int] = {}
         self.n_failovers = self.n_repacked = self.n_unknown_citations = 0
 
     def note_outcome(self, outcome: Outcome) -> None:
@@ -48,12 +36,6 @@ class AnswerFigures:
         with self._lock:
             self._buckets[stage][bisect_left(STAGE_BUCKETS_S, seconds)] += 1
             self._sums_s[stage] += seconds
-
-    def note_usage(self, backend: str, usage: Usage) -> None:
-        """A backend has written an answer."""
-        with self._lock:
-            for kind, n in (("prompt", usage.prompt_tokens), ("completion", usage.completion_tokens)):
-                self._tokens[backend, kind] = self._tokens.get((backend, kind), 0) + n
 
     def note_failover(self) -> None:
         """A backend failed before its first piece, and another one was asked."""
@@ -86,12 +68,6 @@ class AnswerFigures:
         """Answers by what became of them."""
         with self._lock:
             return dict(self._outcomes)
-
-    @property
-    def tokens(self) -> dict[tuple[str, str], int]:
-        """Tokens by (backend, `prompt` or `completion`)."""
-        with self._lock:
-            return dict(self._tokens)
 
     @property
     def stages(self) -> list[tuple[str, list[int], float]]:

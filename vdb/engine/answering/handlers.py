@@ -4,6 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+from vdb.engine.answering.calibrating import calibrate_answers
 from vdb.engine.answering.chat import chat, stream_chat
 from vdb.engine.answering.listed import get_model, list_models
 from vdb.engine.answering.question import question_of
@@ -32,6 +33,7 @@ def stream_answer(
 
 ANSWER_HANDLERS: dict[str, Callable[[Services, Caller, tuple[str, ...], Any], Any]] = {
     "answer": answer,
+    "calibrate_answers": calibrate_answers,
     "delete_template": delete_template,
     "get_template": get_template,
     "list_templates": list_templates,

@@ -17,6 +17,7 @@ from vdb.engine.read import visible
 from vdb.engine.search import search
 from vdb.engine.services import Services
 from vdb.protocol.answers import Hit, SearchAnswer
+from vdb.protocol.requests import Search
 from vdb.rag.passage import Passage
 from vdb.storage.keyspace import EVERYONE_ID
 from vdb.storage.points import count_grants, read_usage
@@ -43,14 +44,14 @@ class Found:
     everything: list[Passage] | None = None
 
 
-def retrieve(services: Services, asking: Asking, whole_tokens: int) -> Found:
-    """The passages that a search finds; everything too, where it may fit into `whole_tokens`, 0 for never.
+def retrieve(services: Services, asking: Asking, request: Search, whole_tokens: int) -> Found:
+    """The passages that a search, `request`, finds; everything too, where it may fit into `whole_tokens`, 0 for never.
 
     Waits for models where it has to; raises as `search` does.
     """
     whole = everything(services, asking, whole_tokens) if whole_tokens > 0 else None
     path = (PinnedName(asking.collection.name, asking.collection.id),)
-    found = search(services, asking.caller, path, asking.search, None)
+    found = search(services, asking.caller, path, request, None)
     answer: SearchAnswer = found.result() if isinstance(found, Future) else found
     hits = [] if isinstance(answer.hits, UnsetType) else answer.hits
     reader = PassageReader(asking.collection)

@@ -7,7 +7,7 @@ from vdb.rag.analysis import LANGUAGES, analyser_of
 from vdb.rag.extractive.rarities import rarities
 from vdb.storage.catalog import CollectionDocument
 
-__all__ = ["language_of", "term_weights"]
+__all__ = ["DEFAULT_LANGUAGE", "language_of", "term_weights"]
 
 DEFAULT_LANGUAGE = "english"
 

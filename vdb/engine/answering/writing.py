@@ -2,13 +2,12 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from vdb.engine.answering.asking import Asking
-from vdb.engine.answering.context import Prompt, prompt_for
+from vdb.engine.answering.context import Material, Prompt, prompt_for
 from vdb.engine.answering.figures import AnswerFigures
-from vdb.engine.answering.retrieval import Found
 from vdb.errors import BudgetTooSmall, ModelUnavailable, VdbError
 from vdb.rag.citations import CitationStream
 from vdb.rag.generate.base import Backend, Cancelled, ContextTooLong, Generated, Stop
@@ -42,8 +41,7 @@ class Writer:
     """One question. `on_prompt` hears what the answer will be written from, `on_text` its pieces."""
 
     asking: Asking
-    found: Found
-    examples: Sequence[tuple[str, str]]
+    material: Material
     figures: AnswerFigures
     stop: Stop
     on_prompt: Callable[[Prompt], None]
@@ -93,7 +91,7 @@ class Writer:
 
     def _prompt(self, backend: Backend, at_most: int | None) -> Prompt:
         began = time.perf_counter()
-        prompt = prompt_for(self.asking, backend, self.found, self.examples, at_most)
+        prompt = prompt_for(self.asking, backend, self.material, at_most)
         self.context_s += time.perf_counter() - began
         if self.stop.is_requested:
             raise Cancelled

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vdb.index.curator.exhaustive import MOST_SORTED, nearest_of_all
 from vdb.index.curator.finder import Finder
 from vdb.index.curator.layout import Unordered, lay_out
-from vdb.index.curator.model import Model, prepared
+from vdb.index.curator.model import Model, prepared, prepared_query
 from vdb.index.curator.relayout import Moment, coded, laid_out_anew
 from vdb.index.curator.room import grown, seconds_of
 from vdb.index.curator.state import (
@@ -224,18 +224,19 @@ class CuratorIndex(Noting):
         distance = np.empty(len(pids), np.float32)
         if not len(known):
             return distance, np.zeros(len(pids), np.bool_)
-        places = np.minimum(np.searchsorted(known, pids), len(known) - 1)
-        rows = rows_of[places]
-        slots = state.rows.slots[rows]
+        places = np.minimum(known.searchsorted(pids), len(known) - 1)
+        rows = rows_of.take(places)
+        slots = state.rows.slots.take(rows)
         metric = state.model.metric
         if metric is Metric.L2:
             difference = state.vectors[slots] - query
             np.einsum("ij,ij->i", difference, difference, out=distance)
         else:
-            current().compare_rows(prepared(query[None], metric)[0], state.vectors, slots, distance)
+            current().compare_rows(prepared_query(query, metric), state.vectors, slots, distance)
             np.subtract(np.float32(1 if metric is Metric.COSINE else 0), distance, out=distance)
-        alive = state.rows.dead_at[rows] == ALIVE  # after they were read: a slot is not written to while its row lives
-        return distance, (known[places] == pids) & alive
+        # After they were read: a slot is not written to while its row lives.
+        alive = state.rows.dead_at.take(rows) == ALIVE
+        return distance, (known.take(places) == pids) & alive
 
     # Writing
 

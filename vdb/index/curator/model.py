@@ -7,6 +7,7 @@ Rows come *prepared*: float32, normalised for cosine.
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from vdb.index.kmeans import cell_ranges, leaves_of
 from vdb.index.leanvec.codes import encode
 from vdb.index.leanvec.projection import Projection
 from vdb.kernels import METRIC_NUMBER, Kernels, row_scales
-from vdb.kernels.reference import Float32s, UInt8s, UInt32s
+from vdb.kernels.reference import LARGEST, Float32s, UInt8s, UInt32s
 from vdb.kernels.tables import MODEL, Table
 from vdb.types import Metric
 
@@ -90,6 +91,14 @@ def prepared(vectors: Float32s, metric: Metric) -> Float32s:
     """Vectors as they are coded and compared: C order float32, of length 1 for cosine (zero stays zero)."""
     rows = np.ascontiguousarray(vectors, np.float32)
     return rows * row_scales(rows)[:, None] if metric is Metric.COSINE else rows
+
+
+def prepared_query(query: Float32s, metric: Metric) -> Float32s:
+    """The same of one query (D,), to the last bit, in half the time."""
+    if metric is not Metric.COSINE:
+        return np.ascontiguousarray(query, np.float32)
+    norm = sqrt(np.einsum("ij,ij->i", query[None], query[None], dtype=np.float64)[0])
+    return query * np.float32(min(1.0 / norm, LARGEST) if norm > 0 else 0.0)
 
 
 @dataclass(frozen=True)

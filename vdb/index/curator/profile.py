@@ -40,6 +40,7 @@ ALIKE_HITS = 5
 hits has a standard deviation of .10 where the mean is .95."""
 
 Float64s = NDArray[np.float64]
+_LEAST_ENERGY = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +83,14 @@ class Level:
 class Profile:
     """Levels of one collection; without any it answers by the prior. Immutable; free for any thread.
 
-    `planned` keeps what was looked up: targets and k are few.
+    `planned` and `efforts` keep what was looked up: targets and k are few, and sizes change with writes only.
     """
 
     levels: tuple[Level, ...] = ()
     planned: dict[tuple[float, int, int], "_Curve | None"] = field(default_factory=dict, compare=False, repr=False)
+    efforts: dict[tuple[float, int, int, int], "tuple[Effort, bool, bool]"] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     def effort(self, target: float, k: int, n_rows: int, residual: float = 0.0) -> tuple[Effort, bool, bool]:
         """The effort for `target` recall@k in a reading of `n_rows`; whether it is reached; whether extrapolated.
@@ -96,7 +100,16 @@ class Profile:
         if not self.levels:
             budget = PRIOR_BUDGET * max(n_rows, 1) ** EXPONENT
             return Effort(int(np.ceil(budget)), max(PRIOR_CANDIDATES, PRIOR_FACTOR * k)), True, True
-        at_class, n_beyond = self._class_of(residual)
+        key = (target, k, n_rows, residual_class(residual))
+        found = self.efforts.get(key)
+        if found is None:
+            if len(self.efforts) >= 1_024:
+                self.efforts.clear()
+            found = self.efforts[key] = self._effort(*key)
+        return found
+
+    def _effort(self, target: float, k: int, n_rows: int, wanted: int) -> tuple[Effort, bool, bool]:
+        at_class, n_beyond = self._class_of(wanted)
         curve = self._curve(target, k, at_class)
         budget, candidates, reached = curve.at(n_rows)
         k_most = self.ks[-1]
@@ -137,9 +150,8 @@ class Profile:
         ]
         return cls(tuple(level for level in levels if _is_of_grid(level)))
 
-    def _class_of(self, residual: float) -> tuple[int, int]:
-        """The measured class that a residual counts to, its own or a harder one; how many classes it is beyond all."""
-        wanted = residual_class(residual)
+    def _class_of(self, wanted: int) -> tuple[int, int]:
+        """The measured class that a class counts to, itself or a harder one; how many classes it is beyond all."""
         for measured in self.residual_classes:
             if measured >= wanted:
                 return measured, 0
@@ -259,14 +271,14 @@ def size_class(n_rows: float) -> int:
 
 def residual_class(residual: float) -> int:
     """The class of a query's residual, 0 to 9 and 10 for more than all of it (a projection may be oblique)."""
-    return int(np.clip(residual / RESIDUAL_STEP, 0, 1 / RESIDUAL_STEP))
+    return int(min(max(residual / RESIDUAL_STEP, 0), 1 / RESIDUAL_STEP))
 
 
 def residual_of(projection: Projection | None, query: Float32s) -> float:
     """The same of one query (D,), prepared or not, at a third of the time."""
     if projection is None:
         return 0.0
-    energy = max(float(query @ query), float(np.finfo(np.float32).tiny))
+    energy = max(float(query @ query), _LEAST_ENERGY)
     kept = projection.of_queries @ query
     if projection.is_of_rows:
         return max(0.0, 1.0 - float(kept @ kept) / energy)

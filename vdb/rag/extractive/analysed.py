@@ -9,13 +9,26 @@ from typing import Final
 from vdb.rag.analysis import Analyser
 from vdb.rag.sentences import sentences
 
-__all__ = ["CAUSE", "DATE", "NAME", "NUMBER", "Analysed", "Analyses"]
+__all__ = ["CAUSE", "CODE", "DATE", "HEADING", "NAME", "NUMBER", "PROSE", "ROW", "Analysed", "Analyses"]
 
 NUMBER: Final = 1
 DATE: Final = 2
 NAME: Final = 4
 CAUSE: Final = 8
 """What a sentence has, as bits."""
+
+PROSE: Final = 0
+ROW: Final = 1
+HEADING: Final = 2
+CODE: Final = 3
+"""The form of a sentence: of a text, a row of a table, a heading, a block of code."""
+
+_FENCED: Final = re.compile(
+    r"^[ \t]{0,12}(`{3,}|~{3,})[^\n]*(?:\n(?![ \t]{0,12}\1)[^\n]*)*(?:\n[ \t]{0,12}\1[`~]*|\Z)", re.MULTILINE
+)
+"""A block of code, to its end or that of the text."""
+_HEADING: Final = re.compile(r"#{1,6}\s")
+_ITEM: Final = re.compile(r"(?:[-*+•‣◦⁃–—]|\d{1,3}[.)])\s+(?=\S)")
 
 _KEPT_CHARACTERS: Final = 4 << 20
 """Of texts whose analyses are kept: some 4,000 passages."""
@@ -38,10 +51,11 @@ _CAUSES: Final = re.compile(
 
 
 class Analysed:
-    """One passage with s sentences: `spans` (s,) in its text, `firsts` (s + 1,) the place of each sentence's first
-    term, counted over the passage; `places` of each term, ascending. What is asked for seldom is found when it is."""
+    """One passage with s sentences: `spans` (s,) in its text, their `forms` (s,), `firsts` (s + 1,) the place of each
+    sentence's first term, counted over the passage; `places` of each term, ascending. What is asked for seldom is found
+    when it is."""
 
-    __slots__ = ("_analyser", "_kinds", "_names", "_text", "firsts", "places", "spans")
+    __slots__ = ("_analyser", "_kinds", "_names", "_text", "firsts", "forms", "places", "spans")
 
     def __init__(self, text: str, analyser: Analyser) -> None:
         text = text[:_LONGEST]
@@ -49,7 +63,7 @@ class Analysed:
         self._analyser = analyser
         self._kinds: dict[int, int] = {}
         self._names: dict[int, frozenset[str]] = {}
-        self.spans = sentences(text)
+        self.spans, self.forms = _spans_of(text)
         self.firsts = [0]
         self.places: dict[str, list[int]] = {}
         places = self.places
@@ -105,6 +119,32 @@ class Analyses:
                 while self._n_characters > self._kept_characters:
                     self._n_characters -= self._known.popitem(last=False)[1][0]
         return made
+
+
+def _spans_of(text: str) -> tuple[list[tuple[int, int]], list[int]]:
+    """The sentences of a text without the signs that begin items of lists, and their forms; a block of code is one."""
+    spans: list[tuple[int, int]] = []
+    forms: list[int] = []
+    start = 0
+    for fence in _FENCED.finditer(text) if _may_hold_code(text) else ():
+        _add_prose(spans, forms, text, start, fence.start())
+        spans.append(fence.span())
+        forms.append(CODE)
+        start = fence.end()
+    _add_prose(spans, forms, text, start, len(text))
+    return spans, forms
+
+
+def _may_hold_code(text: str) -> bool:
+    return "```" in text or "~~~" in text
+
+
+def _add_prose(spans: list[tuple[int, int]], forms: list[int], text: str, start: int, end: int) -> None:
+    for first, last in sentences(text[start:end] if start or end < len(text) else text):
+        begin = start + first
+        item = _ITEM.match(text, begin, start + last)
+        spans.append((item.end() if item else begin, start + last))
+        forms.append(HEADING if _HEADING.match(text, begin) else ROW if text[begin] == "|" else PROSE)
 
 
 def _kinds_of(sentence: str) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 
 from vdb.rag.analysis import analyser_of
 from vdb.rag.citations import quoted
-from vdb.rag.extractive.analysed import Analyses
+from vdb.rag.extractive.analysed import CODE, HEADING, PROSE, ROW, Analysed, Analyses
 from vdb.rag.extractive.features import rows_of
 from vdb.rag.extractive.question import read, weights_among
 from vdb.rag.extractive.weights import WEIGHTS
@@ -28,7 +28,11 @@ EXTRACTIVE: Final = "extractive"
 _MOST_SENTENCES: Final = 3
 _LEAST_SHARE: Final = 0.4
 """A sentence is added that is likely to be the answer by so much of what the best one is."""
-_LONGEST_SENTENCE: Final = 1_000
+_DEMERITS: Final = {PROSE: 0.0, ROW: 2.0, CODE: 4.0, HEADING: 6.0}
+"""Logits: a row of a table is said where no sentence is nearly as good, a heading hardly ever."""
+_LONG_SENTENCE: Final = 400
+"""Characters; each so many more are worth a logit."""
+_LONGEST_SENTENCE: Final = 600
 """Characters of a sentence that are said: what is longer is a table, code, or a text without full stops."""
 _CHARACTERS_PER_TOKEN: Final = 4
 
@@ -36,7 +40,7 @@ _CHARACTERS_PER_TOKEN: Final = 4
 class CharacterCounter:
     """Tokens of this backend are four characters each, the last one fewer: nothing else is a token to it."""
 
-    is_exact = True
+    is_exact: bool = True
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text."""
@@ -53,6 +57,8 @@ class Extractive:
     message_tokens = 0
     categories: frozenset[str] = frozenset()
     load = 0.0
+    is_verbatim = True
+    """What it says is `quoted`: whoever reads its markers takes the escapes out again."""
 
     def __init__(self) -> None:
         self.counter: TokenCounter = CharacterCounter()
@@ -108,7 +114,7 @@ class Extractive:
         rows = rows_of(
             read(asked.question, analyser, weights), passages, contexts, [one.score for one in asked.passages]
         )
-        values = rows.features @ WEIGHTS
+        values = rows.features @ WEIGHTS - [_demerit(passages[i], j) for i, j in rows.places]
         chosen: list[tuple[int, str]] = []
         for place in np.argsort(-values, kind="stable").tolist():
             if chosen and math.exp(values[place] - values.max()) < _LEAST_SHARE:
@@ -120,8 +126,15 @@ class Extractive:
             if len(chosen) == _MOST_SENTENCES:
                 break
         if not chosen:
-            chosen = [(i, _said(asked.passages[i], *one.spans[0])) for i, one in enumerate(passages) if one.spans][:1]
+            every = [(_demerit(one, j), i, j) for i, one in enumerate(passages) for j in range(len(one.spans))]
+            chosen = [(i, _said(asked.passages[i], *passages[i].spans[j])) for _, i, j in sorted(every)[:1]]
         return chosen
+
+
+def _demerit(passage: Analysed, sentence: int) -> float:
+    """What speaks against a sentence as an answer, whatever it says: it is none, or far too long."""
+    start, end = passage.spans[sentence]
+    return _DEMERITS[passage.forms[sentence]] + max(0, end - start - _LONG_SENTENCE) / _LONG_SENTENCE
 
 
 def _context(passage: Passage) -> str:
