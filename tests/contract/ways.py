@@ -211,6 +211,9 @@ class RawCollection(RawDocuments, RawAnswers):
     def learn_fusion(self, queries: Any, **given: Any) -> Any:
         return self._ask("learn_fusion", queries=queries, **given)
 
+    def calibrate_answers(self, questions: Any, **given: Any) -> Any:
+        return self._ask("calibrate_answers", questions=questions, **given)
+
     def templates(self) -> Any:
         return self._ask("list_templates")["templates"]
 
@@ -222,9 +225,6 @@ class RawCollection(RawDocuments, RawAnswers):
 
     def delete_template(self, name: str) -> Any:
         return self._client.ask("delete_template", (self._name, name))
-
-    def calibrate_answers(self, questions: Any, **given: Any) -> Any:
-        return self._ask("calibrate_answers", questions=questions, **given)
 
     def get(self, ids: Any, **given: Any) -> Any:
         return self._ask("get_points", ids=ids, **given)["points"]

@@ -12,7 +12,6 @@ PAIRS = {
     "aio_answer_stream.py": "answer_stream.py",
     "aio_cache.py": "cache.py",
     "aio_collection.py": "collection.py",
-    "aio_templates.py": "templates.py",
 }
 """Source and generated file, beside this one."""
 
@@ -25,7 +24,7 @@ _WORDS = (
     (r"\basync (def|for|with)\b", r"\1"),
     (r"\bawait ", ""),
     (r"\bAsync(?=[A-Z])", ""),
-    (r"\baio_(answer_stream|cache|collection|templates)\b", r"\1"),
+    (r"\baio_(answer_stream|cache|collection)\b", r"\1"),
     (r"\bAwaitable\[(\w+)\]", r"\1"),
     (r"\bAwaitable, ", ""),
     (r"\bhttp_aio\b", "http_sync"),

@@ -50,7 +50,7 @@ ANSWER_OPERATIONS: tuple[Operation, ...] = (
         "POST",
         "/v1/answer",
         answer_requests.Answer,
-        answer_answers.CitedAnswer,
+        answer_answers.CitedAnswer | answer_answers.TrecAnswer,
         "read",
         "Answer a question from a collection, with citations",
         streams=True,
