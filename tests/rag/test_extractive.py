@@ -1,5 +1,7 @@
 """The backend `extractive`: which sentences it says, how it cites them, and what holds for any passages."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from vdb.rag.analysis import analyser_of
 from vdb.rag.citations import CitationStream
 from vdb.rag.extractive import Extractive
-from vdb.rag.extractive.analysed import Analyses
+from vdb.rag.extractive.analysed import Analysed, Analyses
 from vdb.rag.generate.base import Asked, Cancelled, Generated, Message, Stop
 from vdb.rag.passage import Passage
 from vdb.rag.sentences import sentences
@@ -159,10 +161,26 @@ def test_whatever_is_given_each_sentence_said_is_of_the_passage_it_cites(questio
     assert bool(answer.text) == any(text.strip() for text in given)
 
 
-def test_analyses_are_kept_up_to_a_number_of_characters() -> None:
-    analyses, analyser = Analyses(10), analyser_of("english")
+def test_analyses_are_kept_up_to_a_number_of_bytes() -> None:
+    analyser = analyser_of("english")
+    n_bytes = Analysed("aaaaaa", analyser).n_bytes
+    analyses = Analyses(n_bytes + 10)
     first = analyses.of("aaaaaa", analyser)
     assert analyses.of("aaaaaa", analyser) is first
     analyses.of("bbbbbb", analyser)
     assert analyses.of("aaaaaa", analyser) is not first
-    assert analyses.of("c" * 11, analyser) is not analyses.of("c" * 11, analyser)
+    assert analyses.of("c" * 99, analyser) is not analyses.of("c" * 99, analyser)
+
+
+@pytest.mark.parametrize("unit", ["!\n", "A! ", "\u3002x", "\u4e00 ", "word "])
+def test_an_analysis_takes_no_more_memory_than_it_says(unit: str) -> None:
+    analyser, text = analyser_of("english"), unit * (20_000 // len(unit))
+    Analysed(text, analyser)  # what is made once
+    tracemalloc.start()
+    made = Analysed(text, analyser)
+    for sentence in range(len(made.spans)):
+        made.kinds(sentence)
+        made.names(sentence)
+    n_bytes = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert n_bytes <= made.n_bytes * 1.1

@@ -1,14 +1,19 @@
 """What goes into a prompt: never more than a backend's context holds; everything, where it fits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.engine.answering.world import QUESTION, TEXTS, Letters, Scripted, World
+from tests.engine.driver import WAIT_S
+from vdb.engine.answering.question import question_of
+from vdb.engine.answering.run import ask
 from vdb.errors import BudgetTooSmall
-from vdb.protocol.answer_requests import ContextOptions
+from vdb.protocol.answer_requests import Answer, ContextOptions
 from vdb.protocol.answering import Answering
 from vdb.protocol.requests import TextIndex, UpdateCollection
-from vdb.rag.generate.base import Asked
+from vdb.rag.generate.base import Asked, Message
 
 MANY = {f"d{i}": f"Refund number {i} takes {i} days. " * (1 + i % 7) for i in range(60)}
 
@@ -108,3 +113,16 @@ def test_a_collection_without_a_model_is_searched_by_words_alone(made: World) ->
     made.ask(QUESTION, collection="sparse", context=ContextOptions(whole=False))
     (passage,) = backend.asked[0].passages
     assert (passage.text, passage.title, passage.document, passage.chunk) == ("Refunds take long.", "", "", None)
+
+
+@pytest.mark.parametrize("n_tokens", [1_024, 8_192, 100_000])
+def test_the_built_in_backend_answers_however_much_it_may_say(made: World, n_tokens: int) -> None:
+    answer = made.ask(max_tokens=n_tokens)
+    assert (answer.backend, answer.found, answer.finish_reason) == ("extractive", True, "stop")
+
+
+def test_a_long_chat_leaves_the_built_in_backend_its_passages(made: World) -> None:
+    said = Message("user", "Hello. " * 20_000)
+    question = replace(question_of(Answer(collection="notes", question=QUESTION, threshold=0.0)), history=(said,))
+    answer = ask(made.services, made.driver.caller("acme"), question, None).future.result(WAIT_S)
+    assert (answer.backend, answer.found) == ("extractive", True)

@@ -54,7 +54,10 @@ class Prompt:
 def room_of(asking: Asking, backend: Backend, examples: Sequence[tuple[str, str]]) -> int:
     """Tokens of a backend's context that are left for passages; maybe less than none."""
     question = asking.question
-    bare = messages(asking.template, question.text, (), question.history, examples)
+    if backend.name == EXTRACTIVE:
+        bare = [Message("user", question.text)]
+    else:
+        bare = messages(asking.template, question.text, (), question.history, examples)
     return backend.context_tokens - _answer_tokens(asking, backend) - _n_tokens(backend, bare)
 
 
@@ -150,7 +153,11 @@ def _prompt(
 
 
 def _answer_tokens(asking: Asking, backend: Backend) -> int:
-    return backend.max_tokens if asking.question.max_tokens is None else asking.question.max_tokens
+    """Tokens that the answer may have. The built-in backend says a few sentences, however many it may."""
+    given = asking.question.max_tokens
+    if given is None or (backend.name == EXTRACTIVE and given > backend.max_tokens):
+        return backend.max_tokens
+    return given
 
 
 def _n_tokens(backend: Backend, prompt: Sequence[Message]) -> int:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import sys
 import threading
 from collections import OrderedDict
 from typing import Final
@@ -31,8 +32,12 @@ _FENCED: Final = re.compile(
 _HEADING: Final = re.compile(r"#{1,6}\s")
 _ITEM: Final = re.compile(r"(?:[-*+•‣◦⁃–—]|\d{1,3}[.)])\s+(?=\S)")
 
-_KEPT_CHARACTERS: Final = 4 << 20
-"""Of texts whose analyses are kept: some 4,000 passages."""
+_KEPT_BYTES: Final = 64 << 20
+"""Of analyses that are kept: some 4,000 passages of prose."""
+_BYTES_PER_SENTENCE: Final = 540
+_BYTES_PER_TERM: Final = 80
+_BYTES_PER_PLACE: Final = 40
+"""What an analysis takes of memory at most, about, beside its text: a passage may be nothing but ends of sentences."""
 _LONGEST: Final = 1 << 16
 """Characters of a passage that are read; no chunk is as long."""
 
@@ -81,6 +86,12 @@ class Analysed:
                 found.append(place)
 
     @property
+    def n_bytes(self) -> int:
+        """What it takes of memory at most, about, once all of it was asked for."""
+        of_terms = len(self.places) * _BYTES_PER_TERM + self.firsts[-1] * _BYTES_PER_PLACE
+        return sys.getsizeof(self._text) + len(self.spans) * _BYTES_PER_SENTENCE + of_terms
+
+    @property
     def signature(self) -> int:
         """Its terms as bits, one of 2,048 each: what two texts share is told by the bits that both have."""
         if not self._signature and self.places:
@@ -107,13 +118,13 @@ class Analysed:
 
 
 class Analyses:
-    """Analyses of passages, the latest used of a bounded number of characters. Any thread may ask."""
+    """Analyses of passages, the latest used of a bounded number of bytes. Any thread may ask."""
 
-    def __init__(self, kept_characters: int = _KEPT_CHARACTERS) -> None:
-        self._kept_characters = kept_characters
+    def __init__(self, kept_bytes: int = _KEPT_BYTES) -> None:
+        self._kept_bytes = kept_bytes
         self._lock = threading.Lock()
         self._known: OrderedDict[tuple[str, bytes], tuple[int, Analysed]] = OrderedDict()
-        self._n_characters = 0
+        self._n_bytes = 0
 
     def of(self, text: str, analyser: Analyser) -> Analysed:
         """The analysis of a text in the analyser's language."""
@@ -124,12 +135,13 @@ class Analyses:
                 self._known.move_to_end(key)
                 return known[1]
         made = Analysed(text, analyser)
+        n_bytes = made.n_bytes
         with self._lock:
-            if key not in self._known and len(text) <= self._kept_characters:
-                self._known[key] = len(text), made
-                self._n_characters += len(text)
-                while self._n_characters > self._kept_characters:
-                    self._n_characters -= self._known.popitem(last=False)[1][0]
+            if key not in self._known and n_bytes <= self._kept_bytes:
+                self._known[key] = n_bytes, made
+                self._n_bytes += n_bytes
+                while self._n_bytes > self._kept_bytes:
+                    self._n_bytes -= self._known.popitem(last=False)[1][0]
         return made
 
 
