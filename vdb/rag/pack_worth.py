@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vdb.rag.extractive.analysed import Analysed
 from vdb.rag.passage import Passage
 
-__all__ = ["BESIDE", "SHARPNESS", "Worth", "chances", "worth_of"]
+__all__ = ["BESIDE", "SHARPNESS", "Float64s", "Worth", "chances", "worth_of"]
 
 SHARPNESS = 6.0
 BESIDE = 0.5
