@@ -1,6 +1,7 @@
 """The outermost ASGI application: request ids, timing, metrics, access log, and the short way of the hot routes.
 
-Search, upsert and a cache's lookup are recognised by splitting the path and answered here; all else goes on to FastAPI.
+Search, upsert and a cache's lookup are recognised by splitting the path and answered here, and so are the operations
+whose answers may come as events; all else goes on to FastAPI.
 No exception leaves this file: what nobody caught is an `internal_error`.
 """
 
@@ -20,6 +21,7 @@ from .routers.operations import shape_of
 _SEARCH = BY_NAME["search"]
 _UPSERT = BY_NAME["upsert"]
 _LOOKUP = BY_NAME["cache_lookup"]
+_STREAMING = {operation.path: operation for operation in BY_NAME.values() if operation.streams}
 _UNKNOWN = "unknown"
 
 
@@ -59,6 +61,9 @@ class Edge:
     async def _answer(self, exchange: Exchange, send: Send) -> tuple[int, int]:
         scope = exchange.scope
         if scope["method"] == "POST":
+            streaming = _STREAMING.get(scope["path"])
+            if streaming is not None:
+                return await self._answer_streaming(exchange, streaming, send)
             parts = scope["path"].split("/")
             if len(parts) == 5 and parts[3] and parts[1] == "v1":
                 operation = _hot_operation(parts[2], parts[4])
@@ -72,6 +77,15 @@ class Edge:
                     await send_reply(exchange.scope, send, reply, _own_headers(exchange))
                     return reply.status, len(reply.body)
         return await self._pass_on(exchange, send)
+
+    async def _answer_streaming(self, exchange: Exchange, operation: Operation, send: Send) -> tuple[int, int]:
+        reply = await self._service.respond(exchange, operation, ())
+        if isinstance(reply, Reply):
+            await send_reply(exchange.scope, send, reply, _own_headers(exchange))
+            return reply.status, len(reply.body)
+        sent = _Sent(exchange, send)
+        await reply.send_to(sent)
+        return sent.status, sent.n_bytes
 
     async def _pass_on(self, exchange: Exchange, send: Send) -> tuple[int, int]:
         sent = _Sent(exchange, send)
@@ -116,7 +130,7 @@ class Edge:
 
 
 class _Sent:
-    """`send` for FastAPI: adds our headers, and remembers status and size."""
+    """`send` for FastAPI and for events: adds our headers, and remembers status and size."""
 
     def __init__(self, exchange: Exchange, send: Send) -> None:
         self.status = 0

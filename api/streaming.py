@@ -25,6 +25,8 @@ HEARTBEAT_S = 10.0
 """After so long without an event a comment is sent, so that nobody in between takes the connection for dead."""
 MAX_BACKLOG_BYTES = 4 << 20
 SEND_TIMEOUT_S = 30.0
+SEND_BYTES = 64 * 1024
+"""About as much is sent at once."""
 GRACE_S = 5.0
 """How long answers under way may take when the server ends; less than its own grace."""
 
@@ -188,12 +190,15 @@ class Underway:
             await send(message)
 
     def _take(self) -> bytes:
-        """What there is to send."""
+        """What is to be sent next: little enough that a client which does not read is noticed."""
+        taken: list[bytes] = []
+        n_bytes = 0
         with self._lock:
-            data = b"".join(self._pieces)
-            self._pieces.clear()
-            self._n_bytes = 0
-        return data
+            while self._pieces and n_bytes < SEND_BYTES:
+                taken.append(self._pieces.popleft())
+                n_bytes += len(taken[-1])
+            self._n_bytes -= n_bytes
+        return b"".join(taken)
 
     def _tail(self) -> tuple[Outcome, bytes]:
         """What came of it, and how that is told at the end."""
@@ -266,6 +271,11 @@ class Streams:
         self.outcomes: dict[str, int] = dict.fromkeys(get_args(Outcome), 0)
         self.n_streaming = 0
         self._ends_at: float | None = None
+
+    @property
+    def n_open(self) -> int:
+        """Answers under way, streamed or not."""
+        return len(self._open)
 
     def enter(self, underway: Underway) -> None:
         self._open.add(underway)

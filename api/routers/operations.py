@@ -14,24 +14,12 @@ from vdb.protocol.operations import OPERATIONS, Operation
 from ..deps import Service
 from ..encode import Reply
 from ..errors import Shape
-from ..exchange import KEY, Receive, Scope, Send
-from ..streaming import EventStream
+from ..exchange import KEY
 
 _OPENAI = ("/v1/chat/", "/v1/models", "/v1/completions", "/v1/embeddings", "/v1/responses")
 """Where OpenAI's clients ask."""
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-class StreamedResponse(Response):
-    """Events, sent by our own hand."""
-
-    def __init__(self, stream: EventStream) -> None:
-        super().__init__()
-        self._stream = stream
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._stream.send_to(send)
 
 
 def response_of(reply: Reply) -> Response:
@@ -68,7 +56,8 @@ def _endpoint(service: Service, operation: Operation) -> Endpoint:
         exchange.collection = request.path_params.get("collection")
         exchange.cache = request.path_params.get("cache")
         reply = await service.respond(exchange, operation, tuple(request.path_params.values()))
-        return StreamedResponse(reply) if isinstance(reply, EventStream) else response_of(reply)
+        assert isinstance(reply, Reply), "those that stream are answered at the edge"
+        return response_of(reply)
 
     return endpoint
 

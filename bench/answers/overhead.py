@@ -22,7 +22,7 @@ from bench.server import Server
 
 N_CHUNKS, N_ASKED, N_REPEATS, N_QUESTIONS = 20_000, 500, 5, 512
 BAR_MS = 3.0
-_MODELS = """
+MODELS = """
 [backends.scripted]
 kind = "openai"
 url = "{url}"
@@ -39,7 +39,7 @@ def measure(given: argparse.Namespace) -> list[Figure]:
     index_from = 100 if given.quick else N_CHUNKS
     with tempfile.TemporaryDirectory(prefix="vdb-bench-") as folder, scripted() as url:
         models = Path(folder) / "models.toml"
-        models.write_text(_MODELS.format(url=url), encoding="utf-8")
+        models.write_text(MODELS.format(url=url), encoding="utf-8")
         with Server(Path(folder), index_from_points=index_from, models_file=models) as server:
             key = server.make_key(TENANT)
             fill(server, key, texts)
@@ -75,7 +75,7 @@ def _backend_s(server: Server) -> float:
     """Seconds that the extractive backend has taken so far."""
     with server.connect() as connection:
         told = connection.exchange(request("GET", "/metrics", server.admin_key)).decode()
-    found = re.search(r'^vdb_model_seconds_total\{kind="backend",model="extractive"\} (\S+)$', told, re.MULTILINE)
+    found = re.search(r'^vdb_backend_seconds_total\{backend="extractive"\} (\S+)$', told, re.MULTILINE)
     assert found is not None, "the metrics do not tell the seconds of the backend"
     return float(found[1])
 

@@ -1,4 +1,7 @@
-"""The whole application over real sockets, on a thread of the test: over a scripted engine, or a real one."""
+"""The whole application over real sockets, on a thread of the test: over a scripted engine, or a real one.
+
+`python -m tests.api.served` serves answers that never end, for a test of the shutdown.
+"""
 
 import asyncio
 import json
@@ -15,9 +18,10 @@ from tests.api.stub_engine import StubEngine
 from vdb.config import Settings
 from vdb.engine.answering.run import Running
 from vdb.engine.engine import Engine
+from vdb.protocol.answer_answers import DeltaEvent
 from vdb.rag.generate.base import Cancelled, Stop
 from vdb.types import Caller
-from vdb_api import app, server
+from vdb_api import app, server, streaming
 from vdb_api.deps import Service
 from vdb_api.logs import AccessLog
 from vdb_api.middleware import Edge
@@ -171,3 +175,18 @@ def events_of(raw: bytes) -> list[tuple[str, Any]]:
             text = "\n".join(data)
             found.append((name, text if text == "[DONE]" else json.loads(text)))
     return found
+
+
+def _endless(emit: Emit, stop: Stop) -> Any:
+    emit(DeltaEvent(text="Well"))
+    until_stopped(stop)
+
+
+def main() -> None:
+    setattr(Engine, "open", lambda _: ScriptedEngine(_endless))  # noqa: B010
+    setattr(streaming, "GRACE_S", 0.2)  # noqa: B010
+    server.serve(Settings(port=0), lambda line: print(line, flush=True))
+
+
+if __name__ == "__main__":
+    main()

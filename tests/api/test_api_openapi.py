@@ -74,3 +74,35 @@ def test_the_bounds_of_what_a_search_may_cost_are_described() -> None:
 
 def test_a_point_without_a_vector_is_described() -> None:
     assert {"type": "null"} in DOCUMENT["components"]["schemas"]["Point"]["properties"]["vector"]["anyOf"]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+def test_errors_are_described_in_the_shape_of_the_operation(operation: Operation) -> None:
+    reference = DOCUMENT["paths"][operation.path][operation.method.lower()]["responses"]["404"]["$ref"]
+    (media_type, content), *_ = DOCUMENT["components"]["responses"][reference.rpartition("/")[2]]["content"].items()
+    shape = (
+        ("application/json", "OpenAIError") if operation.shape == "openai" else ("application/problem+json", "Problem")
+    )
+    assert (media_type, content["schema"]["$ref"].rpartition("/")[2]) == shape
+
+
+def test_answers_that_stream_are_described_with_their_events() -> None:
+    for operation in OPERATIONS:
+        content = DOCUMENT["paths"][operation.path][operation.method.lower()]["responses"]
+        events = content["201" if operation.created else "200"]["content"].get("text/event-stream")
+        assert (events is not None) is operation.streams
+        if events is not None:
+            assert events["x-event-data"]["anyOf"]
+
+
+def test_fields_that_nobody_knows_are_allowed_in_chats_alone() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    assert schemas["Answer"]["additionalProperties"] is False
+    assert schemas["AnswerOptions"]["additionalProperties"] is False
+    assert "additionalProperties" not in schemas["Chat"]
+
+
+def test_tokens_and_quotas_are_described_apart() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    assert "prompt_tokens" in schemas["TokenUsage"]["properties"]
+    assert "points" in schemas["Usage"]["properties"]

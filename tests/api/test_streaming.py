@@ -1,14 +1,17 @@
 """Answers as server-sent events: what is sent, and what becomes of those who leave, read slowly, or ask at the end."""
 
+import itertools
 import json
 import logging
+import signal
 import threading
-from http.client import HTTPResponse
+from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 
 import pytest
 
 from tests.api.served import Emit, ScriptedEngine, events_of, served, until_stopped
+from tests.api.test_api_server import started
 from vdb.errors import ModelUnavailable, QueueFull, RateLimited, SequenceTimeout
 from vdb.protocol.answer_answers import (
     CitationsEvent,
@@ -253,6 +256,20 @@ def test_the_end_of_the_server_ends_streams_with_an_error(monkeypatch: pytest.Mo
     assert (answered.status, problem["code"]) == (503, "shutting_down")
 
 
+def test_a_signal_ends_a_server_that_streams() -> None:
+    with started("-m", "tests.api.served") as (process, _, port):
+        connection = HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request("POST", "/v1/answer", json.dumps(ASKED), {"Authorization": "Bearer write"})
+        answer = connection.getresponse()
+        assert answer.readline() == b"event: delta\n"
+        process.send_signal(signal.SIGTERM)
+        events = events_of(answer.read())
+        _, err = process.communicate(timeout=60)
+    assert events[-1][0] == "error" and events[-1][1]["code"] == "shutting_down"
+    assert process.returncode == 0
+    assert "Traceback" not in err and "Cancel" not in err, "nothing had to be cut off"
+
+
 def test_a_stream_is_metered_with_all_its_bytes() -> None:
     engine = ScriptedEngine(whole)
     with served(engine) as app:
@@ -323,3 +340,26 @@ def test_streams_stand_in_the_metrics() -> None:
     assert b"vdb_streams_in_flight 1\n" in during
     assert b"vdb_streams_in_flight 0\n" in after
     assert b'vdb_streams_total{outcome="left"} 1\n' in after
+
+
+def test_many_clients_that_come_and_go_leave_nothing_behind() -> None:
+    n_clients = 30
+    n_begun = threading.Semaphore(0)
+
+    numbers = itertools.count()
+
+    def one_in_two(emit: Emit, stop: Stop) -> CitedAnswer:
+        n_begun.release()
+        if next(numbers) % 2:
+            return begun_then_stopped(emit, stop)
+        return whole(emit, stop)
+
+    with served(ScriptedEngine(one_in_two)) as app:
+        connections = [app.open("/v1/answer", ASKED if i % 3 else WHOLE) for i in range(n_clients)]
+        for _ in range(n_clients):
+            assert n_begun.acquire(timeout=20)
+        for connection in connections:
+            connection.close()
+        app.until(lambda: not app.service.streams.n_open)
+        app.until(lambda: len(app.log) == n_clients)
+        assert app.call(lambda: (app.service.streams.n_streaming, app.service.metrics.n_in_flight)) == (0, 0)

@@ -104,8 +104,11 @@ class ModelServer:
         first = reader.readline()
         if not first:
             return False
-        headers = dict(_header(line) for line in iter(reader.readline, b"\r\n"))
-        request = Request(first.split()[1].decode(), headers, json.loads(reader.read(int(headers["content-length"]))))
+        headers = dict(_header(_whole(line)) for line in iter(reader.readline, b"\r\n"))
+        asked = reader.read(int(headers["content-length"]))
+        if len(asked) < int(headers["content-length"]):
+            raise ConnectionResetError
+        request = Request(first.split()[1].decode(), headers, json.loads(asked))
         with self._lock:
             number = len(self.asked)
             self.asked.append(request)
@@ -156,6 +159,12 @@ class ModelServer:
                 raise ConnectionAbortedError
             if select.select([sock], [], [], 0)[0] and not sock.recv(1, socket.MSG_PEEK):
                 raise ConnectionResetError
+
+
+def _whole(line: bytes) -> bytes:
+    if not line.endswith(b"\n"):
+        raise ConnectionResetError
+    return line
 
 
 def _header(line: bytes) -> tuple[str, str]:

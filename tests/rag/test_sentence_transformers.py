@@ -16,7 +16,7 @@ WIDTH = 16
 def model(tmp_path: Path) -> Path:
     """A folder with a model: one layer, letters for tokens."""
     pytest.importorskip("sentence_transformers", reason="the extra is not installed")
-    import transformers  # type: ignore[import-not-found]
+    import transformers
 
     letters = "abcdefghijklmnopqrstuvwxyz"
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters)]

@@ -3,7 +3,6 @@
 import base64
 import binascii
 import math
-from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,7 +30,7 @@ def matrix_of(
         if len(vector) != dimension:
             raise DimensionMismatch.at(pointer(i), f"the {what} has dimension {dimension}, not {len(vector)}")
     with np.errstate(over="ignore"):
-        matrix = _single(vectors[0]) if len(vectors) == 1 else np.array(vectors, dtype=np.float32)
+        matrix = np.array(vectors, dtype=np.float32)
     return check_finite(matrix, pointer)
 
 
@@ -61,16 +60,6 @@ def encode_vector(vector: NDArray[np.float32], encoding: str) -> Any:
     if encoding == "base64":
         return base64.b64encode(np.ascontiguousarray(vector, "<f4").tobytes()).decode()
     return vector
-
-
-def _single(vector: Any) -> NDArray[np.float32]:
-    """A vector as a matrix of one row; a list of numbers by way of an array, which takes a third of the time."""
-    if type(vector) is list:
-        try:
-            return np.array(array("d", vector), np.float32)[None]
-        except (OverflowError, TypeError):  # an integer beyond any float, or no number: NumPy is to say so
-            return np.array([vector], np.float32)
-    return np.array([vector], np.float32)
 
 
 def _row_of(vector: Any, pointer: Pointer, i: int) -> Any:

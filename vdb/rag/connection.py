@@ -83,6 +83,7 @@ class TimedConnection:
         self._address = address
         self._connection: http.client.HTTPConnection | None = None
         self._timed: _TimedSocket | None = None
+        self._response: http.client.HTTPResponse | None = None
         self._lock = threading.Lock()
         self._dialled: socket.socket | None = None
         self._is_ended = False
@@ -115,7 +116,7 @@ class TimedConnection:
         connection, timed = self._connected(min(connect_timeout_s, deadline - time.monotonic()))
         timed.deadline, timed.idle_s = deadline, idle_s
         connection.request("POST", self._address.target, body, headers)
-        response = connection.getresponse()
+        response = self._response = connection.getresponse()
         self.is_used = True
         return response
 
@@ -188,6 +189,8 @@ class TimedConnection:
     def close(self) -> None:
         """Let go of it; nobody uses it."""
         self.end()
+        if self._response is not None:  # it may hold the socket open
+            self._response.close()
         if self._timed is not None:
             self._timed.close()
 

@@ -4,6 +4,7 @@ Of a refusal its status and its code are told, a word; never its text, which may
 """
 
 import random
+import re
 from datetime import UTC, datetime
 from email.message import Message
 from email.utils import parsedate_to_datetime
@@ -32,6 +33,10 @@ MAX_REFUSAL_BYTES = 65_536
 
 _AGAIN = frozenset((HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS))
 _OF_THE_TEXT = frozenset((HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY))
+_NO_MODEL = re.compile(
+    r"model [^{}]{0,300}(not found|does not exist|is not available|is not loaded)|(unknown|no such) model|pinned to",
+    re.IGNORECASE,
+)
 _OF_THE_KEY = frozenset((HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN))
 
 
@@ -56,13 +61,19 @@ def refusal(name: str, status: int, headers: Message, body: bytes) -> Failed | V
     shown = f"{status}{shown_code(code_of(body))}"
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _AGAIN:
         return Failed(f"answered {shown}", _retry_after_s(headers))
-    if status in _OF_THE_TEXT:
+    if status in _OF_THE_TEXT and not _is_of_the_model(body):
         return InvalidArgument(f"{name} refused the text: {shown}")
     if status in _OF_THE_KEY:
         return ModelUnavailable(f"{name} refuses the server's key: {shown}")
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         return ModelUnavailable(f"{name} redirects ({shown}): its url is to be where that leads")
     return ModelUnavailable(f"{name} answered {shown}")
+
+
+def _is_of_the_model(body: bytes) -> bool:
+    """Whether a refusal says that the server has no such model, which is nobody's fault who asks."""
+    said = body[:MAX_REFUSAL_BYTES].decode("utf-8", "replace")
+    return code_of(body) == "model_not_found" or _NO_MODEL.search(said) is not None
 
 
 def pause_s(n_tried: int, first_s: float) -> float:

@@ -23,7 +23,7 @@ from tests.rag.generate.chats import (
 from tests.rag.model_server import Request, Say
 from vdb.errors import InvalidArgument, ModelUnavailable
 from vdb.rag.generate import upstream as module
-from vdb.rag.generate.base import Asked, Generated, Stop
+from vdb.rag.generate.base import Asked, ContextTooLong, Generated, Stop
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,6 @@ FORMS = {
     "no [DONE], no length": streamed(*chunks(), usage(), is_chunked=False),
     "held open after the end": streamed(*chunks(), usage(), threading.Event()),
     "broken off after the end": streamed(*chunks(), usage(), breaks_off=True),
-    "no finish_reason": streamed(*chunks()[:-1], usage(), DONE),
     "usage in the last chunk of text": streamed(*chunks()[:-1], chunk(finish="stop", usage=usage()["usage"]), DONE),
     "usage null until the last": streamed(*(part | {"usage": None} for part in chunks()), usage(), DONE),
     "CRLF": streamed(*(event(part, "\r\n") for part in (*chunks(), usage())), b"data: [DONE]\r\n\r\n"),
@@ -212,11 +211,10 @@ def test_an_answer_that_never_ends_is_ended(monkeypatch: pytest.MonkeyPatch) -> 
         Say(b"", cut=-1),
         streamed(breaks_off=True),
         streamed(chunk({"role": "assistant", "content": ""}), breaks_off=True),
-        streamed(chunk({"role": "assistant"})),
         streamed({"error": {"message": "text", "code": 503}}),
         Say({"error": {"message": "text", "type": "overloaded_error"}}),
     ],
-    ids=["500", "429", "nothing", "broken", "broken after the role", "ended after it", "error 503", "overloaded"],
+    ids=["500", "429", "nothing", "broken", "broken after the role", "error 503", "overloaded"],
 )  # fmt: skip
 def test_before_the_first_piece_it_is_tried_again(fault: Say) -> None:
     def script(request: Request, number: int) -> Say:
@@ -233,16 +231,42 @@ def test_before_the_first_piece_it_is_tried_again(fault: Say) -> None:
 
 
 @pytest.mark.parametrize(
+    "silence", [streamed(), streamed(chunk({"role": "assistant"})), streamed(b": ping\n\n"), Say(b"")]
+)
+def test_a_stream_that_says_nothing_is_asked_for_without_streaming(silence: Say) -> None:
+    """llama-cpp-python answers so to a prompt that is too long, and says why only where no stream is asked for."""
+    too_long = Say({"error": {"code": "context_length_exceeded", "message": ""}}, 400)
+    for plain, n_retries in ((Say(body()), 0), (too_long, 0), (silence, 1)):
+
+        def script(request: Request, number: int, plain: Say = plain) -> Say:
+            return silence if request.body.get("stream") else plain
+
+        with asking(script, n_retries=n_retries) as (backend, server):
+            if plain is too_long:
+                with pytest.raises(ContextTooLong):
+                    backend.generate(ASKED, lambda _: None, Stop())
+            elif plain is silence:
+                with pytest.raises(ModelUnavailable, match="answered nothing"):
+                    backend.generate(ASKED, lambda _: None, Stop())
+            else:
+                assert backend.generate(ASKED, lambda _: None, Stop()).text == TEXT
+            streams = [request.body.get("stream", False) for request in server.asked]
+            assert streams == [True, False] + [False] * n_retries
+            assert ("stream_options" in server.asked[1].body, backend.n_retries) == (False, n_retries)
+
+
+@pytest.mark.parametrize(
     "fault",
     [
         streamed(*chunks()[:3], breaks_off=True),
         streamed(*chunks()[:3]),
         streamed(*chunks()[:3], is_chunked=False),
+        streamed(*chunks()[:3], usage(), DONE),
         streamed(*chunks()[:3], {"error": {"message": "text", "code": 500}}),
         streamed(*chunks()[:3], b"data: {\n\n"),
         streamed(*chunks(finish="content_filter"), DONE),
     ],
-    ids=["broken", "ended", "closed", "an error", "garbage", "a filter"],
+    ids=["broken", "ended", "closed", "[DONE] without a reason", "an error", "garbage", "a filter"],
 )  # fmt: skip
 def test_after_the_first_piece_it_is_not(fault: Say) -> None:
     pieces: list[str] = []
@@ -270,6 +294,16 @@ def test_a_refusal_is_told_and_not_tried_again(status: int, error: type[Exceptio
         with pytest.raises(error, match=said) as caught:
             backend.generate(ASKED, lambda _: None, Stop())
         assert len(server.asked) == 1 and "what was sent" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"detail": "Server is pinned to '/models/a'; requested 'm'."}, {"error": {"code": "model_not_found"}},
+     {"error": {"message": "The model `m` does not exist."}}, {"error": "model 'm' not found, try pulling it first"}],
+)  # fmt: skip
+def test_a_model_that_the_server_does_not_have_is_no_fault_of_the_question(said: Any) -> None:
+    with asking(Say(said, 400)) as (backend, _), pytest.raises(ModelUnavailable, match="answered 400"):
+        backend.generate(ASKED, lambda _: None, Stop())
 
 
 def test_what_is_sent() -> None:

@@ -60,8 +60,10 @@ def stream_chat(
         services.usable(caller, request.model.partition("/")[0])
         question = question_of_chat(request)
         running = ask(services, caller, question, None if emit is None else _Chunks(head, request, emit).take)
-    except (CollectionNotFound, ModelNotFound):
+    except CollectionNotFound:
         raise no_model() from None
+    except ModelNotFound as exc:
+        raise (no_model() if exc.problems else exc) from None  # without: the collection's own choice is not there
     future: Future[Any] = Future()
     running.future.add_done_callback(lambda done: _complete(future, done, head))
     return Running(future, running.stop)

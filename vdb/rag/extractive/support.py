@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from vdb.rag.analysis import analyser_of
-from vdb.rag.extractive.analysed import Analyses
+from vdb.rag.extractive.analysed import SHARED, Analyses
 from vdb.rag.extractive.features import FEATURES, rows_of
 from vdb.rag.extractive.question import read, weights_among
 from vdb.rag.passage import Passage
@@ -37,7 +37,6 @@ _BY_BOTH: Final = (4.02, 4.19, 4.50, 9.96, -5.33)
 nearest stands out; and a constant."""
 
 _SHARE, _PAIRS = FEATURES.index("share"), FEATURES.index("pairs")
-_analyses: Final = Analyses()
 
 
 def support(
@@ -47,7 +46,7 @@ def support(
     similarities: Sequence[float | None] | None = None,
     weights: Mapping[str, float] | None = None,
     language: str = "english",
-    analyses: Analyses = _analyses,
+    analyses: Analyses = SHARED,
 ) -> float:
     """Of a question and all that was found for it, best first or not: 50 candidates say more than 5.
 
@@ -72,7 +71,7 @@ def evidence(
     similarities: Sequence[float | None] | None = None,
     weights: Mapping[str, float] | None = None,
     language: str = "english",
-    analyses: Analyses = _analyses,
+    analyses: Analyses = SHARED,
 ) -> list[float]:
     """What support weighs, of at least one passage: the three of `_BY_WORDS`, and where vectors tell it the fourth."""
     analyser = analyser_of(language)

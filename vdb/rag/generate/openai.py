@@ -42,6 +42,9 @@ class OpenAIBackend:
         self.message_tokens, self.categories = options.message_tokens, options.categories
         self.counter = counter
         self._options, self._upstream = options, upstream
+        self._of_streams: dict[str, Any] = {"stream": True}
+        if options.has_stream_usage:
+            self._of_streams["stream_options"] = {"include_usage": True}
         self._answering = AnsweringModel(name)
 
     @property
@@ -59,11 +62,12 @@ class OpenAIBackend:
         Raises ModelUnavailable, InvalidArgument (the backend refuses the request), ContextTooLong, Cancelled.
         """
         try:
-            body = msgspec.json.encode(self._body(asked))
+            body = self._body(asked)
+            streamed, plain = msgspec.json.encode(body | self._of_streams), msgspec.json.encode(body)
         except UnicodeEncodeError as exc:
             raise InvalidArgument("a text is not valid Unicode") from exc
         try:
-            reply = self._upstream.stream(body, lambda: Reply(emit), stop)
+            reply = self._upstream.stream(streamed, plain, lambda: Reply(emit), stop)
         except ContextTooLong:
             if isinstance(self.counter, Estimate):
                 self.counter.was_too_low()
@@ -86,11 +90,8 @@ class OpenAIBackend:
         body: dict[str, Any] = {
             "model": options.model,
             "messages": [{"role": message.role, "content": message.content} for message in asked.messages],
-            "stream": True,
             options.max_tokens_field: options.max_tokens if asked.max_tokens is None else asked.max_tokens,
         }
-        if options.has_stream_usage:
-            body["stream_options"] = {"include_usage": True}
         given = {
             "temperature": options.temperature if asked.temperature is None else asked.temperature,
             "top_p": asked.top_p,

@@ -1,8 +1,9 @@
 """Server-sent events out of bytes, however they are cut; and what a chat's chunks add up to.
 
 Servers differ in what they call compatible. An answer may be events or one body of JSON; events may end with `[DONE]`
-or with the connection; a body may be an error though its status is 200. What is no answer raises Unusable with
-what was wrong, never with what was said.
+or with the connection; a body may be an error though its status is 200. An answer without a `finish_reason` is not
+whole: some servers say `[DONE]` where they break one off. What is no answer raises Unusable with what was wrong, never
+with what was said.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from vdb.rag.generate.base import ContextTooLong
 from vdb.rag.generate.too_long import tokens_over
 from vdb.rag.refusals import Failed, Unusable, code_in, shown_code
 
-__all__ = ["MAX_EVENT_BYTES", "MAX_TEXT_BYTES", "EventParser", "Reply"]
+__all__ = ["MAX_EVENT_BYTES", "MAX_TEXT_BYTES", "EventParser", "Reply", "Silent"]
 
 MAX_EVENT_BYTES = 1 << 20
 MAX_TEXT_BYTES = 1 << 20
@@ -27,6 +28,10 @@ _CUT = frozenset(("length", "max_tokens", "model_length"))
 _NO_ANSWER = frozenset(("content_filter", "tool_calls", "function_call", "error", "abort"))
 _PASSING = ("overloaded", "rate_limit", "unavailable", "server_error", "timeout", "too_many")
 """Parts of codes of errors that may be none a moment later."""
+
+
+class Silent(Failed):
+    """A stream ended that said nothing: some servers say why only to whom asks for no stream."""
 
 
 class EventParser:
@@ -126,8 +131,8 @@ class Reply:
         if not self.is_done:
             for event in self._parser.finish():
                 self._take(event)
-        if self.finish_reason is None and not self.is_done:
-            raise Failed("broke off" if self.has_begun else "answered nothing")
+        if self.finish_reason is None:
+            raise Failed("broke off") if self.has_begun else Silent("answered nothing")
         self.is_done = True
 
     def checked(self) -> Literal["stop", "length"]:

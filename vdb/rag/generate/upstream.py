@@ -20,7 +20,7 @@ from vdb.rag.connections import Connections
 from vdb.rag.endpoint import MIB, headers_of
 from vdb.rag.generate.base import Cancelled, ContextTooLong, Stop
 from vdb.rag.generate.places import Places
-from vdb.rag.generate.stream import Reply
+from vdb.rag.generate.stream import Reply, Silent
 from vdb.rag.generate.too_long import tokens_over_in
 from vdb.rag.refusals import FIRST_PAUSE_S, MAX_REFUSAL_BYTES, Failed, Unusable, pause_s, refusal
 
@@ -108,8 +108,10 @@ class Upstream:
         """Calls under way and waiting, of those that are let through at a time; infinite while it is left alone."""
         return float("inf") if self._breaker.is_open else self._places.load
 
-    def stream(self, body: bytes, new_reply: Callable[[], Reply], stop: Stop) -> Reply:
+    def stream(self, body: bytes, plain_body: bytes, new_reply: Callable[[], Reply], stop: Stop) -> Reply:
         """Post, and feed what comes to a reply, a new one for each attempt; returns the one that is whole.
+
+        `plain_body` asks for no stream: it is posted where the stream that `body` asks for says nothing.
 
         Raises ModelUnavailable, InvalidArgument (the request is refused), ContextTooLong, Cancelled.
         """
@@ -119,7 +121,7 @@ class Upstream:
         try:
             stop.ends(call.end)
             with self._place(call):
-                reply = self._tried(call, body, new_reply)
+                reply = self._tried(call, (body, plain_body), new_reply)
             has_worked = True
             return reply
         except _Busy as exc:
@@ -155,7 +157,8 @@ class Upstream:
         finally:
             self._places.give_back()
 
-    def _tried(self, call: _Call, body: bytes, new_reply: Callable[[], Reply]) -> Reply:
+    def _tried(self, call: _Call, bodies: tuple[bytes, bytes], new_reply: Callable[[], Reply]) -> Reply:
+        body, plain_body = bodies
         n_tried = 0
         while True:
             reply = new_reply()
@@ -164,6 +167,9 @@ class Upstream:
                 reply.checked()
                 return reply
             except Failed as exc:
+                if isinstance(exc, Silent) and body is not plain_body:
+                    body = plain_body
+                    continue
                 n_tried += 1
                 wait_s = max(exc.retry_after_s, pause_s(n_tried, FIRST_PAUSE_S))
                 is_last = reply.has_begun or n_tried > self._patience.n_retries
