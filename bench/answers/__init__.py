@@ -20,6 +20,7 @@ from bench.tenants.growth import datasets
 PARTS: dict[str, str] = {
     "packing": "bench.answers.packing",
     "overhead": "bench.answers.overhead",
+    "extractive": "bench.answers.extractive",
     "cached": "bench.answers.cached",
 }
 """Modules whose `measure(given)` returns the figures of a part."""
