@@ -18,6 +18,7 @@ from bench.tenants.contender import LeftOut
 from bench.tenants.growth import datasets
 
 PARTS: dict[str, str] = {
+    "packing": "bench.answers.packing",
     "overhead": "bench.answers.overhead",
     "extractive": "bench.answers.extractive",
     "cached": "bench.answers.cached",
