@@ -19,6 +19,7 @@ from bench.tenants.growth import datasets
 
 PARTS: dict[str, str] = {
     "overhead": "bench.answers.overhead",
+    "extractive": "bench.answers.extractive",
     "cached": "bench.answers.cached",
 }
 """Modules whose `measure(given)` returns the figures of a part."""
