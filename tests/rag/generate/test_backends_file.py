@@ -86,6 +86,13 @@ def test_a_fault_is_refused_with_its_place(tmp_path: Path, text: str, said: str)
         read_models(written(tmp_path, text))
 
 
+def test_the_built_in_backend_is_there_and_says_that_it_quotes() -> None:
+    models, _ = Models.of_file("")
+    assert models.backend_names == ("extractive",)
+    assert getattr(named(models, "extractive"), "is_verbatim", False) is True
+    models.close()
+
+
 def test_calls_are_counted_by_backend(tmp_path: Path) -> None:
     said = [WHOLE, Say({}, 500), Say({}, 400), WHOLE]
     with serving(lambda request, number: said[number]) as server:

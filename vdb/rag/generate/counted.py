@@ -69,7 +69,8 @@ class CountedBackend:
         self.context_tokens, self.max_tokens = counted.context_tokens, counted.max_tokens
         self.message_tokens, self.categories = counted.message_tokens, counted.categories
         self.counter = counted.counter
-        self.is_verbatim: bool = getattr(counted, "is_verbatim", False)
+        self.is_verbatim = bool(getattr(counted, "is_verbatim", False))
+        """Whether it quotes passages, with escapes that are taken out again; a backend need not say."""
 
     @property
     def load(self) -> float:
