@@ -84,7 +84,7 @@ class Asking:
     def fingerprint(self) -> str:
         """What has to be equal for one answer to stand for another, beside the question and its search."""
         question = self.question
-        backends = sorted((backend.name, backend.model) for backend in self.backends)
+        backends = sorted((one.name, one.model, one.context_tokens, one.max_tokens) for one in self.backends)
         made = (question.max_tokens, question.temperature, question.top_p, question.seed, question.stop)
         return fingerprint_of(self.template, backends, self.context, self.threshold, made)
 

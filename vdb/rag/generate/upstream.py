@@ -130,7 +130,9 @@ class Upstream:
             has_worked = True
             raise
         except (Failed, Unusable, ModelUnavailable) as exc:
-            has_worked = None if self._connections.closed.is_set() else False
+            # What a tenant asks for must not have the others do without the server.
+            is_untold = self._connections.closed.is_set() or getattr(exc, "is_askers", False)
+            has_worked = None if is_untold else False
             if isinstance(exc, ModelUnavailable):
                 raise
             retry_after_s = exc.retry_after_s if isinstance(exc, Failed) else 0.0
@@ -197,8 +199,9 @@ class Upstream:
                 return
             except TimeoutError as exc:
                 call.check()
-                what = "did not finish in time" if call.left_s <= 0.0 else "did not answer in time"
-                raise Failed(what) from exc
+                is_late = call.left_s <= 0.0
+                what = "did not finish in time" if is_late else "did not answer in time"
+                raise Failed(what, is_askers=is_late and reply.has_begun) from exc
             except (OSError, http.client.HTTPException) as exc:
                 call.check()
                 self._connections.check_open()
