@@ -14,7 +14,7 @@ import msgspec
 
 from vdb.rag.generate.base import ContextTooLong
 from vdb.rag.generate.too_long import tokens_over
-from vdb.rag.refusals import Failed, Unusable, code_in, shown_code
+from vdb.rag.refusals import Failed, NoAnswer, Unusable, code_in, shown_code
 
 __all__ = ["MAX_EVENT_BYTES", "MAX_TEXT_BYTES", "EventParser", "Reply", "Silent"]
 
@@ -139,10 +139,10 @@ class Reply:
         """`stop` or `length`, why a whole answer ended; raises Unusable where that is no answer."""
         reason = self.finish_reason or "stop"
         if reason in _NO_ANSWER:
-            raise Unusable(f"ended with {reason}, not with an answer")
+            raise NoAnswer(f"ended with {reason}, not with an answer")
         if not self.text.strip():
             why = " within max_tokens: it only reasoned" if self._has_reasoned and reason in _CUT else ""
-            raise Unusable(f"gave an empty answer{why}")
+            raise NoAnswer(f"gave an empty answer{why}")
         return "length" if reason in _CUT else "stop"
 
     def _begun(self, data: bytes) -> bytes:
@@ -212,13 +212,13 @@ class Reply:
 
     def _say(self, said: dict[str, Any]) -> None:
         if said.get("tool_calls") or said.get("function_call"):
-            raise Unusable("calls a tool, though it was given none")
+            raise NoAnswer("calls a tool, though it was given none")
         self._has_reasoned = self._has_reasoned or bool(said.get("reasoning_content") or said.get("reasoning"))
         piece = _text_of(said.get("content"))
         if piece:
             self._n_bytes += len(piece.encode())
             if self._n_bytes > MAX_TEXT_BYTES:
-                raise Unusable("gives an answer without an end")
+                raise NoAnswer("gives an answer without an end")
             self._pieces.append(piece)
             self._emit(piece)
 
@@ -233,16 +233,14 @@ class Reply:
         error = chunk.get("error")
         if not error and chunk.get("object") != "error":
             return
-        if not self.has_begun:
-            n_over = tokens_over(chunk)
-            if n_over is not None:
-                raise ContextTooLong(n_over)
+        number = error.get("code") if isinstance(error, dict) else None
+        is_limit = number == HTTPStatus.TOO_MANY_REQUESTS
+        n_over = None if is_limit or self.has_begun else tokens_over(chunk)
+        if n_over is not None:
+            raise ContextTooLong(n_over)
         code = code_in(error if isinstance(error, dict) else chunk)
         what = f"answers with an error{shown_code(code)}"
-        number = error.get("code") if isinstance(error, dict) else None
-        is_passing = number == HTTPStatus.TOO_MANY_REQUESTS or (
-            type(number) is int and number >= HTTPStatus.INTERNAL_SERVER_ERROR
-        )
+        is_passing = is_limit or (type(number) is int and number >= HTTPStatus.INTERNAL_SERVER_ERROR)
         if not self.has_begun and (is_passing or any(part in code.lower() for part in _PASSING)):
             raise Failed(what)
         raise Unusable(what)
