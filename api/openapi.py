@@ -181,6 +181,7 @@ def _parameters(operation: Operation, limits: Limits) -> list[Schema]:
     if operation.method == "GET":
         limit = {"type": "integer", "minimum": 1, "maximum": limits.max_scroll_limit, "default": 100}
         shapes = {"limit": limit, "cursor": {"type": "string"}, "month": _MONTH, "prefix": {"type": "string"}}
+        shapes["version"] = {"type": "integer", "minimum": 1}
         for name in operation.request.__struct_fields__:
             found.append({"name": name, "in": "query", "required": False, "schema": shapes[name]})
     return found

@@ -23,6 +23,7 @@ ANSWER_EXAMPLES: dict[str, Any] = {
         "max_lost": 0.1,
         "dry_run": True,
     },
+    "put_template": {"system": "Answer in one sentence, from these passages:\n{context}"},
 }
 
 _NAME: Schema = {"pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"}

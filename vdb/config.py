@@ -65,6 +65,9 @@ class Limits:
     max_question_bytes: int = 64 * KIB
     max_cached_answer_bytes: int = 1 * MIB
     max_cached_sources: int = 256
+    max_templates_per_collection: int = 16
+    max_versions_per_template: int = 16
+    max_template_bytes: int = 16 * KIB
     max_documents_per_request: int = 1_000
     max_document_bytes: int = 32 * MIB
     max_chunks_per_document: int = 10_000
@@ -134,6 +137,8 @@ class Settings:
     """Bytes per second of its bodies and answers; 0: no limit."""
     tenant_burst_s: float = 2.0
     """As many seconds' worth of a rate may come at once; for every tenant whose rate says nothing else."""
+    result_set_bytes: int = 64 * MIB
+    """Cap of what searches of answers found, kept while a search would find the same; 0: nothing is kept."""
     metrics_tenants: int = 50
     """Tenants with lines of their own in /metrics: those that ask most. The others are one."""
     log_level: str = "info"
@@ -237,6 +242,7 @@ RULES = Rules(
         "tenant_writes_per_s": (0.0, 1e12),
         "tenant_bytes_per_s": (0.0, 1e12),
         "tenant_burst_s": (0.001, 1e12),
+        "result_set_bytes": (0, 1 << 46),
         "metrics_tenants": (0, 10_000),
     },
     choices={"log_level": ("debug", "info", "warning", "error")},

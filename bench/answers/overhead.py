@@ -22,14 +22,24 @@ from bench.server import Server
 
 N_CHUNKS, N_ASKED, N_REPEATS, N_QUESTIONS = 20_000, 500, 5, 512
 BAR_MS = 3.0
-_MODELS = """
+MODELS = """
 [backends.scripted]
 kind = "openai"
 url = "{url}"
 model = "scripted"
-context_tokens = 16384
+context_tokens = 32768
 max_tokens = 256
+tokens = "estimate"
+
+[backends.small]
+kind = "openai"
+url = "{url}"
+model = "scripted"
+context_tokens = 4096
+max_tokens = 256
+tokens = "estimate"
 """
+"""One whose context holds all that is found, and one whose context holds a third of it."""
 
 
 def measure(given: argparse.Namespace) -> list[Figure]:
@@ -39,7 +49,7 @@ def measure(given: argparse.Namespace) -> list[Figure]:
     index_from = 100 if given.quick else N_CHUNKS
     with tempfile.TemporaryDirectory(prefix="vdb-bench-") as folder, scripted() as url:
         models = Path(folder) / "models.toml"
-        models.write_text(_MODELS.format(url=url), encoding="utf-8")
+        models.write_text(MODELS.format(url=url), encoding="utf-8")
         with Server(Path(folder), index_from_points=index_from, models_file=models) as server:
             key = server.make_key(TENANT)
             fill(server, key, texts)
@@ -51,6 +61,7 @@ def _runs(server: Server, key: str, texts: Texts, n_asked: int, n_repeats: int) 
     """The backends take turns; their numbers are CPU milliseconds per answer."""
     asked = {
         "scripted backend": _answers(key, texts, backend="scripted"),
+        "scripted backend of 4,096 tokens": _answers(key, texts, backend="small"),
         "extractive": _answers(key, texts, backend="extractive"),
         "its search alone": _searches(key, texts),
     }
@@ -67,7 +78,7 @@ def _runs(server: Server, key: str, texts: Texts, n_asked: int, n_repeats: int) 
                 runs[name].append(whole_ms - own_ms)
                 if name == "extractive":
                     runs["extractive, with the backend"].append(whole_ms)
-    bars = {"scripted backend": BAR_MS, "extractive": BAR_MS}
+    bars = dict.fromkeys(("scripted backend", "scripted backend of 4,096 tokens", "extractive"), BAR_MS)
     return [median(f"server, {name}", values, "ms", bars.get(name)) for name, values in runs.items()]
 
 
@@ -75,7 +86,7 @@ def _backend_s(server: Server) -> float:
     """Seconds that the extractive backend has taken so far."""
     with server.connect() as connection:
         told = connection.exchange(request("GET", "/metrics", server.admin_key)).decode()
-    found = re.search(r'^vdb_model_seconds_total\{kind="backend",model="extractive"\} (\S+)$', told, re.MULTILINE)
+    found = re.search(r'^vdb_backend_seconds_total\{backend="extractive"\} (\S+)$', told, re.MULTILINE)
     assert found is not None, "the metrics do not tell the seconds of the backend"
     return float(found[1])
 

@@ -67,6 +67,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "cache_feedback": {"lookup_id": "0" * 16, "verdict": "wrong"},
     "cache_invalidate": {"category": "a"},
     "scroll_entries": {"limit": 5},
+    "put_template": {"system": "{context}", "not_found": "No."},
     "put_policy": {"mode": "shadow", "examples": [{"text": "a", "vector": [1, 0]}]},
 }
 LENIENT = ("chat",)

@@ -74,6 +74,10 @@ EXPECTED = {
     "get_policy": "401 401 401 200 200 200 200 200 200",
     "put_policy": "401 401 401 403 403 403 403 200 200",
     "delete_policy": "401 401 401 403 403 403 403 200 200",
+    "list_templates": "401 401 401 403 403 403 403 200 200",
+    "get_template": "401 401 401 403 403 403 403 200 200",
+    "put_template": "401 401 401 403 403 403 403 200 200",
+    "delete_template": "401 401 401 403 403 403 403 200 200",
     "answer": "401 401 401 200 200 400 200 400 200",
     "calibrate_answers": "401 401 401 403 403 403 403 400 200",
     "chat": "401 401 401 200 200 400 200 400 200",
@@ -142,6 +146,10 @@ def _entry(live: Live) -> str:
     """A new entry of acme's in the cache `answers`."""
     body = {"text": f"What is {_name(live)}?", "answer": "A name."}
     return str(live.must("cache_store", ("answers",), body, tenant="acme")["entry_id"])
+
+
+def _template(live: Live) -> str:
+    return str(live.must("put_template", ("notes", _name(live)), {})["name"])
 
 
 def _policy(live: Live) -> str:
@@ -219,6 +227,10 @@ REQUESTS: dict[str, Callable[[Live], Asked]] = {
     "get_policy": lambda live: (("answers", "unknown"), None),
     "put_policy": lambda live: (("answers", "shipping"), {}),
     "delete_policy": lambda live: (("answers", _policy(live)), None),
+    "list_templates": lambda live: (("notes",), None),
+    "get_template": lambda live: (("notes", "default"), None),
+    "put_template": lambda live: (("notes", "brief"), {}),
+    "delete_template": lambda live: (("notes", _template(live)), None),
     "answer": lambda live: ((), {"collection": "notes", "question": "Which label?"}),
     "calibrate_answers": lambda live: (("notes",), {"questions": [{"text": "Which label?", "answerable": True}]}),
     "chat": lambda live: ((), {"model": "notes", "messages": [{"role": "user", "content": "Which label?"}]}),

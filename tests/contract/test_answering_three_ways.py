@@ -25,6 +25,7 @@ def test_answering_is_set_shown_and_cleared(world: World) -> None:
     assert again["answering"] == _NOTHING | {"limit": 5}  # whole
     assert world.plain(admin.update_collection(name, metadata={"a": "b"}))["answering"] == _NOTHING | {"limit": 5}
     assert world.plain(admin.update_collection(name, answering=None))["answering"] is None
+    admin.delete_cache(cache)
 
 
 def test_a_collection_is_made_with_its_answering(world: World) -> None:

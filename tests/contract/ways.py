@@ -214,6 +214,18 @@ class RawCollection(RawDocuments, RawAnswers):
     def calibrate_answers(self, questions: Any, **given: Any) -> Any:
         return self._ask("calibrate_answers", questions=questions, **given)
 
+    def templates(self) -> Any:
+        return self._ask("list_templates")["templates"]
+
+    def template(self, name: str, version: Any = None) -> Any:
+        return self._client.ask("get_template", (self._name, name), query=f"?version={version}" if version else "")
+
+    def put_template(self, name: str, **given: Any) -> Any:
+        return self._client.ask("put_template", (self._name, name), given)
+
+    def delete_template(self, name: str) -> Any:
+        return self._client.ask("delete_template", (self._name, name))
+
     def get(self, ids: Any, **given: Any) -> Any:
         return self._ask("get_points", ids=ids, **given)["points"]
 

@@ -1,9 +1,9 @@
-"""Writes tests/golden/v5: a small data directory of format 5, and what every caller must read from it.
+"""Writes tests/golden/v6: a small data directory of format 6, and what every caller must read from it.
 
     python -m tests.golden.make
 
 Clock and secrets are fixed, so that a second run makes the same documents. Run it only when a format version is new:
-the point of a golden directory is that the release which introduced the format wrote it, as it did with v1 to v4.
+the point of a golden directory is that the release which introduced the format wrote it, as it did with v1 to v5.
 """
 
 import secrets
@@ -26,7 +26,8 @@ from tests.engine.cache_driver import CacheDriver, source
 from tests.engine.driver import Driver, opened
 from vdb.cache import policy as cache_policy
 from vdb.engine import cache_policies
-from vdb.protocol.cache_requests import Retrieval, ScrollEntries
+from vdb.protocol.answering import Answering
+from vdb.protocol.cache_requests import HitName, Retrieval, ScrollEntries
 from vdb.protocol.requests import (
     DeletePoints,
     EmbeddingModel,
@@ -43,6 +44,7 @@ from vdb.protocol.requests import (
     UpdateTenant,
     UsagePage,
 )
+from vdb.protocol.template_requests import GetTemplate, PutTemplate
 from vdb.storage.codec import FORMAT_VERSION
 from vdb.storage.directory import DataDirectory
 from vdb.storage.env import Environment
@@ -146,7 +148,8 @@ def _fill_shapes(driver: Driver) -> None:
 
 
 def _fill_cache(driver: Driver) -> None:
-    """New with format 4: entries with sources and without, one that is found by its exact key only, a label."""
+    """New with format 4: entries with sources and without, one that is found by its exact key only, a label; with
+    format 6 what an entry keeps of a search by words."""
     always = {"threshold": 0.9, "guard": False, "explore": 0.0, "ttl_s": LIFE_S, "ttl_jitter": 0.0}
     cache = CacheDriver.made(
         driver, always | {"reserve_entries": 2}, embedding_version="eye-2", tenants=["acme", "globex"]
@@ -162,14 +165,22 @@ def _fill_cache(driver: Driver) -> None:
     found = cache.lookup("acme", "what is near?", [0.0, 1.0], retrieval=near)
     cache.store("acme", found, {"text": "a1 and a2"}, sources=of_notes)
     cache.store("acme", cache.lookup("acme", "what is the law?", None, category="law"), ["§ 1"])
+    of_shapes = driver.write("shapes", lambda group: group.sequence)
+    words = Retrieval(collection="shapes", text="pentagon", limit=2, sequence=of_shapes, hits=[HitName(id="pentagon")])
+    cache.store("acme", cache.lookup("acme", "how many sides?", [-1.0, 0.0]), {"text": "five"}, retrieval=words)
     cache.store("globex", cache.lookup("globex", "what is first?"), "of globex")
 
 
 def _fill_catalog(driver: Driver) -> None:
-    """What format 1 did not have. New with format 3: log of changes, payload indexes; with 5: text indexes."""
+    """What format 1 did not have. New with format 3: log of changes, payload indexes; with 5: text indexes; with 6:
+    templates, and what a collection says of its answers."""
     driver.run("set_aliases", None, (), SetAliases(set={"figures": "shapes"}))
     change = UpdateCollection(embedding=EmbeddingModel(model="eye", version="2"), metadata={"team": "geometry"})
     driver.run("update_collection", None, ("shapes",), change)
+    for text in ("Brief: {context}", "Shorter: {context}"):
+        driver.run("put_template", None, ("shapes", "brief"), PutTemplate(system=text))
+    own = Answering(template="brief@1", limit=7, threshold=0.25, order="prefix")
+    driver.run("update_collection", None, ("shapes",), UpdateCollection(answering=own))
     driver.run("update_tenant", None, ("globex",), UpdateTenant(rate=TenantRate(reads_per_s=100.0)))
     driver.engine.services.usage.add(1, 3, 4, 500, 600, 1)
 
@@ -197,6 +208,7 @@ def contents(driver: Driver) -> dict[str, Any]:
         "aliases": driver.run("list_aliases", None, (), ListPage()).aliases,
         "usage": driver.run("tenant_usage", None, ("acme",), UsagePage()).months,
         "caches": driver.run("list_caches", None, (), ListPage()).caches,
+        "templates": _templates(driver),
         "points": {},
         "nearest": {},
     }
@@ -211,6 +223,15 @@ def contents(driver: Driver) -> dict[str, Any]:
     return plain
 
 
+def _templates(driver: Driver) -> list[Any]:
+    listed = driver.run("list_templates", None, ("shapes",), Empty()).templates
+    return [
+        driver.run("get_template", None, ("shapes", kept.name), GetTemplate(version=version))
+        for kept in listed
+        for version in kept.versions
+    ]
+
+
 def _cached(driver: Driver) -> dict[str, Any]:
     """Policies, entries, and what is answered in the same words and in others."""
     cache = CacheDriver(driver)
@@ -219,6 +240,7 @@ def _cached(driver: Driver) -> dict[str, Any]:
         page = driver.run("scroll_entries", tenant, cache.path, ScrollEntries(with_answer=True)).entries
         entries += [replace(entry, age_s=0.0) for entry in page]
     asked = [("what is first?", [1.0, 0.0]), ("and what is second?", [0.8, 0.6]), ("what is third?", [0.6, -0.8])]
+    asked += [("how many sides has it?", [-1.0, 0.0])]
     return {
         "policies": driver.run("list_policies", None, cache.path, Empty()),
         "entries": entries,

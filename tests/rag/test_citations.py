@@ -97,6 +97,30 @@ def test_a_quoted_text_cites_nothing_itself(text: str) -> None:
     assert found.n_unknown == 0
 
 
+@given(texts, st.lists(st.integers(1, 7), min_size=1, max_size=12))
+def test_a_quoted_text_comes_out_as_it_was(text: str, sizes: list[int]) -> None:
+    def read_quoted(turns: list[int]) -> tuple[str, list[int], list[tuple[str, list[int]]]]:
+        stream = CitationStream(N_PASSAGES, is_quoted=True)
+        left, out = f"{quoted(text)} [5]", ""
+        for size in [*turns, len(left)]:
+            out, left = out + stream.feed(left[:size]), left[size:]
+        return out + stream.finish(), stream.order, stream.sentences()
+
+    out, order, said = read_quoted(sizes)
+    assert read_quoted([]) == (out, order, said)
+    assert order == [4]
+    verbatim = "".join(text.split())
+    assert "".join("".join(part for part, _ in said).split()) == verbatim
+    assert "".join(out.removesuffix("[1]").replace("\\", "").split()) == verbatim.replace("\\", "")
+
+
+def test_what_looks_like_a_marker_in_a_quoted_text_stays_escaped_where_markers_are_read() -> None:
+    stream = CitationStream(2, is_quoted=True)
+    out = stream.feed(quoted("As in `a[0]` and [1], see \\[x] and \\[2].") + " [2]") + stream.finish()
+    assert out == "As in `a[0]` and \\[1], see \\[x] and \\[2]. [1]"
+    assert stream.sentences() == [("As in `a[0]` and [1], see \\[x] and \\[2].", [0])]
+
+
 @given(texts)
 def test_little_is_held_back(text: str) -> None:
     stream = CitationStream(N_PASSAGES)

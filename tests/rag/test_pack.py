@@ -63,7 +63,7 @@ def packed(found: list[Passage], budget: int, chosen: PackOptions, joins: int = 
         return None
 
 
-@given(passages, st.integers(1, 200), options, st.integers(0, 3))
+@given(passages, st.integers(-1, 200), options, st.integers(0, 3))
 def test_never_over_the_budget_and_every_passage_is_somewhere(
     found: list[Passage], budget: int, chosen: PackOptions, joins: int
 ) -> None:
@@ -97,7 +97,7 @@ def test_a_budget_below_every_passage_is_refused() -> None:
 
 
 def test_nothing_to_pack_is_an_empty_context() -> None:
-    assert pack([], 10, Words(), PackOptions()) == Packed((), (), 0, ())
+    assert pack([], 10, Words(), PackOptions()) == Packed((), (), "", 0, ())
     assert pack([passage(0, " ")], 10, Words(), PackOptions()).chosen == ()
 
 

@@ -39,6 +39,7 @@ from vdb.storage.keyspace import (
     vector_key,
 )
 from vdb.storage.payload_index import LOW_BITS, encode_pids
+from vdb.storage.templates import TemplateDocument, key_of_template
 from vdb.storage.text_index import TextIndex, encode_statistics
 from vdb.storage.text_postings import LAST_BLOCK, term_hash
 from vdb.types import IndexState
@@ -70,6 +71,11 @@ JOB = JobDocument(
 MONTH = UsageDocument(tenant_id=OWNER, month=202601, requests=3, reads=2, writes=10, bytes_in=700, bytes_out=90)
 TEXT = TextIndex(fields={"text": 1, "title": 3}, language="english", version="1", state=IndexState.READY)
 
+TEMPLATE = TemplateDocument(
+    collection_id=1, name="brief", version=2, system="Be brief: {context}", passage="[{n}] {text}",
+    question="{question}", not_found="No.", created_at_ms=1_767_225_600_000,
+)  # fmt: skip
+
 ENTRIES: dict[str, tuple[bytes, bytes]] = {
     "META": (META_NEXT_PID, encode_u64(10)),
     "POINT_ID": (point_id_prefix(OWNER) + RECORD.id, encode_u32(PID)),
@@ -94,6 +100,7 @@ ENTRIES: dict[str, tuple[bytes, bytes]] = {
     "JOB": (number_key(Space.JOB, JOB.id), encode_document(JOB)),
     "TENANT_USAGE": (tenant_usage_key(OWNER, MONTH.month), encode_document(MONTH)),
     "CACHE_NAME": (name_key(Space.CACHE_NAME, "answers"), encode_u32(3)),
+    "TEMPLATE": (key_of_template(TEMPLATE), encode_document(TEMPLATE)),
     "ENTRY": (entry_key(Space.ENTRY, *PLACE), HEAD),
     "ENTRY_VECTOR": (entry_key(Space.ENTRY_VECTOR, *PLACE), seal(ENTRY_VECTOR)),
     "ENTRY_ANSWER": (entry_key(Space.ENTRY_ANSWER, *PLACE), seal(ANSWER)),

@@ -56,15 +56,22 @@ from vdb.storage.keyspace import (
     number_key,
     point_id_prefix,
     record_key,
+    template_key,
     tenant_key_key,
     usage_key,
     vector_key,
 )
+from vdb.storage.templates import TemplateDocument
 
 ACME, GLOBEX, INITECH = 1, 2, 3
 A1 = record_key(ACME, 0)
 """acme's first note: has a vector and a payload, is granted to globex."""
 LATER, LATER_MS = record_key(GLOBEX, 7), 4_102_444_800_000
+TEMPLATE = encode_document(
+    TemplateDocument(
+        collection_id=1, name="brief", version=2, system="", passage="", question="", not_found="", created_at_ms=1
+    )
+)
 
 
 def rewrite(key: bytes, **fields: object) -> Damage:
@@ -184,6 +191,9 @@ CATALOG_DAMAGE: list[tuple[str, Damage, str]] = [
     ("a key of a tenant that goes", redraft(number_key(Space.TENANT, 1), store.TenantDocument, state="deleting"),
      "its tenant is gone"),
     ("a point's key", put(A1, b""), "is of no known space"),
+    ("a template of nothing", put(template_key(9, "a", 1), TEMPLATE), "its collection is gone"),
+    ("a template elsewhere", put(template_key(1, "a", 1), TEMPLATE), "of another name or version"),
+    ("a template that is none", put(template_key(1, "brief", 2), b"x" * 9), "checksum"),
     ("an alias of nothing", put(name_key(Space.ALIAS, "x"), encode_u32(9)), "the alias leads to no collection"),
     ("an alias of one byte", put(name_key(Space.ALIAS, "x"), b"1"), "the alias leads to no collection"),
     ("an alias that is a collection's name", put(name_key(Space.ALIAS, "notes"), encode_u32(2)), "the same name"),
@@ -359,7 +369,7 @@ def test_the_check_lists_a_bounded_number_of_faults_and_counts_the_rest(tmp_path
             txn.put(b"\x77" + encode_u32(i), b"")
     assert report_of(path, examine(path))[-2:] == [
         "… and 5 more",
-        f"{path}: 2 collections, 3 tenants, 15 points, 1 caches, 5 entries: faults: {MAX_FAULTS + 5}",
+        f"{path}: 2 collections, 3 tenants, 15 points, 1 caches, 6 entries: faults: {MAX_FAULTS + 5}",
     ]
 
 

@@ -14,7 +14,7 @@ from vdb.storage.keyspace import META_N_POINTS, grant_key, record_key
 def test_a_sound_directory_is_ok(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = golden_copy(tmp_path / "data")
     assert main(["check", "--data-dir", str(path)]) == 0
-    assert capsys.readouterr().out == f"{path}: 2 collections, 3 tenants, 15 points, 1 caches, 5 entries: ok\n"
+    assert capsys.readouterr().out == f"{path}: 2 collections, 3 tenants, 15 points, 1 caches, 6 entries: ok\n"
 
 
 def test_faults_are_printed_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,7 +24,7 @@ def test_faults_are_printed_and_counted(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["check", "--data-dir", str(path)]) == 1
     first, last = capsys.readouterr().out.splitlines()
     assert first == "collection notes: it counts 0 points, not 12" and last.endswith(
-        ", 15 points, 1 caches, 5 entries: faults: 1"
+        ", 15 points, 1 caches, 6 entries: faults: 1"
     )
 
 
@@ -46,11 +46,11 @@ def test_an_older_directory_is_sound_and_said_to_be_older(tmp_path: Path, capsys
     path = golden_copy(tmp_path / "data", 1)
     assert main(["check", "--data-dir", str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "catalog: it has format 1, which the next start migrates to 5" and len(lines) == 4
+    assert lines[0] == "catalog: it has format 1, which the next start migrates to 6" and len(lines) == 4
     assert main(["check", "--data-dir", str(path), "--repair"]) == 0
     assert capsys.readouterr().out.splitlines()[:2] == [
-        "catalog: migrated to format 5",
-        "collection notes: migrated to format 5",
+        "catalog: migrated to format 6",
+        "collection notes: migrated to format 6",
     ]
 
 
@@ -62,7 +62,7 @@ def test_a_repair_says_what_it_did_and_what_is_left(tmp_path: Path, capsys: pyte
     assert capsys.readouterr().out.splitlines() == [
         "collection notes: entries of the index grant added: 1",
         "collection notes: number of points counted anew: 1",
-        f"{path}: 2 collections, 3 tenants, 15 points, 1 caches, 5 entries: ok",
+        f"{path}: 2 collections, 3 tenants, 15 points, 1 caches, 6 entries: ok",
     ]
     assert main(["check", "--data-dir", str(path), "--repair"]) == 0
     assert capsys.readouterr().out.startswith(f"{path}: nothing was changed\n")

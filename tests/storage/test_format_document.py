@@ -16,6 +16,7 @@ from vdb.storage.changes import decode_change
 from vdb.storage.codec import FORMAT_VERSION, HEAD_BYTES, decode_document, decode_record
 from vdb.storage.keyspace import Space
 from vdb.storage.payload_index import IndexDocument
+from vdb.storage.templates import TemplateDocument
 from vdb.storage.text_index import TextIndex
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "storage-format.md").read_text(encoding="utf-8")
@@ -35,6 +36,7 @@ def test_the_document_names_every_field_of_the_documents() -> None:
     shapes = (
         store.CollectionDocument, store.EmbeddingDocument, store.TenantDocument, store.RateDocument, store.KeyDocument,
         store.JobDocument, store.UsageDocument, store.CacheDocument, store.TextDocument, IndexDocument, TextIndex,
+        store.AnsweringDocument, TemplateDocument,
     )  # fmt: skip
     fields = {field for shape in shapes for field in shape.__struct_fields__}
     assert sorted(field for field in fields if f"`{field}`" not in DOCUMENT) == []

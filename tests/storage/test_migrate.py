@@ -151,7 +151,7 @@ def test_a_directory_of_a_newer_format_is_refused_untouched(old: Path, environme
         write_number(txn, META_FORMAT, FORMAT_VERSION + 1)
         write_number(txn, META_RELEASE, release_number("3.14.1"))
     before = files(old)
-    with pytest.raises(FormatTooNew, match=r"has format 6; .* reads up to 5: install vdb 3\.14\.1, which made it, or"):
+    with pytest.raises(FormatTooNew, match=r"has format 7; .* reads up to 6: install vdb 3\.14\.1, which made it, or"):
         upgraded(old)
     assert files(old) == before
 

@@ -23,7 +23,7 @@ from tests.storage.damage import (
     hurt,
     put,
 )
-from tests.storage.test_check import A1, ACME, GLOBEX, INITECH, LATER_MS, drop_of_key, redraft, rewrite
+from tests.storage.test_check import A1, ACME, GLOBEX, INITECH, LATER_MS, TEMPLATE, drop_of_key, redraft, rewrite
 from vdb.errors import CorruptData, DirectoryLocked, DiskFull, FormatTooNew, StorageFailure
 from vdb.protocol.requests import Empty, ListPage
 from vdb.storage import catalog as store
@@ -49,6 +49,7 @@ from vdb.storage.keyspace import (
     number_key,
     point_id_prefix,
     record_key,
+    template_key,
     tenant_key_key,
     usage_key,
     vector_key,
@@ -94,6 +95,8 @@ DERIVED_IN_CATALOG: list[tuple[str, Damage]] = [
     ("a key unlisted", drop_of_key(lambda key: tenant_key_key(ACME, key.id))),
     ("a listed key that is none", put(tenant_key_key(ACME, "key-x"), b"")),
     ("a hash of nothing", put(name_key(Space.KEY_HASH, "ab" * 32), b"key-x")),
+    ("a template of nothing", put(template_key(9, "brief", 2), TEMPLATE)),
+    ("a template elsewhere", put(template_key(1, "a", 1), TEMPLATE)),
     ("an alias of nothing", put(name_key(Space.ALIAS, "x"), encode_u32(9))),
     ("an alias of one byte", put(name_key(Space.ALIAS, "x"), b"1")),
     ("an alias named as a collection", put(name_key(Space.ALIAS, "notes"), encode_u32(2))),

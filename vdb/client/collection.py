@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, TypeVar, Unpack
 
 from numpy.typing import ArrayLike
 
-from vdb.client import answer_calls, calls, document_calls, point_calls
+from vdb.client import answer_calls, calls, document_calls, point_calls, template_calls
 from vdb.client.answer_calls import AnswerOptions
 from vdb.client.answer_stream import AnswerStream, Incoming
 from vdb.client.point_calls import Hits
@@ -20,14 +20,16 @@ from vdb.client.upload import Upload, in_upload
 from vdb.client.wire import Call
 from vdb.errors import InternalError, TransportTimeout, VdbError
 from vdb.protocol.answer_answers import CitedAnswer
-from vdb.protocol.answers import Deleted, FusionLearned, Job, Point
+from vdb.protocol.answers import Deleted, Done, FusionLearned, Job, Point
 from vdb.protocol.calibrating import AnswersCalibrated
 from vdb.protocol.document_answers import Document, DocumentsDeleted, DocumentsPut
+from vdb.protocol.template_answers import Template, TemplateVersions
 
 T = TypeVar("T")
 
 Filter = Mapping[str, Any] | None
 Scope = Literal["own", "visible"]
+Text = str | None
 
 _FIRST_POLL_S, _LAST_POLL_S = 0.02, 0.5
 
@@ -213,6 +215,24 @@ class Collection:
         fields: dict[str, Any] = {"max_lost": max_lost, "dry_run": dry_run}
         fields |= {"min_sequence": min_sequence, "timeout_s": timeout_s}
         return self._run(point_calls.calibrate_answers(self._name, questions, fields))
+
+    def templates(self) -> list[TemplateVersions]:
+        """The prompt templates of the collection and the versions that are kept; for admins."""
+        return self._run(template_calls.templates(self._name))
+
+    def template(self, name: str, version: int | None = None) -> Template:
+        """A template, its newest version unless another is named; `default` is the built-in one."""
+        return self._run(template_calls.template(self._name, name, version))
+
+    def put_template(
+        self, name: str, *, system: Text = None, passage: Text = None, question: Text = None, not_found: Text = None
+    ) -> Template:
+        """Put a template whole, as a new version; texts that are not given are those of the built-in one."""
+        return self._run(template_calls.put_template(self._name, name, system, passage, question, not_found))
+
+    def delete_template(self, name: str) -> Done:
+        """Delete a template and all its versions; raises Conflict while the collection's `answering` names it."""
+        return self._run(template_calls.delete_template(self._name, name))
 
     def get(
         self,

@@ -9,12 +9,17 @@ Sample = tuple[str, str, str, list[tuple[dict[str, str], float]]]
 
 def answer_metrics(services: Services) -> list[Sample]:
     """Counters of answers since the start, and how many are under way."""
-    figures, generations = services.answers, services.generations
+    figures, generations, sets = services.answers, services.generations, services.result_sets
     return [
         ("vdb_answers_total", "counter", "Questions by what became of them.",
          [({"outcome": outcome}, n) for outcome, n in figures.outcomes.items()]),
         ("vdb_answer_cache_total", "counter", "Questions by what the cache in front of them said.",
          [({"result": result}, n) for result, n in figures.cache.items()]),
+        ("vdb_result_sets_total", "counter", "Searches of answers by whether their hits were kept.",
+         [({"result": "hit"}, sets.n_hits), ({"result": "miss"}, sets.n_misses)]),
+        ("vdb_result_sets_evicted_total", "counter", "Result sets that gave way to others.", [({}, sets.n_evicted)]),
+        ("vdb_result_sets", "gauge", "Result sets that are kept.", [({}, sets.n_kept)]),
+        ("vdb_result_sets_bytes", "gauge", "Bytes of result sets, about.", [({}, sets.n_bytes)]),
         ("vdb_answers_under_way", "gauge", "Questions that wait or are being answered.",
          [({}, generations.n_under_way)]),
         ("vdb_answers_waiting", "gauge", "Questions that wait for a thread.", [({}, generations.n_waiting)]),

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from vdb.engine.aliases import refuse_alias
 from vdb.engine.answering.choices import answering_answer, checked_answering
+from vdb.engine.answering.templates import check_named
 from vdb.engine.commit import Group
 from vdb.engine.fusions import checked_fusion, fusion_answer
 from vdb.engine.indexes import checked_indexes, states_of
@@ -36,6 +37,7 @@ from vdb.storage.env import Transaction
 from vdb.storage.keyspace import META_N_POINTS, META_NEXT_COLLECTION, Space, name_key, number_key
 from vdb.storage.meta import read_number, read_sequence, take_number
 from vdb.storage.points import read_totals, read_usage
+from vdb.storage.templates import remove_templates
 from vdb.tenancy.access import sees
 from vdb.types import Caller, Role
 
@@ -85,6 +87,7 @@ def create_collection(
             text=text,
             answering=answering,
         )
+        check_named(group.txn, document.id, answering)
         services.catalog.put_collection(group, document)
         return document
 
@@ -140,6 +143,8 @@ def update_collection(
     def apply(group: Group) -> CollectionDocument:
         known = _active(group.txn, path[0])
         document = replace(known, tenants=members.apply(known.tenants), **changed)
+        if "answering" in changed:
+            check_named(group.txn, known.id, document.answering)
         if "embedding" in changed:
             check_embedding(services.models, document.embedding, known.dimension)
         if document.name != known.name:
@@ -256,6 +261,7 @@ def _sweep(services: Services, document: CollectionDocument) -> None:
 def _forget(group: Group, document: CollectionDocument) -> None:
     """Remove the document; its name only while it still means this collection."""
     group.txn.delete(number_key(Space.COLLECTION, document.id))
+    remove_templates(group.txn, document.id)
     if document.state == CREATING:
         group.txn.delete(name_key(Space.COLLECTION_NAME, document.name))
 

@@ -17,6 +17,7 @@ from vdb.cache.candidates import Indexes
 from vdb.config import Settings
 from vdb.engine import aliases, backup, caches, collections, edit, jobs, keys, members, read, tenants, tune, usage
 from vdb.engine.answering.handlers import ANSWER_HANDLERS, STREAMS
+from vdb.engine.answering.result_sets import ResultSets
 from vdb.engine.answering.run import Running
 from vdb.engine.answering.telling import Emit
 from vdb.engine.backup_schedule import BackupSchedule
@@ -157,6 +158,7 @@ class Engine:
             secret,
             extractor_of(settings),
             models=models,
+            result_sets=ResultSets(settings.result_set_bytes),
         )
         self.meter = Meter(self.services)
         collections.finish_interrupted(self.services)

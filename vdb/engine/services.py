@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 
 from vdb.config import Settings
 from vdb.engine.answering.figures import AnswerFigures
+from vdb.engine.answering.result_sets import ResultSets
 from vdb.engine.answering.threads import Generations
 from vdb.engine.cache_judge import Judge
 from vdb.engine.cache_shard import CacheShard
@@ -98,6 +99,7 @@ class Services:
     generations: Generations = field(default_factory=Generations)
     """Threads that answer questions."""
     answers: AnswerFigures = field(default_factory=AnswerFigures)
+    result_sets: ResultSets = field(default_factory=lambda: ResultSets(0))
     query_vectors: QueryVectors = field(default_factory=QueryVectors)
     stale_entries: StaleEntries = field(default_factory=StaleEntries)
     damaged_indexes: set[int] = field(default_factory=set)

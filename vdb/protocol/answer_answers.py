@@ -107,6 +107,17 @@ class CitedAnswer(Struct, kw_only=True):
     unknown_citations: int = 0
 
 
+class TrecAnswer(Struct, kw_only=True):
+    """An answer in the form of the TREC 2024 RAG track; `references` are ids, of documents where points have one."""
+
+    run_id: str
+    topic_id: str
+    topic: str
+    references: list[str]
+    response_length: int
+    answer: list[Sentence]
+
+
 class RetrievalEvent(Struct, kw_only=True, tag_field="event", tag="retrieval"):
     """What the answer is being written from, in the order of the context."""
 

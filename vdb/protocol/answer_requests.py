@@ -68,7 +68,10 @@ class AnswerOptions(Request):
 
 
 class Answer(AnswerOptions, kw_only=True):
-    """Answer a question from a collection. `stream`: as server-sent events instead of one body."""
+    """Answer a question from a collection. `stream`: as server-sent events instead of one body.
+
+    `format` `trec_rag`: as a record of the TREC 2024 RAG track, with `topic_id` and `run_id`; not as a stream.
+    """
 
     collection: str
     question: str
@@ -80,4 +83,3 @@ class Answer(AnswerOptions, kw_only=True):
     format: Literal["vdb", "trec_rag"] = "vdb"
     topic_id: str | UnsetType = UNSET
     run_id: str | UnsetType = UNSET
-    """Of `trec_rag`."""

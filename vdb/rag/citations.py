@@ -43,12 +43,20 @@ _ITEM = rf"{_NAME}[1-9][0-9]{{0,5}}(?: ?[-–—] ?[#^]?[1-9][0-9]{{0,5}})?"
 _LIST = re.compile(rf" ?{_ITEM}(?:(?: ?[,;&] ?| and ){_ITEM})* ?(?:†[^†]{{0,40}})?", re.IGNORECASE)
 _RANGE = re.compile(r"([0-9]+)(?: ?[-–—] ?[#^]?([0-9]+))?")
 _SPECIAL = "[【［`"
+_ESCAPED = re.compile(f"[{re.escape(_SPECIAL)}]")
 
 
 def quoted(text: str) -> str:
-    """The text with a backslash before what a `CitationStream` would take for a marker, or for code."""
-    escaped = _BRACKETED.sub(lambda match: f"\\{match[0]}" if _LIST.fullmatch(match[1]) else match[0], text)
-    return escaped.replace("`", "\\`")
+    """The text with a backslash before what a `CitationStream` would take for a marker, or for code; one with
+    `is_quoted` takes them out again."""
+    return _ESCAPED.sub(lambda match: f"\\{match[0]}" if _is_special(text, match.start()) else match[0], text)
+
+
+def _is_special(text: str, at: int) -> bool:
+    if text[at] == "`" or text[at - 1 : at] == "\\":
+        return True
+    bracketed = _BRACKETED.match(text, at)
+    return bracketed is not None and _LIST.fullmatch(bracketed[1]) is not None
 
 
 class CitationStream:
@@ -56,14 +64,19 @@ class CitationStream:
 
     `order`: places in the context, from 0, in order of first citation: marker `[i + 1]` of the text that comes out is
     `order[i]`. `n_unknown`: markers of no passage; they are dropped, as those beyond `MOST_PER_SENTENCE` are.
+
+    `is_quoted`: the text is `quoted` but for its own markers. The escapes are taken out of the sentences, and of what
+    is passed on but before what would be read as a marker there.
     """
 
-    def __init__(self, n_passages: int) -> None:
+    def __init__(self, n_passages: int, *, is_quoted: bool = False) -> None:
         self.order: list[int] = []
         self.n_unknown = 0
         self._numbers: dict[int, int] = {}
         self._n_passages = n_passages
+        self._is_quoted = is_quoted
         self._held = ""
+        self._last = ""
         self._is_line_start = True
         self._is_after_dropped = False  # at the beginning of a line: the blanks behind it go, too
         self._fence = 0
@@ -131,15 +144,26 @@ class CitationStream:
             self._is_line_start = True
             return end
         if found == "\\":
-            if not (self._fence or self._inline) and data[end : end + 1] in _SPECIAL and end < len(data):
-                end += 1
-            self._text(out, data[step.start() : end])
-            return end
+            return self._backslash(out, data, end)
         if found[0] == "`":
             self._code(len(found))
             self._text(out, found)
             return end
         return self._bracket(out, data, step)
+
+    def _backslash(self, out: list[str], data: str, end: int) -> int:
+        """Read a backslash that ends at `end`."""
+        following = data[end : end + 1]
+        if not following or following not in _SPECIAL or self._fence or self._inline:
+            self._text(out, "\\")
+            return end
+        if not self._is_quoted:
+            self._text(out, f"\\{following}")
+        elif following == "`" or self._last == "\\":
+            self._text(out, following)
+        else:
+            self._text(out, following, f"\\{following}")
+        return end + 1
 
     def _code(self, n: int) -> None:
         """`n` backticks begin code, or end it."""
@@ -201,10 +225,11 @@ class CitationStream:
                 self.order.append(number - 1)
         return kept
 
-    def _text(self, out: list[str], text: str) -> None:
+    def _text(self, out: list[str], text: str, passed_on: str | None = None) -> None:
         if not text:
             return
-        out.append(text)
+        out.append(text if passed_on is None else passed_on)
+        self._last = text[-1]
         self._said.add(text)
         self._is_after_dropped = False
         self._is_line_start = self._is_line_start and text.isspace()

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from vdb.errors import BudgetTooSmall
 from vdb.protocol.answer_requests import Order
 from vdb.rag.analysis import analyser_of
-from vdb.rag.extractive.analysed import Analysed, Analyses
+from vdb.rag.extractive.analysed import SHARED, Analysed, Analyses
 from vdb.rag.extractive.question import read, weights_among
 from vdb.rag.generate.base import TokenCounter
 from vdb.rag.pack_order import ordered
 from vdb.rag.pack_spans import Choice, Field, Run, beam, greedy
-from vdb.rag.pack_worth import worth_of
+from vdb.rag.pack_worth import chances, worth_of
 from vdb.rag.passage import Passage
 from vdb.rag.prompt import DEFAULT_TEMPLATE, Template, context_block, passage_block
 
@@ -37,7 +37,8 @@ _SLACK = 0.04
 _MARGIN = 0.01
 """The share of the budget that is left over where a context was too long."""
 
-_analyses = Analyses()
+_READ_TOKENS, _READ_BUDGETS = 3_072, 3
+"""Candidates are read for their sentences, best first, until they have so many tokens and so many times the budget."""
 
 
 class PackOptions(Struct, frozen=True):
@@ -62,29 +63,31 @@ class Left(Struct, frozen=True):
 
 class Packed(Struct, frozen=True):
     """What goes into the context: `passages`, in its order, that were at the places `chosen` of those given; one may be
-    a part of that, then its `start` and `end` are the part's. `n_tokens`: of the rendered block."""
+    a part of that, then its `start` and `end` are the part's. `block`: as it is sent, `n_tokens`: its tokens."""
 
     chosen: tuple[int, ...]
     passages: tuple[Passage, ...]
+    block: str
     n_tokens: int
     left: tuple[Left, ...]
 
 
 class _Found(NamedTuple):
     """The candidates, best first: passages that have a text of their own. `places` of them among those given; `texts`:
-    tokens of each one's text, `fixed`: of all around it."""
+    tokens of each one's text, `fixed`: of all around it. `analysed`: those that may be cut, from the first."""
 
     places: list[int]
     passages: list[Passage]
-    analysed: list[Analysed]
     texts: list[int]
     fixed: list[float]
+    analysed: list[Analysed]
 
 
 class _Made(NamedTuple):
     """A context: candidates with their parts, in its order."""
 
     parts: list[tuple[int, Passage]]
+    block: str
     n_tokens: int
     choice: Choice
 
@@ -100,23 +103,34 @@ def pack(
     vectors: NDArray[np.float32] | None = None,
     weights: Mapping[str, float] | None = None,
     language: str = "english",
-    analyses: Analyses = _analyses,
+    analyses: Analyses = SHARED,
 ) -> Packed:
     """Choose from `passages`, given in any order, what `context_block` makes at most `budget_tokens` of.
 
-    vectors (n, d), unit rows, zeros where there is none, say how alike passages are; without them, shared words do.
-    `weights` and `language` are as in `Asked`. The same arguments give the same answer, equal ones go by their place.
-    Raises BudgetTooSmall where nothing fits that is not empty, KeyError for an unknown language, and what the counter
-    raises.
+    Where they all fit, they are not cut. vectors (n, d), unit rows, zeros where there is none, say how alike passages
+    are; without them, shared words do. `weights` and `language` are as in `Asked`. The same arguments give the same
+    answer, equal ones go by their place. Raises BudgetTooSmall where nothing fits that is not empty, KeyError for an
+    unknown language, and what the counter raises.
     """
     left: dict[int, Reason] = {}
-    found = _candidates(passages, left, counter, template, lambda text: analyses.of(text, analyser_of(language)))
-    made = _Made([], 0, Choice([], set(), set(), 0.0))
-    if found.places:
+    found = _candidates(passages, left, counter, template)
+    left |= dict.fromkeys(found.places, "budget")
+    tokens = dict(zip(found.places, found.texts, strict=True))
+    if found.places and budget_tokens < 1:
+        raise BudgetTooSmall("no tokens are left for passages")
+    made = _all(found, budget_tokens, counter, options, template)
+    if made is None:
         analyser = analyser_of(language)
+        chance = dict(zip(found.places, chances([one.score for one in found.passages]), strict=True))
+        found = _read(found, budget_tokens, lambda text: analyses.of(text, analyser))
         known = weights_among(analyser.terms(question), found.analysed) if weights is None else weights
         field = Field(
-            worth_of(found.passages, found.analysed, read(question, analyser, known).weights),
+            worth_of(
+                found.passages,
+                found.analysed,
+                read(question, analyser, known).weights,
+                np.array([chance[place] for place in found.places]),
+            ),
             [n / len(one.text) for n, one in zip(found.texts, found.passages, strict=True)],
             found.fixed,
             _likeness(found, vectors),
@@ -124,48 +138,76 @@ def pack(
             options.cost,
             options.cut,
         )
-        made = _made(field, found, budget_tokens, counter, options, template)
-    inside = {at for at, _ in made.parts}
-    for at, place in enumerate(found.places):
-        if at not in inside:
-            is_repeated, is_worthless = at in made.choice.repeated, at in made.choice.worthless
-            left[place] = "redundant" if is_repeated else "worthless" if is_worthless else "budget"
-    tokens = dict(zip(found.places, found.texts, strict=True))
+        made = _some(field, found, budget_tokens, counter, options, template)
+    left |= {found.places[at]: "redundant" for at in made.choice.repeated}
+    left |= {found.places[at]: "worthless" for at in made.choice.worthless}
+    chosen = tuple(found.places[at] for at, _ in made.parts)
     return Packed(
-        tuple(found.places[at] for at, _ in made.parts),
+        chosen,
         tuple(part for _, part in made.parts),
+        made.block,
         made.n_tokens,
-        tuple(Left(place, left[place], tokens.get(place, 0)) for place in sorted(left)),
+        tuple(Left(place, left[place], tokens.get(place, 0)) for place in sorted(left.keys() - set(chosen))),
     )
 
 
 def _candidates(
-    passages: Sequence[Passage],
-    left: dict[int, Reason],
-    counter: TokenCounter,
-    template: Template,
-    analysis: Callable[[str], Analysed],
+    passages: Sequence[Passage], left: dict[int, Reason], counter: TokenCounter, template: Template
 ) -> _Found:
     """What may be chosen; the rest goes to `left`."""
     places: list[int] = []
-    analysed: list[Analysed] = []
     texts: set[str] = set()
     for place in sorted(range(len(passages)), key=lambda place: (-passages[place].score, place)):
         text = passages[place].text
         if text in texts:
             left[place] = "duplicate"
-            continue
-        texts.add(text)
-        one = analysis(text)
-        if not one.spans:
+        elif text and not text.isspace():
+            texts.add(text)
+            places.append(place)
+        else:
             left[place] = "empty"
-            continue
-        places.append(place)
-        analysed.append(one)
     chosen = [passages[place] for place in places]
-    around = [passage_block(1, replace(one, text=""), template) for one in chosen]
-    counts = counter.count([*(one.text for one in chosen), *around]) if chosen else []
-    return _Found(places, chosen, analysed, counts[: len(chosen)], [float(n + 1) for n in counts[len(chosen) :]])
+    around = {(one.title, one.heading): one for one in chosen}
+    blocks = [passage_block(1, replace(one, text=""), template) for one in around.values()]
+    counts = counter.count([*(one.text for one in chosen), *blocks]) if chosen else []
+    fixed = dict(zip(around, counts[len(chosen) :], strict=True))
+    sizes = [fixed[one.title, one.heading] + 1.0 for one in chosen]
+    return _Found(places, chosen, counts[: len(chosen)], sizes, [])
+
+
+def _all(
+    found: _Found, budget_tokens: int, counter: TokenCounter, options: PackOptions, template: Template
+) -> _Made | None:
+    """The context of all candidates that are worth what they take; None where they do not fit."""
+    if not found.places:
+        return _Made([], "", 0, Choice([], set(), set(), 0.0))
+    sizes = np.array(found.texts) + np.array(found.fixed)
+    if float(sizes.sum()) > budget_tokens + 1.0:
+        return None
+    is_worth = chances([one.score for one in found.passages]) > options.cost / budget_tokens * sizes
+    is_worth[0] = True
+    runs = [Run(int(at), 0, 0) for at in np.flatnonzero(is_worth)]
+    parts = [(run.passage, found.passages[run.passage]) for run in runs]
+    parts = [parts[at] for at in ordered([part for _, part in parts], options.order)]
+    block, n_tokens = _counted(parts, counter, template)
+    if n_tokens > budget_tokens:
+        return None
+    return _Made(parts, block, n_tokens, Choice(runs, set(), set(np.flatnonzero(~is_worth).tolist()), 0.0))
+
+
+def _read(found: _Found, budget_tokens: int, analysis: Callable[[str], Analysed]) -> _Found:
+    """The candidates that matter, with their sentences: those far down are not read."""
+    enough = _READ_TOKENS + _READ_BUDGETS * budget_tokens
+    n_read = 1 + int(np.searchsorted(np.cumsum(found.texts), enough))
+    analysed = [analysis(one.text) for one in found.passages[:n_read]]
+    kept = [at for at, one in enumerate(analysed) if one.spans]
+    return _Found(
+        [found.places[at] for at in kept],
+        [found.passages[at] for at in kept],
+        [found.texts[at] for at in kept],
+        [found.fixed[at] for at in kept],
+        [analysed[at] for at in kept],
+    )
 
 
 def _likeness(found: _Found, vectors: NDArray[np.float32] | None) -> Callable[[int, int], float]:
@@ -173,21 +215,23 @@ def _likeness(found: _Found, vectors: NDArray[np.float32] | None) -> Callable[[i
     if vectors is not None:
         own = vectors[found.places]
         return lambda i, j: max(float(own[i] @ own[j]), 0.0)
-    terms = [one.places.keys() for one in found.analysed]
-    return lambda i, j: len(terms[i] & terms[j]) / max(len(terms[i]), 1)
+    bits = [one.signature for one in found.analysed]
+    return lambda i, j: (bits[i] & bits[j]).bit_count() / (bits[i].bit_count() or 1)
 
 
-def _made(
+def _some(
     field: Field, found: _Found, budget_tokens: int, counter: TokenCounter, options: PackOptions, template: Template
 ) -> _Made:
     """The context: chosen by what its parts are expected to take, then counted; raises BudgetTooSmall."""
+    if not found.places:
+        return _Made([], "", 0, Choice([], set(), set(), 0.0))
     search = beam if options.method == "beam" else greedy
     aim = float(budget_tokens)
     made: _Made | None = None
     for _ in range(_TRIES):
         choice = search(field, aim)
         parts = _parts(found, choice.runs, options.order)
-        n_tokens = _counted(parts, counter, template)
+        block, n_tokens = _counted(parts, counter, template)
         if n_tokens > budget_tokens:
             if made is not None:
                 return made
@@ -196,7 +240,7 @@ def _made(
         if not parts or (made is not None and n_tokens <= made.n_tokens):
             break
         is_over = made is not None or aim < budget_tokens
-        made = _Made(parts, n_tokens, choice)
+        made = _Made(parts, block, n_tokens, choice)
         if is_over or n_tokens > (1.0 - _SLACK) * choice.tokens or len(parts) == len(found.places):
             return made
         aim *= choice.tokens / n_tokens
@@ -205,9 +249,9 @@ def _made(
     runs = list(choice.runs)
     while runs:
         parts = _parts(found, runs, options.order)
-        n_tokens = _counted(parts, counter, template)
+        block, n_tokens = _counted(parts, counter, template)
         if n_tokens <= budget_tokens:
-            return _Made(parts, n_tokens, choice)
+            return _Made(parts, block, n_tokens, choice)
         runs.pop()
     return _smallest(field, found, budget_tokens, counter, template)
 
@@ -219,10 +263,11 @@ def _smallest(field: Field, found: _Found, budget_tokens: int, counter: TokenCou
         shortest = min(range(len(one.spans)), key=lambda n: one.spans[n][1] - one.spans[n][0])
         runs.append(Run(at, shortest, shortest) if field.is_cut else Run(at, 0, len(one.spans) - 1))
     made = [_part(found, run) for run in runs]
-    sizes = counter.count([passage_block(1, part, template) for part in made])
+    blocks = [passage_block(1, part, template) for part in made]
+    sizes = counter.count(blocks)
     for at, n_tokens in enumerate(sizes):
         if n_tokens <= budget_tokens:
-            return _Made([(at, made[at])], n_tokens, Choice([runs[at]], set(), set(), 0.0))
+            return _Made([(at, made[at])], blocks[at], n_tokens, Choice([runs[at]], set(), set(), 0.0))
     raise BudgetTooSmall(f"no passage fits into {budget_tokens:,} tokens: the least that one takes is {min(sizes):,}")
 
 
@@ -246,5 +291,9 @@ def _part(found: _Found, run: Run) -> Passage:
     return replace(passage, text=text, start=passage.start + start, end=passage.start + end)
 
 
-def _counted(parts: Sequence[tuple[int, Passage]], counter: TokenCounter, template: Template) -> int:
-    return counter.count([context_block([part for _, part in parts], template)])[0] if parts else 0
+def _counted(parts: Sequence[tuple[int, Passage]], counter: TokenCounter, template: Template) -> tuple[str, int]:
+    """A context as it is sent, and its tokens."""
+    if not parts:
+        return "", 0
+    block = context_block([part for _, part in parts], template)
+    return block, counter.count([block])[0]

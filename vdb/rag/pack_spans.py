@@ -11,15 +11,21 @@ A set of runs is worth the sum of their sentences, less what passages repeat of 
 
 import heapq
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import NamedTuple
+
+import numpy as np
 
 from vdb.rag.pack_worth import Worth
 
 __all__ = ["FINEST", "Choice", "Field", "Run", "beam", "greedy"]
 
-FINEST = 64
+FINEST = 32
+_FINEST_BEAM = 16
 _FAR = 16
 """Sentences that a run may grow by at once."""
+_NOTHING = 1e-9
+"""Tokens of a step that takes none: there are counters that say so."""
 _WIDTH = 5
 _BRANCHES = 5
 
@@ -64,89 +70,120 @@ class _Step(NamedTuple):
 
 
 class _Runs:
-    """How the run of one passage grows."""
+    """How the run of one passage grows. `worth` and `tokens`: sums of its sentences, from 0."""
+
+    __slots__ = ("_first", "_fixed", "_is_cut", "_least", "_n", "_next", "_passage", "_tokens", "_worth")
 
     def __init__(self, field: Field, passage: int, least: float) -> None:
         begin, end = field.worth.firsts[passage : passage + 2]
+        rate = field.rate[passage]
         self._passage, self._least = passage, least
         self._fixed = field.fixed[passage]
         self._is_cut = field.is_cut
-        self._worth, self._tokens = [0.0], [0.0]
-        for worth, length in zip(field.worth.worth[begin:end], field.worth.length[begin:end], strict=True):
-            self._worth.append(self._worth[-1] + float(worth))
-            self._tokens.append(self._tokens[-1] + float(length) * field.rate[passage])
+        self._worth = [0.0, *accumulate(field.worth.worth[begin:end])]
+        self._tokens = [0.0, *accumulate([length * rate for length in field.worth.length[begin:end]])]
         self._n = end - begin
+        self._first: _Step | None = None
+        self._next: dict[Run, _Step] = {}
 
     def first(self, room: float) -> _Step | None:
         """The best run to begin with that takes at most `room` tokens."""
-        if not self._is_cut:
-            whole = self._step(0, self._n - 1, None)
-            return whole if whole.tokens <= room else None
-        best: _Step | None = None
-        for at in range(self._n):
-            step = self._step(at, at, None)
-            if step.tokens <= room and (best is None or step.worth * best.tokens > best.worth * step.tokens):
-                best = step
-        while best is not None and best.tokens < self._least:
-            more = self.next(best.run, room - best.tokens)
-            if more is None:
-                break
-            best = _Step(more.run, best.worth + more.worth, best.tokens + more.tokens)
-        return best
+        if self._first is None:
+            self._first = self._begin(float("inf"))
+        if self._first is None or self._first.tokens <= room:
+            return self._first
+        return self._begin(room)
 
     def next(self, run: Run, room: float) -> _Step | None:
         """The best that a run can grow by, with at most `room` tokens more."""
-        best: _Step | None = None
-        for is_after in (False, True):
-            for far in range(1, _FAR + 1):
-                first, last = (run.first, run.last + far) if is_after else (run.first - far, run.last)
-                if first < 0 or last >= self._n:
-                    break
-                step = self._step(first, last, run)
-                if step.tokens > room:
-                    break
-                is_end = first == 0 or last == self._n - 1
-                if step.tokens < self._least and not is_end:
-                    continue
-                if best is None or step.worth * best.tokens > best.worth * step.tokens:
-                    best = step
-        return best
+        if run.last - run.first + 1 == self._n:
+            return None
+        step = self._next.get(run)
+        if step is None:
+            step = self._grown(run, float("inf"))
+            if step is None:
+                return None
+            self._next[run] = step
+        return step if step.tokens <= room else self._grown(run, room)
 
-    def _step(self, first: int, last: int, before: Run | None) -> _Step:
-        worth = self._worth[last + 1] - self._worth[first]
-        tokens = self._tokens[last + 1] - self._tokens[first]
-        if before is None:
-            return _Step(Run(self._passage, first, last), worth, tokens + self._fixed)
-        worth -= self._worth[before.last + 1] - self._worth[before.first]
-        tokens -= self._tokens[before.last + 1] - self._tokens[before.first]
-        return _Step(Run(self._passage, first, last), worth, max(tokens, 1e-9))
+    def _begin(self, room: float) -> _Step | None:
+        worth, tokens, fixed = self._worth, self._tokens, self._fixed
+        whole = tokens[-1] + fixed
+        if not self._is_cut or (whole <= room and (whole <= self._least or self._n == 1)):
+            return _Step(Run(self._passage, 0, self._n - 1), worth[-1], whole) if whole <= room else None
+        most, best = -1.0, -1
+        for at in range(self._n):
+            takes = tokens[at + 1] - tokens[at] + fixed
+            if takes <= room and worth[at + 1] - worth[at] > most * takes:
+                most, best = (worth[at + 1] - worth[at]) / takes, at
+        if best < 0:
+            return None
+        step = _Step(
+            Run(self._passage, best, best), worth[best + 1] - worth[best], tokens[best + 1] - tokens[best] + fixed
+        )
+        while step.tokens < self._least:
+            more = self._grown(step.run, room - step.tokens)
+            if more is None:
+                break
+            step = _Step(more.run, step.worth + more.worth, step.tokens + more.tokens)
+        return step
+
+    def _grown(self, run: Run, room: float) -> _Step | None:
+        worth, tokens, least, n = self._worth, self._tokens, self._least, self._n
+        first, last = run.first, run.last
+        most, best = -1.0, (first, last)
+        for end in range(last + 1, min(last + _FAR, n - 1) + 1):
+            takes = max(tokens[end + 1] - tokens[last + 1], _NOTHING)
+            if takes > room:
+                break
+            gains = worth[end + 1] - worth[last + 1]
+            if gains > most * takes and (takes >= least or end == n - 1):
+                most, best = gains / takes, (first, end)
+        for begin in range(first - 1, max(first - _FAR, 0) - 1, -1):
+            takes = max(tokens[first] - tokens[begin], _NOTHING)
+            if takes > room:
+                break
+            gains = worth[first] - worth[begin]
+            if gains > most * takes and (takes >= least or begin == 0):
+                most, best = gains / takes, (begin, last)
+        if most < 0:
+            return None
+        takes = tokens[best[1] + 1] - tokens[best[0]] - (tokens[last + 1] - tokens[first])
+        return _Step(Run(self._passage, *best), most * max(takes, _NOTHING), max(takes, _NOTHING))
 
 
 def greedy(field: Field, budget_tokens: float) -> Choice:
     """Steps by their worth by the token, while they are worth what they cost and fit."""
     price = field.cost / budget_tokens
-    runs = [_Runs(field, passage, budget_tokens / FINEST) for passage in range(len(field.rate))]
-    kept = [1.0] * len(runs)
-    n_compared = [0] * len(runs)
+    runs: dict[int, _Runs] = {}
+    kept = [1.0] * len(field.rate)
+    n_compared = [0] * len(field.rate)
     inside: dict[int, Run] = {}
     order: list[int] = []
     taken: list[Run] = []
     repeated: set[int] = set()
     worthless: set[int] = set()
     room = budget_tokens
-    queue: list[tuple[float, int, _Step]] = []
+    queue: list[tuple[float, int, _Step | None]] = []
 
     def put(passage: int) -> None:
         run = inside.get(passage)
-        step = runs[passage].first(room) if run is None else runs[passage].next(run, room)
+        if run is None and field.fixed[passage] >= room:
+            return
+        if (growing := runs.get(passage)) is None:
+            growing = runs[passage] = _Runs(field, passage, budget_tokens / FINEST)
+        step = growing.first(room) if run is None else growing.next(run, room)
         if step is not None:
             heapq.heappush(queue, (-kept[passage] * step.worth / step.tokens, passage, step))
 
-    for passage in range(len(runs)):
-        put(passage)
+    for passage, bound in enumerate(_bounds(field)):
+        heapq.heappush(queue, (-bound, passage, None))
     while queue:
         density, passage, step = heapq.heappop(queue)
-        if step.tokens > room:
+        if step is None and order and -density <= price:
+            worthless.add(passage)
+            continue
+        if step is None or step.tokens > room:
             put(passage)
             continue
         if passage not in inside and field.redundancy > 0 and n_compared[passage] < len(order):
@@ -169,6 +206,15 @@ def greedy(field: Field, budget_tokens: float) -> Choice:
     return Choice(taken, repeated, worthless, budget_tokens - room)
 
 
+def _bounds(field: Field) -> list[float]:
+    """What no run of each passage is worth more than by the token."""
+    firsts = field.worth.firsts
+    rate = np.repeat(np.array(field.rate), np.diff(firsts))
+    density = np.array(field.worth.worth) / np.maximum(np.array(field.worth.length) * rate, _NOTHING)
+    bounds: list[float] = np.maximum.reduceat(density, firsts[:-1]).tolist()
+    return bounds
+
+
 class _State(NamedTuple):
     """A set of runs on its way; `worth` is less what it costs."""
 
@@ -181,7 +227,7 @@ class _State(NamedTuple):
 def beam(field: Field, budget_tokens: float) -> Choice:
     """The best set found by going on from `_WIDTH` sets at a time, each by its `_BRANCHES` best steps."""
     price = field.cost / budget_tokens
-    runs = [_Runs(field, passage, budget_tokens / FINEST) for passage in range(len(field.rate))]
+    runs = [_Runs(field, passage, budget_tokens / _FINEST_BEAM) for passage in range(len(field.rate))]
     firsts = {at: step for at, growing in enumerate(runs) if (step := growing.first(budget_tokens)) is not None}
     by_density = sorted(firsts, key=lambda at: (-firsts[at].worth / firsts[at].tokens, at))
     best = _State(0.0, 0.0, {}, ())

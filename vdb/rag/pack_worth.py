@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vdb.rag.extractive.analysed import Analysed
 from vdb.rag.passage import Passage
 
-__all__ = ["BESIDE", "SHARPNESS", "Worth", "worth_of"]
+__all__ = ["BESIDE", "SHARPNESS", "Float64s", "Worth", "chances", "worth_of"]
 
 SHARPNESS = 6.0
 BESIDE = 0.5
@@ -31,13 +31,16 @@ Float64s = NDArray[np.float64]
 class Worth(NamedTuple):
     """`worth` and `length` (s,): the latter in characters, up to the next sentence; `firsts` (n + 1,)."""
 
-    worth: Float64s
-    length: Float64s
+    worth: list[float]
+    length: list[int]
     firsts: list[int]
 
 
-def worth_of(passages: Sequence[Passage], analysed: Sequence[Analysed], terms: Mapping[str, float]) -> Worth:
-    """Of passages that have a sentence each, and of a question's terms with their rarity, of any scale."""
+def worth_of(
+    passages: Sequence[Passage], analysed: Sequence[Analysed], terms: Mapping[str, float], chance: Float64s
+) -> Worth:
+    """Of n passages that have a sentence each, with their `chance` (n,), and of a question's terms with their rarity,
+    of any scale."""
     firsts = [0]
     length: list[int] = []
     for passage, one in zip(passages, analysed, strict=True):
@@ -52,11 +55,11 @@ def worth_of(passages: Sequence[Passage], analysed: Sequence[Analysed], terms: M
     lengths = np.array(length, np.float64)
     parts = lengths * np.exp(SHARPNESS * (held + BESIDE * np.maximum(before, after)))
     sums = np.add.reduceat(parts, firsts[:-1])
-    worth = parts * np.repeat(_chances([passage.score for passage in passages]) / sums, np.diff(firsts))
-    return Worth(worth, lengths, firsts)
+    worth = parts * np.repeat(chance / sums, np.diff(firsts))
+    return Worth(worth.tolist(), length, firsts)
 
 
-def _chances(scores: Sequence[float]) -> Float64s:
+def chances(scores: Sequence[float]) -> Float64s:
     """The softmax of scores, finite and of any scale, in standard deviations."""
     most = max(abs(score) for score in scores) or 1.0
     below = np.array([score / most for score in scores])

@@ -115,14 +115,16 @@ def messages(
     passages: Sequence[Passage],
     history: Sequence[Message] = (),
     examples: Sequence[tuple[str, str]] = (),
+    block: str | None = None,
 ) -> list[Message]:
     """The prompt: the system message with the context, the turns of `history`, the question.
 
     `examples` are pairs of a question and its answer and stand in the system message, after the context; so do messages
     of `history` by "system", the last. Turns of the same role that follow each other become one message, for backends
-    that insist on turns.
+    that insist on turns. `block` is `context_block` of the passages, where it is known.
     """
-    system = _filled(template.system, {"context": context_block(passages, template)})
+    context = context_block(passages, template) if block is None else block
+    system = _filled(template.system, {"context": context})
     if examples:
         system += _EXAMPLES + "\n".join(
             f'{{"question": "{neutral(asked)}", "answer": "{neutral(answer)}"}}' for asked, answer in examples

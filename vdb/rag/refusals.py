@@ -20,7 +20,6 @@ __all__ = [
     "FIRST_PAUSE_S",
     "MAX_REFUSAL_BYTES",
     "Failed",
-    "NoAnswer",
     "Unusable",
     "code_in",
     "code_of",
@@ -43,23 +42,21 @@ _OF_THE_KEY = frozenset((HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN))
 
 
 class Unusable(Exception):
-    """What came is no answer, and would be none a second time."""
+    """What came is no answer, and would be none a second time. `is_askers`: what was asked for may be why, so that it
+    says nothing of the server."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, *, is_askers: bool = False) -> None:
         super().__init__(what)
-        self.what = what
-
-
-class NoAnswer(Unusable):
-    """The server works; what its model made of this question is no answer."""
+        self.what, self.is_askers = what, is_askers
 
 
 class Failed(Exception):
-    """An attempt that may be repeated: what happened, and when to come back where the server said so."""
+    """An attempt that may be repeated: what happened, and when to come back where the server said so. `is_askers` is as
+    in `Unusable`."""
 
-    def __init__(self, what: str, retry_after_s: float = 0.0) -> None:
+    def __init__(self, what: str, retry_after_s: float = 0.0, *, is_askers: bool = False) -> None:
         super().__init__(what)
-        self.what, self.retry_after_s = what, retry_after_s
+        self.what, self.retry_after_s, self.is_askers = what, retry_after_s, is_askers
 
 
 def refusal(name: str, status: int, headers: Message, body: bytes) -> Failed | VdbError:

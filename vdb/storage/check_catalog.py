@@ -38,6 +38,7 @@ from vdb.storage.keyspace import (
     tenant_usage_key,
 )
 from vdb.storage.meta import read_format, read_number
+from vdb.storage.templates import TemplateDocument, key_of_template
 from vdb.types import NAME, Role
 
 META_KEYS = frozenset(
@@ -55,7 +56,7 @@ SPACES = frozenset(
     {
         Space.META, Space.COLLECTION, Space.COLLECTION_NAME, Space.TENANT, Space.TENANT_NAME,
         Space.KEY, Space.KEY_HASH, Space.TENANT_KEY, Space.JOB, Space.ALIAS, Space.TENANT_USAGE,
-        Space.CACHE, Space.CACHE_NAME,
+        Space.CACHE, Space.CACHE_NAME, Space.TEMPLATE,
     }
 )  # fmt: skip
 NUMBERED = frozenset({Space.COLLECTION, Space.TENANT, Space.JOB, Space.CACHE})
@@ -92,6 +93,7 @@ def check_catalog(txn: Transaction, findings: Findings) -> tuple[list[Collection
     _check_hashes(txn, findings)
     _check_tenant_keys(txn, findings)
     _check_tenant_usage(txn, findings)
+    _check_templates(txn, findings)
     return collections, caches
 
 
@@ -290,6 +292,20 @@ def _check_tenant_keys(txn: Transaction, findings: Findings) -> None:
             continue  # reported where the key is checked
         is_its = document is not None and document.tenant_id == int.from_bytes(entry[1:5], "big")
         findings.expect(is_its, f"tenant_key {key_id}", "it is no key of that tenant")
+
+
+def _check_templates(txn: Transaction, findings: Findings) -> None:
+    """A template stands under its own name and version, of a collection that is there."""
+    for key, value in store.iterate_prefix(txn, bytes((Space.TEMPLATE,))):
+        where = f"template {key[1:].hex()}"
+        is_there = txn.get(bytes((Space.COLLECTION,)) + key[1:5]) is not None
+        findings.expect(is_there, where, "its collection is gone")
+        try:
+            document = decode_document(value, TemplateDocument)
+        except CorruptData as exc:
+            findings.add(where, exc.detail)
+            continue
+        findings.expect(key == key_of_template(document), where, "the document is of another name or version")
 
 
 def _check_tenant_usage(txn: Transaction, findings: Findings) -> None:

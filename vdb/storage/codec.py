@@ -1,4 +1,4 @@
-"""Value layouts of format 5; those of changes are in `changes.py`, those of caches in `cache_codec.py`.
+"""Value layouts of format 6; those of changes are in `changes.py`, those of caches in `cache_codec.py`.
 
 Integers in values are little-endian; checksums are CRC-32 (zlib's).
 
@@ -26,7 +26,7 @@ import msgspec
 
 from vdb.errors import CorruptData
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 RECORD_LAYOUT = 1
 HAS_VECTOR = 1
 

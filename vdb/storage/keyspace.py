@@ -1,4 +1,4 @@
-"""Every key layout of format 5. Integers in keys are big-endian, so that byte order is number order.
+"""Every key layout of format 6. Integers in keys are big-endian, so that byte order is number order.
 
 A key begins with one byte, its space. Collection and cache environments and the catalog have one unnamed database each.
 """
@@ -41,6 +41,7 @@ class Space(IntEnum):
     TENANT_USAGE = 0x89
     CACHE = 0x8A
     CACHE_NAME = 0x8B
+    TEMPLATE = 0x8C
     ENTRY = 0x90
     ENTRY_VECTOR = 0x91
     ENTRY_ANSWER = 0x92
@@ -183,6 +184,17 @@ def name_key(space: Space, name: str) -> bytes:
 def tenant_usage_key(tenant: int, month: int) -> bytes:
     """(tenant, month as yyyymm) → document: what the tenant asked for in that month."""
     return _PAIR.pack(Space.TENANT_USAGE, tenant, month)
+
+
+def templates_prefix(collection: int, name: str = "") -> bytes:
+    """Prefix of a collection's templates, or of the versions of one: its name, a zero byte; the version follows."""
+    prefix = _OWNER.pack(Space.TEMPLATE, collection)
+    return prefix + name.encode() + b"\0" if name else prefix
+
+
+def template_key(collection: int, name: str, version: int) -> bytes:
+    """(collection, name, version) → document: that version of a template."""
+    return templates_prefix(collection, name) + version.to_bytes(4, "big")
 
 
 def tenant_key_key(tenant: int, key_id: str) -> bytes:

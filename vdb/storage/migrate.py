@@ -38,11 +38,12 @@ def _change_nothing(txn: Transaction) -> None:
     """The step of a format that leaves this kind of environment as it is."""
 
 
-CATALOG_STEPS: dict[int, Step] = dict.fromkeys(range(1, 5), _change_nothing)
+CATALOG_STEPS: dict[int, Step] = dict.fromkeys(range(1, 6), _change_nothing)
 COLLECTION_STEPS: dict[int, Step] = CATALOG_STEPS | {1: break_usages_down}
-CACHE_STEPS: dict[int, Step] = {4: _change_nothing}
+CACHE_STEPS: dict[int, Step] = dict.fromkeys(range(4, 6), _change_nothing)
 """Format → the step to the next one. Format 3 has the log of changes, which no older collection has kept, format 4
-caches, of which no older directory has any, format 5 text indexes, which no older collection has."""
+caches, of which no older directory has any, format 5 text indexes, which no older collection has, format 6 templates of
+prompts, and what cached answers keep of a search by words."""
 
 
 def upgrade(directory: DataDirectory, *, map_bytes: int, max_map_bytes: int) -> list[str]:

@@ -2,8 +2,9 @@
 
 Aliases follow from nothing: one that leads nowhere goes, one that is gone cannot be rebuilt. An entry that leads to a
 damaged document stays. A damaged document is set aside, if that is asked for, where the server can do without it: keys,
-jobs, months of usage. A tenant gets one of the same id and name instead, active and without a quota, so that its points
-are reached again, unless it was being deleted. A collection's or a cache's stays: nobody can guess its dimension.
+jobs, months of usage, templates. A tenant gets one of the same id and name instead, active and without a quota, so that
+its points are reached again, unless it was being deleted. A collection's or a cache's stays: nobody can guess its
+dimension.
 """
 
 import time
@@ -37,6 +38,7 @@ from vdb.storage.keyspace import (
     number_key,
     tenant_key_key,
 )
+from vdb.storage.templates import TemplateDocument, key_of_template
 
 COUNTERS = {
     Space.COLLECTION: META_NEXT_COLLECTION,
@@ -53,6 +55,7 @@ DISPENSABLE: dict[int, type[Struct]] = {
     Space.KEY: KeyDocument,
     Space.JOB: JobDocument,
     Space.TENANT_USAGE: UsageDocument,
+    Space.TEMPLATE: TemplateDocument,
 }
 
 
@@ -83,6 +86,7 @@ class CatalogRepair:
         visit(bytes((Space.KEY,)), self._add_key)
         visit(bytes((Space.JOB,)), self._see_job)
         visit(bytes((Space.ALIAS,)), self._drop_alias)
+        visit(bytes((Space.TEMPLATE,)), self._drop_template)
         self._resume_deletions()
         self._mend_counters()
 
@@ -132,6 +136,13 @@ class CatalogRepair:
         document = None if stored is None else _document(stored, KeyDocument)
         tenant = int.from_bytes(key[1:5], "big")
         if stored is None or (document is not None and document.tenant_id != tenant):
+            self._drop(key)
+
+    def _drop_template(self, txn: Transaction, key: bytes, value: bytes) -> None:
+        """A template of no collection, or one that stands in another's place."""
+        document = _document(value, TemplateDocument)
+        is_there = txn.get(bytes((Space.COLLECTION,)) + key[1:5]) is not None
+        if not is_there or (document is not None and key != key_of_template(document)):
             self._drop(key)
 
     def _drop_alias(self, txn: Transaction, key: bytes, value: bytes) -> None:

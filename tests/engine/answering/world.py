@@ -20,6 +20,7 @@ from vdb.protocol.answer_requests import Answer
 from vdb.protocol.document_requests import PutDocument, PutDocuments
 from vdb.protocol.requests import EmbeddingModel, TextIndex
 from vdb.rag.generate.base import Asked, Cancelled, Generated, Stop, TokenCounter, Usage
+from vdb.types import Caller
 
 TEXTS = {
     "refunds": "Refunds take five days. Ask again after a week.",
@@ -116,12 +117,17 @@ class World:
         return answer
 
     def begin(
-        self, question: str = QUESTION, tenant: str = "acme", collection: str = "notes", **given: Any
+        self,
+        question: str = QUESTION,
+        tenant: str = "acme",
+        collection: str = "notes",
+        caller: Caller | None = None,
+        **given: Any,
     ) -> tuple[Running, list[Event]]:
         """An answer under way, and its events as they come."""
         events: list[Event] = []
         request = Answer(collection=collection, question=question, **{"threshold": 0.0, **given})
-        return ask(self.services, self.driver.caller(tenant), question_of(request), events.append), events
+        return ask(self.services, caller or self.driver.caller(tenant), question_of(request), events.append), events
 
 
 @contextmanager

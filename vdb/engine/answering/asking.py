@@ -14,6 +14,7 @@ from vdb.engine.answering.cache_choices import CacheChoice, cache_choice
 from vdb.engine.answering.cached import fingerprint_of
 from vdb.engine.answering.choices import answering_of
 from vdb.engine.answering.question import Question, given
+from vdb.engine.answering.templates import template_of
 from vdb.engine.filters import Filter
 from vdb.engine.matching import filter_of
 from vdb.engine.plan import plan_of
@@ -21,12 +22,12 @@ from vdb.engine.ranked_plan import wish_of
 from vdb.engine.services import Services
 from vdb.engine.vectors import matrix_of
 from vdb.errors import CollectionNotFound, InvalidArgument, Problem, VdbError
-from vdb.protocol.answer_requests import ContextOptions
+from vdb.protocol.answer_requests import AnswerCache, ContextOptions
 from vdb.protocol.answering import Order
 from vdb.protocol.requests import MAX_BUDGET, Search
 from vdb.rag.extractive import DEFAULT_THRESHOLD
 from vdb.rag.generate.base import Backend
-from vdb.rag.prompt import DEFAULT_TEMPLATE, Template
+from vdb.rag.prompt import Template
 from vdb.storage.catalog import AnsweringDocument, CollectionDocument
 from vdb.tenancy.access import check_tenant_exists
 from vdb.types import Caller
@@ -74,10 +75,16 @@ class Asking:
         return self.question.options_at + pointer
 
     @property
+    def may_be_kept(self) -> bool:
+        """Whether results of its search may be kept, or be those of an earlier one: not where the cache is off."""
+        cache = self.question.options.cache
+        return (cache.use if isinstance(cache, AnswerCache) else cache) != "off"
+
+    @property
     def fingerprint(self) -> str:
         """What has to be equal for one answer to stand for another, beside the question and its search."""
         question = self.question
-        backends = sorted((backend.name, backend.model) for backend in self.backends)
+        backends = sorted((one.name, one.model, one.context_tokens, one.max_tokens) for one in self.backends)
         made = (question.max_tokens, question.temperature, question.top_p, question.seed, question.stop)
         return fingerprint_of(self.template, backends, self.context, self.threshold, made)
 
@@ -108,7 +115,7 @@ def asking_of(services: Services, caller: Caller, question: Question) -> Asking:
         vector=vector,
         backends=backends_for(services, collection, question),
         context=_context_of(question, stated),
-        template=DEFAULT_TEMPLATE,
+        template=template_of(services, collection, given(question.options.template), f"{question.options_at}/template"),
         threshold=_threshold_of(question, stated),
         cache=cache_choice(services, caller, collection, question.options.cache, question.options_at),
     )

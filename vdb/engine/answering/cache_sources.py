@@ -7,13 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vdb.engine.names import PinnedName
+from vdb.engine.services import Services
 from vdb.protocol.answers import SearchAnswer
 from vdb.protocol.cache_requests import HitName, Retrieval, Source
 from vdb.protocol.requests import CANDIDATES, Fusion, Reranker, Search
 from vdb.rag.passage import Passage
+from vdb.storage.cache_codec import CacheEntry
 from vdb.storage.catalog import CollectionDocument
 
-__all__ = ["retrieval_of", "sources_of"]
+__all__ = ["retrieval_of", "sources_of", "stated_sources"]
 
 
 def sources_of(collection: CollectionDocument, passages: Sequence[Passage]) -> list[Source]:
@@ -21,6 +23,20 @@ def sources_of(collection: CollectionDocument, passages: Sequence[Passage]) -> l
     place = PinnedName(collection.name, collection.id)
     points = dict.fromkeys((passage.owner, passage.id, passage.version) for passage in passages)
     return [Source(collection=place, owner=owner, id=point, version=version) for owner, point, version in points]
+
+
+def stated_sources(services: Services, entry: CacheEntry) -> list[Source]:
+    """The sources of an entry, to be those of another. One whose collection is gone is none that can be seen."""
+    return [
+        Source(
+            collection="" if document is None else PinnedName(document.name, document.id),
+            owner=services.tenant_name(source.owner),
+            id=source.id.decode(),
+            version=source.version,
+        )
+        for source in entry.sources
+        for document in (services.catalog.collection_by_id(source.collection),)
+    ]
 
 
 def retrieval_of(

@@ -10,7 +10,7 @@ A question of a key that may only read is looked up but never stored, and nobody
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Literal, Self
@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from vdb.engine.answering.cache_choices import CacheChoice
-from vdb.engine.answering.cache_sources import retrieval_of, sources_of
+from vdb.engine.answering.cache_sources import retrieval_of, sources_of, stated_sources
 from vdb.engine.cache_lookup import lookup_here
 from vdb.engine.cache_store import cache_store
 from vdb.engine.models import embed_queries, embedder_of
@@ -32,10 +32,11 @@ from vdb.errors import VdbError
 from vdb.protocol.answer_answers import CitedAnswer, FromCache, Reference, Timings
 from vdb.protocol.answers import SearchAnswer
 from vdb.protocol.cache_answers import InContext, LookupAnswer
-from vdb.protocol.cache_requests import CacheLookup, CacheStore, Retrieval
+from vdb.protocol.cache_requests import CacheLookup, CacheStore, Retrieval, Source
 from vdb.protocol.requests import Search
 from vdb.rag.generate.base import Message, Stop
 from vdb.rag.passage import Passage
+from vdb.storage.cache_entries import read_entry, read_entry_vector
 from vdb.storage.catalog import CacheDocument, CollectionDocument
 from vdb.types import Caller, Role
 
@@ -47,6 +48,8 @@ _LONGEST_WAIT_S = 30.0
 """For whoever is answering the same question; then it is answered beside."""
 _NOT_FOUND_TTL_S = 300.0
 _LEAST_NORM = 1e-12
+_SAME_COSINE = 0.999
+"""Of two vectors of one question: a model need not make the same to the last bit twice."""
 
 
 class Kept(Struct, kw_only=True):
@@ -98,9 +101,11 @@ class Front:
         self._services, self._caller, self._tenant_id = services, caller, tenant_id
         self._choice, self._collection, self._search, self._vector = choice, collection, search, vector
         self._turns = fingerprint_of([(turn.role, turn.content) for turn in history]) if history else ""
+        self._is_given = vector is not None
         how = (search.mode, search.fusion, search.reranker, search.params)
-        self._fingerprint = fingerprint_of(fingerprint, *how)
+        self._fingerprint = fingerprint_of(fingerprint, *how, *self._searched_by())
         self._load = min(1.0, max(0.0, load))
+        self._example_sources: list[Source] = []
         self._found: LookupAnswer | None = None
         self._cache = FromCache(hit=None, reason="off")
         self._is_done = choice is None
@@ -136,9 +141,11 @@ class Front:
         self._found = found
         if found.hit is None:
             missed = self._missed(found.reason)
-            missed.examples = _examples(found.example)
+            missed.examples = self._examples(found.example)
             return missed
         assert found.entry is not None, "a hit has an entry"
+        if found.hit == "exact" and self._is_given and not self._is_alike(found.entry.id):
+            return self._missed("other_vector")
         try:
             kept = msgspec.json.decode(bytes(found.entry.answer), type=Kept)
         except msgspec.MsgspecError:  # what somebody else stored there, or an older release
@@ -210,7 +217,7 @@ class Front:
         """The request that keeps an answer; None where its sources cannot be kept."""
         most = self._services.settings.limits.max_cached_sources
         retrieval = retrieval_of(self._collection, self._search, self._vector, found, answer.sequence, most)
-        sources = sources_of(self._collection, passages) if answer.found else []
+        sources = [*sources_of(self._collection, passages), *self._example_sources] if answer.found else []
         if retrieval is None or len(sources) > most:
             return None
         kept = Kept(text=answer.text, cited=_whole(answer, passages))
@@ -222,6 +229,39 @@ class Front:
             retrieval=retrieval,
             ttl_s=UNSET if answer.found else _NOT_FOUND_TTL_S,
         )
+
+    def _searched_by(self) -> Iterator[object]:
+        """What of the collection a search goes by, and whose vector: a given one that cannot be compared counts too."""
+        collection = self._collection
+        yield from (collection.text, collection.fusion, collection.embedding, self._is_given)
+        is_compared = self._choice is None or _fitting(self._vector, collection, self._choice.document) is not None
+        if self._vector is not None and not is_compared:
+            yield blake2b(self._vector.tobytes(), digest_size=16).hexdigest()
+
+    def _is_alike(self, entry_id: str) -> bool:
+        """Whether an entry of equal words was asked for with the vector that was given now."""
+        assert self._choice is not None and self._vector is not None, "it was asked, with a vector"
+        if _fitting(self._vector, self._collection, self._choice.document) is None:
+            return True  # it is part of the fingerprint
+        with self._services.caches.use(self._choice.document) as shard, shard.env.read() as txn:
+            kept = read_entry_vector(txn, self._tenant_id, int(entry_id, 16))
+        return kept is not None and _cosine(np.frombuffer(kept, "<f4"), self._vector) >= _SAME_COSINE
+
+    def _examples(self, example: InContext | None) -> list[tuple[str, str]]:
+        """A near miss, as question and answer. What is written after it dies with its sources, too."""
+        if example is None:
+            return []
+        assert self._choice is not None, "it was asked"
+        try:
+            kept = msgspec.json.decode(bytes(example.answer), type=Kept)
+            with self._services.caches.use(self._choice.document) as shard, shard.env.read() as txn:
+                entry = read_entry(txn, self._tenant_id, int(example.entry_id, 16))
+        except (msgspec.MsgspecError, VdbError):
+            return []
+        if entry is None:
+            return []
+        self._example_sources = stated_sources(self._services, entry)
+        return [(example.text, kept.text)]
 
     def _embedded(self) -> NDArray[np.float32] | None:
         """The question's vector, where the collection's model tells it; a failing model is the search's to report."""
@@ -276,13 +316,9 @@ def _place(told: Passage | Reference) -> tuple[str, str, int | None, int | None]
     return told.owner, told.id, told.start, told.end
 
 
-def _examples(example: InContext | None) -> list[tuple[str, str]]:
-    if example is None:
-        return []
-    try:
-        return [(example.text, msgspec.json.decode(bytes(example.answer), type=Kept).text)]
-    except msgspec.MsgspecError:
-        return []
+def _cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    first, second = one.astype(np.float64), other.astype(np.float64)
+    return float(first @ second) / max(float(np.linalg.norm(first) * np.linalg.norm(second)), _LEAST_NORM)
 
 
 def _fitting(

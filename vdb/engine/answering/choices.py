@@ -9,7 +9,9 @@ from vdb.protocol.answering import Answering
 from vdb.protocol.requests import MAX_BUDGET
 from vdb.storage.catalog import AnsweringDocument, CollectionDocument
 
-__all__ = ["answering_answer", "answering_of", "checked_answering"]
+__all__ = ["answering_answer", "answering_of", "checked_answering", "parted"]
+
+_MAX_DIGITS = 9
 
 _NOTHING = AnsweringDocument()
 
@@ -17,7 +19,8 @@ _NOTHING = AnsweringDocument()
 def checked_answering(services: Services, given: Answering | None) -> AnsweringDocument | None:
     """What is stored of a choice. Raises InvalidArgument, also for a cache that is not there.
 
-    A cache that goes later is no error: the collection's answers then come without one.
+    A cache that goes later is no error: the collection's answers then come without one. Whether the template is there
+    is for the commit to say.
     """
     if given is None:
         return None
@@ -28,10 +31,7 @@ def checked_answering(services: Services, given: Answering | None) -> AnsweringD
     if given.category is not None:
         check_name(given.category, "/answering/category")
     if given.template is not None:
-        name, _, version = given.template.partition("@")
-        check_name(name, "/answering/template")
-        if version and not (version.isascii() and version.isdecimal() and len(version) <= 9):
-            raise InvalidArgument.at("/answering/template", "a template is a name, or name@version")
+        parted(given.template, "/answering/template")
     _check_numbers(services, given)
     return AnsweringDocument(**{name: getattr(given, name) for name in Answering.__struct_fields__})
 
@@ -46,6 +46,17 @@ def answering_answer(stored: AnsweringDocument | None) -> Answering | None:
 def answering_of(collection: CollectionDocument) -> AnsweringDocument:
     """What holds for answers from the collection where a request is silent; None in it: the server's default."""
     return _NOTHING if collection.answering is None else collection.answering
+
+
+def parted(template: str, pointer: str) -> tuple[str, int | None]:
+    """Name and version of `name` or `name@version`; raises InvalidArgument at `pointer`."""
+    name, at, version = template.partition("@")
+    check_name(name, pointer)
+    if not at:
+        return name, None
+    if not (version.isascii() and version.isdecimal() and len(version) <= _MAX_DIGITS):
+        raise InvalidArgument.at(pointer, "a template is a name, or name@version")
+    return name, int(version)
 
 
 def _check_numbers(services: Services, given: Answering) -> None:

@@ -17,15 +17,17 @@ from vdb.errors import BudgetTooSmall
 from vdb.protocol.answer_answers import Context, Dropped
 from vdb.rag.extractive import EXTRACTIVE
 from vdb.rag.generate.base import Asked, Backend, Message
-from vdb.rag.pack import Packed, PackOptions, pack
+from vdb.rag.pack import Left, Packed, PackOptions, pack
 from vdb.rag.passage import Passage
 from vdb.rag.prompt import context_block, messages
 
-__all__ = ["MOST_ATTEMPTS", "NEAR_TOKENS", "Material", "Prompt", "prompt_for", "room_of"]
+__all__ = ["MOST_ATTEMPTS", "MOST_FOR_SENTENCES", "NEAR_TOKENS", "Material", "Prompt", "prompt_for", "room_of"]
 
 NEAR_TOKENS = 64
 """Where less than this is left over, the whole prompt is counted."""
 MOST_ATTEMPTS = 4
+MOST_FOR_SENTENCES = 20
+"""Passages that sentences are taken from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ def prompt_for(asking: Asking, backend: Backend, material: Material, at_most: in
     room = room_of(asking, backend, material.examples)
     budget = min(limit for limit in (room, asking.context.budget_tokens, at_most) if limit is not None)
     for _ in range(MOST_ATTEMPTS):
-        packed, is_whole = _packed(asking, backend, material.found, budget)
+        packed, is_whole = _packed(asking, backend, material, budget)
         prompt = _prompt(asking, backend, material, packed, budget, is_whole)
         if room - packed.n_tokens >= NEAR_TOKENS:
             return prompt
@@ -72,34 +74,63 @@ def prompt_for(asking: Asking, backend: Backend, material: Material, at_most: in
     raise _too_small(asking, budget, "the prompt cannot be made short enough")
 
 
-def _packed(asking: Asking, backend: Backend, found: Found, budget: int) -> tuple[Packed, bool]:
-    wish = asking.context
-    if found.everything is not None and backend.name != EXTRACTIVE:
+def _packed(asking: Asking, backend: Backend, material: Material, budget: int) -> tuple[Packed, bool]:
+    wish, found = asking.context, material.found
+    if backend.name == EXTRACTIVE:
+        if wish.budget_tokens is None and (best := _best(backend, found.passages, budget)) is not None:
+            return best, False
+    elif found.everything is not None:
         block = context_block(found.everything, asking.template)
         (n_tokens,) = backend.counter.count([block])
         if n_tokens <= budget:
-            return Packed(tuple(range(len(found.everything))), tuple(found.everything), n_tokens, ()), True
+            return Packed(tuple(range(len(found.everything))), tuple(found.everything), block, n_tokens, ()), True
+    if budget <= 0:
+        raise _too_small(asking, budget, "question, template and answer leave no room for passages")
     given: dict[str, Any] = {"redundancy": wish.redundancy, "cost": wish.cost}
     options = PackOptions(
         method=wish.method, order=wish.order, **{name: value for name, value in given.items() if value is not None}
     )
     try:
         packed = pack(
-            found.passages, budget, backend.counter, options, question=asking.question.text, template=asking.template
+            found.passages,
+            budget,
+            backend.counter,
+            options,
+            question=asking.question.text,
+            template=asking.template,
+            weights=material.supported.weights,
+            language=material.supported.language,
         )
     except BudgetTooSmall as exc:
         raise _too_small(asking, budget, exc.detail) from exc
     return packed, False
 
 
+def _best(backend: Backend, passages: Sequence[Passage], budget: int) -> Packed | None:
+    """The best passages for a backend that takes sentences out of them, and chooses these by itself; None where they
+    do not fit."""
+    order = sorted(range(len(passages)), key=lambda place: (-passages[place].score, place))
+    chosen = [place for place in order if passages[place].text.strip()][:MOST_FOR_SENTENCES]
+    n_tokens = sum(backend.counter.count([passages[place].text for place in chosen]))
+    if not chosen or n_tokens > budget:
+        return None
+    left = tuple(Left(place, "budget", 0) for place in sorted(set(order).difference(chosen)))
+    return Packed(tuple(chosen), tuple(passages[place] for place in chosen), "", n_tokens, left)
+
+
 def _prompt(
     asking: Asking, backend: Backend, material: Material, packed: Packed, budget: int, is_whole: bool
 ) -> Prompt:
     question = asking.question
+    if backend.name == EXTRACTIVE:  # it reads the passages themselves
+        chat = [Message("user", question.text)]
+    else:
+        history, examples = question.history, material.examples
+        chat = messages(asking.template, question.text, packed.passages, history, examples, packed.block)
     asked = Asked(
         question.text,
         packed.passages,
-        messages(asking.template, question.text, packed.passages, question.history, material.examples),
+        chat,
         _answer_tokens(asking, backend),
         question.temperature,
         question.top_p,

@@ -3,7 +3,6 @@
 A search is the one that `search` does, in process.
 """
 
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,10 +10,9 @@ from msgspec import UnsetType
 
 from vdb.engine.answering.asking import Asking
 from vdb.engine.answering.passages import PassageReader
+from vdb.engine.answering.searched import searched
 from vdb.engine.matching import matches_of
-from vdb.engine.names import PinnedName
 from vdb.engine.read import visible
-from vdb.engine.search import search
 from vdb.engine.services import Services
 from vdb.protocol.answers import Hit, SearchAnswer
 from vdb.protocol.requests import Search
@@ -50,9 +48,7 @@ def retrieve(services: Services, asking: Asking, request: Search, whole_tokens: 
     Waits for models where it has to; raises as `search` does.
     """
     whole = everything(services, asking, whole_tokens) if whole_tokens > 0 else None
-    path = (PinnedName(asking.collection.name, asking.collection.id),)
-    found = search(services, asking.caller, path, request, None)
-    answer: SearchAnswer = found.result() if isinstance(found, Future) else found
+    answer = searched(services, asking.caller, asking.collection, request, may_be_kept=asking.may_be_kept)
     hits = [] if isinstance(answer.hits, UnsetType) else answer.hits
     reader = PassageReader(asking.collection)
     passages = [_passage_of(reader, hit) for hit in hits]

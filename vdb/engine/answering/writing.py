@@ -99,7 +99,7 @@ class Writer:
 
     def _generate(self, backend: Backend, prompt: Prompt) -> Written:
         self.on_prompt(prompt)
-        citations = CitationStream(len(prompt.asked.passages))
+        citations = CitationStream(len(prompt.asked.passages), is_quoted=getattr(backend, "is_verbatim", False))
         began = time.perf_counter()
 
         def take(piece: str) -> None:

@@ -5,11 +5,12 @@ import re
 import threading
 from collections import OrderedDict
 from typing import Final
+from zlib import crc32
 
 from vdb.rag.analysis import Analyser
 from vdb.rag.sentences import sentences
 
-__all__ = ["CAUSE", "CODE", "DATE", "HEADING", "NAME", "NUMBER", "PROSE", "ROW", "Analysed", "Analyses"]
+__all__ = ["CAUSE", "CODE", "DATE", "HEADING", "NAME", "NUMBER", "PROSE", "ROW", "SHARED", "Analysed", "Analyses"]
 
 NUMBER: Final = 1
 DATE: Final = 2
@@ -55,7 +56,7 @@ class Analysed:
     sentence's first term, counted over the passage; `places` of each term, ascending. What is asked for seldom is found
     when it is."""
 
-    __slots__ = ("_analyser", "_kinds", "_names", "_text", "firsts", "forms", "places", "spans")
+    __slots__ = ("_analyser", "_kinds", "_names", "_signature", "_text", "firsts", "forms", "places", "spans")
 
     def __init__(self, text: str, analyser: Analyser) -> None:
         text = text[:_LONGEST]
@@ -63,6 +64,7 @@ class Analysed:
         self._analyser = analyser
         self._kinds: dict[int, int] = {}
         self._names: dict[int, frozenset[str]] = {}
+        self._signature = 0
         self.spans, self.forms = _spans_of(text)
         self.firsts = [0]
         self.places: dict[str, list[int]] = {}
@@ -77,6 +79,16 @@ class Analysed:
                 places[term] = [place]
             else:
                 found.append(place)
+
+    @property
+    def signature(self) -> int:
+        """Its terms as bits, one of 2,048 each: what two texts share is told by the bits that both have."""
+        if not self._signature and self.places:
+            signature = 0
+            for term in self.places:
+                signature |= 1 << (crc32(term.encode("utf-8", "surrogatepass")) & 2047)
+            self._signature = signature
+        return self._signature
 
     def kinds(self, sentence: int) -> int:
         """What a sentence has, as bits; `NAME` is not among them: see `names`."""
@@ -119,6 +131,10 @@ class Analyses:
                 while self._n_characters > self._kept_characters:
                     self._n_characters -= self._known.popitem(last=False)[1][0]
         return made
+
+
+SHARED: Final = Analyses()
+"""Of everyone who does not bring their own: the same passages are packed, held against a threshold and quoted."""
 
 
 def _spans_of(text: str) -> tuple[list[tuple[int, int]], list[int]]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from vdb.rag.analysis import analyser_of
 from vdb.rag.citations import quoted
-from vdb.rag.extractive.analysed import CODE, HEADING, PROSE, ROW, Analysed, Analyses
+from vdb.rag.extractive.analysed import CODE, HEADING, PROSE, ROW, SHARED, Analysed
 from vdb.rag.extractive.features import rows_of
 from vdb.rag.extractive.question import read, weights_among
 from vdb.rag.extractive.weights import WEIGHTS
@@ -62,7 +62,7 @@ class Extractive:
 
     def __init__(self) -> None:
         self.counter: TokenCounter = CharacterCounter()
-        self._analyses = Analyses()
+        self._analyses = SHARED
 
     def generate(self, asked: Asked, emit: Callable[[str], None], stop: Stop) -> Generated:
         """Raises Cancelled. An empty text where no passage has a sentence; KeyError for an unknown language."""

@@ -14,7 +14,7 @@ import msgspec
 
 from vdb.rag.generate.base import ContextTooLong
 from vdb.rag.generate.too_long import tokens_over
-from vdb.rag.refusals import Failed, NoAnswer, Unusable, code_in, shown_code
+from vdb.rag.refusals import Failed, Unusable, code_in, shown_code
 
 __all__ = ["MAX_EVENT_BYTES", "MAX_TEXT_BYTES", "EventParser", "Reply", "Silent"]
 
@@ -139,10 +139,10 @@ class Reply:
         """`stop` or `length`, why a whole answer ended; raises Unusable where that is no answer."""
         reason = self.finish_reason or "stop"
         if reason in _NO_ANSWER:
-            raise NoAnswer(f"ended with {reason}, not with an answer")
+            raise Unusable(f"ended with {reason}, not with an answer", is_askers=True)
         if not self.text.strip():
             why = " within max_tokens: it only reasoned" if self._has_reasoned and reason in _CUT else ""
-            raise NoAnswer(f"gave an empty answer{why}")
+            raise Unusable(f"gave an empty answer{why}", is_askers=True)
         return "length" if reason in _CUT else "stop"
 
     def _begun(self, data: bytes) -> bytes:
@@ -212,13 +212,13 @@ class Reply:
 
     def _say(self, said: dict[str, Any]) -> None:
         if said.get("tool_calls") or said.get("function_call"):
-            raise NoAnswer("calls a tool, though it was given none")
+            raise Unusable("calls a tool, though it was given none", is_askers=True)
         self._has_reasoned = self._has_reasoned or bool(said.get("reasoning_content") or said.get("reasoning"))
         piece = _text_of(said.get("content"))
         if piece:
             self._n_bytes += len(piece.encode())
             if self._n_bytes > MAX_TEXT_BYTES:
-                raise NoAnswer("gives an answer without an end")
+                raise Unusable("gives an answer without an end", is_askers=True)
             self._pieces.append(piece)
             self._emit(piece)
 

@@ -26,7 +26,6 @@ from vdb.rag.refusals import (
     FIRST_PAUSE_S,
     MAX_REFUSAL_BYTES,
     Failed,
-    NoAnswer,
     Unusable,
     is_of_the_text,
     pause_s,
@@ -148,8 +147,9 @@ class Upstream:
             has_worked = True
             raise
         except (Failed, Unusable, ModelUnavailable) as exc:
-            # What a question can bring about must not close the server to others who ask.
-            has_worked = None if self._connections.closed.is_set() else isinstance(exc, NoAnswer)
+            # What a tenant asks for must not have the others do without the server.
+            is_untold = self._connections.closed.is_set() or getattr(exc, "is_askers", False)
+            has_worked = None if is_untold else False
             if isinstance(exc, ModelUnavailable):
                 raise
             retry_after_s = exc.retry_after_s if isinstance(exc, Failed) else 0.0
@@ -217,9 +217,9 @@ class Upstream:
                 return
             except TimeoutError as exc:
                 call.check()
-                if call.left_s > 0.0:
-                    raise Failed("did not answer in time") from exc
-                raise (NoAnswer if reply.has_begun else Failed)("did not finish in time") from exc
+                is_late = call.left_s <= 0.0
+                what = "did not finish in time" if is_late else "did not answer in time"
+                raise Failed(what, is_askers=is_late and reply.has_begun) from exc
             except (OSError, http.client.HTTPException) as exc:
                 call.check()
                 self._connections.check_open()
@@ -269,7 +269,7 @@ class Upstream:
             return ContextTooLong(n_over)
         found = refusal(self._name, status, headers, said)
         if is_of_the_text(status) and isinstance(found, ModelUnavailable):
-            return NoAnswer(found.detail.removeprefix(f"{self._name} "))
+            return Unusable(found.detail.removeprefix(f"{self._name} "), is_askers=True)
         return found
 
 
