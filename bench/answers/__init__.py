@@ -18,7 +18,9 @@ from bench.tenants.contender import LeftOut
 from bench.tenants.growth import datasets
 
 PARTS: dict[str, str] = {
+    "packing": "bench.answers.packing",
     "overhead": "bench.answers.overhead",
+    "extractive": "bench.answers.extractive",
     "cached": "bench.answers.cached",
 }
 """Modules whose `measure(given)` returns the figures of a part."""

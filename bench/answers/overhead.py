@@ -27,9 +27,19 @@ MODELS = """
 kind = "openai"
 url = "{url}"
 model = "scripted"
-context_tokens = 16384
+context_tokens = 32768
 max_tokens = 256
+tokens = "estimate"
+
+[backends.small]
+kind = "openai"
+url = "{url}"
+model = "scripted"
+context_tokens = 4096
+max_tokens = 256
+tokens = "estimate"
 """
+"""One whose context holds all that is found, and one whose context holds a third of it."""
 
 
 def measure(given: argparse.Namespace) -> list[Figure]:
@@ -51,6 +61,7 @@ def _runs(server: Server, key: str, texts: Texts, n_asked: int, n_repeats: int) 
     """The backends take turns; their numbers are CPU milliseconds per answer."""
     asked = {
         "scripted backend": _answers(key, texts, backend="scripted"),
+        "scripted backend of 4,096 tokens": _answers(key, texts, backend="small"),
         "extractive": _answers(key, texts, backend="extractive"),
         "its search alone": _searches(key, texts),
     }
@@ -67,7 +78,7 @@ def _runs(server: Server, key: str, texts: Texts, n_asked: int, n_repeats: int) 
                 runs[name].append(whole_ms - own_ms)
                 if name == "extractive":
                     runs["extractive, with the backend"].append(whole_ms)
-    bars = {"scripted backend": BAR_MS, "extractive": BAR_MS}
+    bars = dict.fromkeys(("scripted backend", "scripted backend of 4,096 tokens", "extractive"), BAR_MS)
     return [median(f"server, {name}", values, "ms", bars.get(name)) for name, values in runs.items()]
 
 

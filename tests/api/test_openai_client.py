@@ -12,6 +12,7 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 
 from tests.api.served import Served, served
+from tests.engine.answering.test_with_a_cache import with_cache
 from tests.engine.answering.world import QUESTION, Scripted, World, failing, world
 from vdb.errors import ModelUnavailable
 from vdb.protocol.requests import CreateKey, TenantRate, UpdateCollection, UpdateTenant
@@ -267,3 +268,39 @@ def test_what_steers_the_backend_reaches_it(surface: Surface) -> None:
     (asked,) = backend.asked
     assert (asked.temperature, asked.top_p, asked.seed, asked.stop) == (0.5, 0.9, 7, ("END", "\n\n"))
     assert asked.max_tokens == 6
+
+
+def test_the_cache_answers_the_same_chat_again_in_either_form(surface: Surface) -> None:
+    with_cache(surface.made)
+    backend = Scripted("Five days [1].")
+    surface.made.use(backend)
+    client = surface.client(api_key=surface.key("acme", Role.WRITE))
+
+    def ask(*before: Any, **given: Any) -> Any:
+        return client.chat.completions.create(model="notes", messages=[*before, *ASKED], **given)
+
+    assert ask().rag["cache"]["hit"] is None
+    again = ask()
+    assert again.rag["cache"]["hit"] == "exact"
+    assert again.choices[0].message.content == "Five days [1]."
+    chunks = list(ask(stream=True))
+    assert chunks[0].rag["retrieval"]["cache"]["hit"] == "exact"
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "Five days [1]."
+    assert chunks[-1].rag["citations"]["references"] == again.rag["references"]
+    assert len(backend.asked) == 1
+    other: Any = {"role": "system", "content": "In verse."}
+    assert ask(other).rag["cache"]["hit"] is None, "what was said before is a part of the question"
+    assert ask(extra_body={"rag": {"cache": "off"}}).rag["cache"]["reason"] == "off"
+    assert len(backend.asked) == 3
+
+
+def test_nobody_is_answered_from_what_another_tenant_has(surface: Surface) -> None:
+    with_cache(surface.made)
+    surface.made.put("globex", {"pumps": "The pump leaks at the valve."})
+    acme, globex = (surface.client(api_key=surface.key(name, Role.WRITE)) for name in ("acme", "globex"))
+    anyhow: Any = {"rag": {"threshold": 0}}
+    mine: Any = acme.chat.completions.create(model="notes", messages=ASKED, extra_body=anyhow)
+    theirs: Any = globex.chat.completions.create(model="notes", messages=ASKED, extra_body=anyhow)
+    assert theirs.rag["cache"]["hit"] is None
+    assert {reference["owner"] for reference in mine.rag["references"]} == {"acme"}
+    assert {reference["owner"] for reference in theirs.rag["references"]} == {"globex"}

@@ -153,3 +153,31 @@ def test_a_collection_without_words_answers_by_vectors_alone(
     assert admin(*words, "--mode", "dense").code == 0
     refused = admin(*words, "--mode", "sparse")
     assert refused.code == 1 and "text" in refused.err
+
+
+def test_answers_are_measured(admin: Command, noisy: RunningServer, files: Path) -> None:
+    lines = [{"question": "common word0 here", "answers": ["word0"], "relevant": ["p0"]}, {"question": "unheard of?"}]
+    Path("questions.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    collection = ("eval", "--collection", "noisy", "--tenant", "acme")
+    asked = (*collection, "--answers", "questions.jsonl", "--vectors", "two.npy")
+    assert "two.npy" in admin(*asked).err
+    np.save("two.npy", np.ones((2, DIMENSION), np.float32))
+    shown = admin(*asked, "--report", "out")
+    assert "1 answerable questions, 1 others" in shown.out and "threshold 0.5" in shown.out, shown.err
+    assert Path("out/plot.svg").is_file()
+    document = admin(*asked, "--backend", "extractive", "--json").document
+    assert document["backend"] == "extractive"
+    assert document["in_first"] == document["cited"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("--answers", "questions.jsonl"),
+        ("--collection", "noisy", "--answers", "questions.jsonl", "--qrels", "qrels.tsv"),
+        ("--collection", "noisy", "--answers", "questions.jsonl", "--learn"),
+        ("--collection", "noisy", "--queries", "queries.jsonl"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(admin: Command, files: Path, given: tuple[str, ...]) -> None:
+    assert admin("eval", *given).code == 2

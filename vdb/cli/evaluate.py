@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vdb.cli.commands import Commands
+from vdb.cli.evaluate_answers import add_answers, evaluate_answers_of
 from vdb.cli.exit_codes import ExitCode, WrongUsage
 from vdb.cli.output import Output
 from vdb.cli.remote import add_server, connected
@@ -27,16 +28,18 @@ def add(commands: Commands) -> None:
         _eval,
         "measure how well a collection answers judged queries",
         description="Ask a collection judged queries by vectors, by words and by both, and measure the answers; or "
-        "measure runs in TREC's form. Files are in the forms of BEIR or TREC. Needs the extra `eval`.",
+        "measure runs in TREC's form, or answers. Files are in the forms of BEIR, TREC or SQuAD. "
+        "Needs the extra `eval`.",
         examples=(
             "vdb eval --collection handbook --tenant acme --queries queries.jsonl --qrels qrels.tsv",
             "vdb eval --collection handbook --queries queries.jsonl --qrels qrels.tsv --learn --report out",
+            "vdb eval --collection handbook --tenant acme --answers questions.jsonl --by document --report out",
             "vdb eval --qrels qrels.txt --run-file ours.trec --run-file theirs.trec --metrics nDCG@10 AP",
         ),
     )
     parser.add_argument("--collection", metavar="NAME", help="what to ask; without it only --run-file is measured")
     parser.add_argument("--queries", type=Path, metavar="FILE", help="queries: JSON Lines, or a TSV of id and text")
-    parser.add_argument("--qrels", type=Path, metavar="FILE", required=True, help="judgements: BEIR's TSV, or TREC's")
+    parser.add_argument("--qrels", type=Path, metavar="FILE", help="judgements: BEIR's TSV, or TREC's")
     parser.add_argument("--vectors", type=Path, metavar="FILE", help=".npy file, a row per query in the file's order")
     parser.add_argument("--mode", choices=("dense", "sparse", "hybrid", "all"), default="all", help="(default: all)")
     parser.add_argument(
@@ -59,12 +62,17 @@ def add(commands: Commands) -> None:
     parser.add_argument("--dry-run", action="store_true", help="with --learn: the collection does not keep it")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw of that share (default: 0)")
     parser.add_argument("--report", type=Path, metavar="DIR", help="write report.md, report.html and plot.svg there")
+    add_answers(parser)
     add_server(parser, tenant=True)
 
 
 def _eval(given: argparse.Namespace, output: Output) -> int:
     from vdb.evaluation import read_qrels, read_run, write_report, write_run
 
+    if given.answers is not None:
+        return evaluate_answers_of(given, output, _rows)
+    if given.qrels is None:
+        raise WrongUsage("name the judgements (--qrels), or questions with their answers (--answers)")
     options = _options(given)
     qrels = read_qrels(given.qrels)
     queries = _queries(given, list(qrels))

@@ -22,11 +22,13 @@ STYLE += "td:first-child,th:first-child{text-align:left}tr:nth-child(even){backg
 def write_report(folder: Path, evaluation: Evaluation) -> list[Path]:
     """Write `report.md`, `report.html` and `plot.svg` into a folder, made if it is missing; the files."""
     svg = picture(evaluation.systems, evaluation.metrics, evaluation.recall_by_depth)
-    files = {
-        "report.md": markdown(evaluation),
-        "report.html": html(evaluation, svg),
-        "plot.svg": svg,
-    }
+    return write_files(
+        folder, {"report.md": markdown(evaluation), "report.html": html(evaluation, svg), "plot.svg": svg}
+    )
+
+
+def write_files(folder: Path, files: dict[str, str]) -> list[Path]:
+    """Write texts by name into a folder; raises InvalidArgument where it cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
@@ -38,19 +40,29 @@ def write_report(folder: Path, evaluation: Evaluation) -> list[Path]:
 
 def markdown(evaluation: Evaluation) -> str:
     """The report with a link to `plot.svg`."""
-    parts = [f"# {_cell(_title(evaluation))}", _summary(evaluation)]
-    for heading, rows in _tables(evaluation):
+    return markdown_of(_title(evaluation), _summary(evaluation), _tables(evaluation), "metrics and recall by depth")
+
+
+def markdown_of(title: str, summary: str, tables: Sequence[tuple[str, Rows]], picture_of: str) -> str:
+    """A report of tables, whose first row is the heading of the columns, and of `plot.svg`."""
+    parts = [f"# {_cell(title)}", summary]
+    for heading, rows in tables:
         lines = ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
         lines.insert(1, "|---" * len(rows[0]) + "|")
         parts += [f"## {_cell(heading)}", "\n".join(lines)]
-    return "\n\n".join([*parts, "![metrics and recall by depth](plot.svg)"]) + "\n"
+    return "\n\n".join([*parts, f"![{picture_of}](plot.svg)"]) + "\n"
 
 
 def html(evaluation: Evaluation, svg: str) -> str:
     """The report as one file that needs nothing else."""
-    title = escape(_title(evaluation))
-    parts = [f"<h1>{title}</h1>", f"<p>{escape(_summary(evaluation))}</p>", svg]
-    for heading, rows in _tables(evaluation):
+    return html_of(_title(evaluation), _summary(evaluation), _tables(evaluation), svg)
+
+
+def html_of(given_title: str, summary: str, tables: Sequence[tuple[str, Rows]], svg: str) -> str:
+    """The same report as one file that needs nothing else."""
+    title = escape(given_title)
+    parts = [f"<h1>{title}</h1>", f"<p>{escape(summary)}</p>", svg]
+    for heading, rows in tables:
         lines = ["<tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in rows[0]) + "</tr>"]
         lines += ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:]]
         parts += [f"<h2>{escape(heading)}</h2>", f"<table>{''.join(lines)}</table>"]

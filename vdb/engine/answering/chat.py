@@ -217,12 +217,16 @@ def _complete(future: "Future[ChatCompletion]", done: "Future[CitedAnswer]", hea
     if error is not None:
         future.set_exception(error)
         return
-    answer = done.result()
+    try:
+        future.set_result(_completion_of(done.result(), head))
+    except Exception as exc:  # it belongs to whoever waits
+        future.set_exception(exc)
+
+
+def _completion_of(answer: CitedAnswer, head: _Head) -> ChatCompletion:
     choice = ChatChoice(message=ChatMessage(content=answer.text), finish_reason=answer.finish_reason)
     usage, rag = _usage_of(answer), _rag_of(answer)
-    future.set_result(
-        ChatCompletion(id=head.id, created=head.created, model=head.model, choices=[choice], usage=usage, rag=rag)
-    )
+    return ChatCompletion(id=head.id, created=head.created, model=head.model, choices=[choice], usage=usage, rag=rag)
 
 
 def _usage_of(answer: CitedAnswer) -> ChatUsage:

@@ -17,7 +17,7 @@ from vdb.rag.extractive.question import read, weights_among
 from vdb.rag.passage import Passage
 from vdb.types import Metric
 
-__all__ = ["DEFAULT_THRESHOLD", "similarities_of", "support"]
+__all__ = ["DEFAULT_THRESHOLD", "evidence", "similarities_of", "support"]
 
 DEFAULT_THRESHOLD: Final = 0.5
 """Below it an answer is "not found", where neither request nor collection says otherwise."""
@@ -56,6 +56,24 @@ def support(
     """
     if not passages:
         return 0.0
+    known = evidence(
+        question, passages, similarities=similarities, weights=weights, language=language, analyses=analyses
+    )
+    weighed = _BY_BOTH if len(known) == len(_BY_BOTH) - 1 else _BY_WORDS
+    logit = weighed[-1] + sum(weight * value for weight, value in zip(weighed[:-1], known, strict=True))
+    return 1.0 / (1.0 + math.exp(-logit))
+
+
+def evidence(
+    question: str,
+    passages: Sequence[Passage],
+    *,
+    similarities: Sequence[float | None] | None = None,
+    weights: Mapping[str, float] | None = None,
+    language: str = "english",
+    analyses: Analyses = SHARED,
+) -> list[float]:
+    """What support weighs, of at least one passage: the three of `_BY_WORDS`, and where vectors tell it the fourth."""
     analyser = analyser_of(language)
     best = sorted(range(len(passages)), key=lambda i: (-passages[i].score, i))
     n_read = _READ if passages[best[0]].score > passages[best[-1]].score else len(passages)
@@ -72,11 +90,7 @@ def support(
     long = max(1.0, 1.0 / (_FULL_TERMS * max(asked.weights.values(), default=1.0)))
     known = [min(share * long, 1.0), min(whole * long, 1.0), pairs]
     near = _nearness(similarities) if similarities is not None else None
-    weighed = _BY_WORDS if near is None else _BY_BOTH
-    if near is not None:
-        known.append(near)
-    logit = weighed[-1] + sum(weight * value for weight, value in zip(weighed[:-1], known, strict=True))
-    return 1.0 / (1.0 + math.exp(-logit))
+    return known if near is None else [*known, near]
 
 
 def similarities_of(metric: Metric, distances: Sequence[float | None]) -> list[float | None] | None:
