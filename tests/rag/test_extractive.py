@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from vdb.rag.analysis import analyser_of
 from vdb.rag.citations import CitationStream
-from vdb.rag.extractive import Extractive
+from vdb.rag.extractive import Extractive, support
 from vdb.rag.extractive.analysed import Analysed, Analyses
 from vdb.rag.generate.base import Asked, Cancelled, Generated, Message, Stop
 from vdb.rag.passage import Passage
@@ -184,3 +184,13 @@ def test_an_analysis_takes_no_more_memory_than_it_says(unit: str) -> None:
     n_bytes = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert n_bytes <= made.n_bytes * 1.1
+
+
+@pytest.mark.parametrize("scores", [(1e308, -1e308, 1.0), (1e200, 0.0, 0.0), (-1e308, -1e308, -1e308)])
+def test_scores_as_large_as_a_float_are_only_an_order(scores: tuple[float, ...]) -> None:
+    passages = [
+        Passage(f"p{i}", "acme", 1, text, score) for i, (text, score) in enumerate(zip(RIVERS, scores, strict=True))
+    ]
+    answer = Extractive().generate(Asked("Where does the Rhine begin?", passages, ()), lambda _: None, Stop())
+    assert "The Rhine begins in the Alps." in answer.text
+    assert 0.0 <= support("Where does the Rhine begin?", passages) <= 1.0

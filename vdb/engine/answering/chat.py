@@ -215,7 +215,8 @@ class _Chunks:
 def _complete(future: "Future[ChatCompletion]", done: "Future[CitedAnswer]", head: _Head) -> None:
     error = done.exception()
     if error is not None:
-        future.set_exception(error)
+        # One that was dropped, or hidden, while its answer was under way is no model any more, either.
+        future.set_exception(no_model() if isinstance(error, CollectionNotFound) else error)
         return
     try:
         future.set_result(_completion_of(done.result(), head))

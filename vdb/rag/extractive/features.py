@@ -25,6 +25,8 @@ N_FEATURES: Final = len(FEATURES)
 _NEAR: Final = 3
 """Terms apart that two of a pair may stand."""
 _WIDEST_GAP: Final = 4.0
+_LARGEST: Final = 1e100
+"""Scores beyond are made smaller first: a reranker may say any number, and squares of these have no float."""
 
 _Found = dict[int, dict[str, list[int]]]
 """Sentence → the question's terms in it → their places."""
@@ -113,6 +115,9 @@ def _apart(first: list[int], second: list[int]) -> int:
 def _gaps(scores: Sequence[float]) -> list[float]:
     if not scores:
         return []
+    largest = max(abs(score) for score in scores)
+    if largest > _LARGEST:
+        scores = [score / largest for score in scores]
     best, n = max(scores), len(scores)
     mean = sum(scores) / n
     deviation = (sum((score - mean) ** 2 for score in scores) / n) ** 0.5
