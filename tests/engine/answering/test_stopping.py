@@ -50,6 +50,20 @@ def test_a_tenant_leaves_threads_to_the_others(made: World) -> None:
         running.stop.request()
 
 
+def test_slow_backends_of_many_tenants_leave_the_built_in_one_alone(made: World) -> None:
+    backend = Scripted(until_stopped)
+    made.use(backend)
+    begun = []
+    for i in range(8):
+        made.put(f"slow-{i}", {"other": "A text of theirs."})
+        begun += [made.begin(tenant=f"slow-{i}")[0] for _ in range(20)]
+    wait_until(lambda: len(backend.asked) == 8 * 16)
+    made.use(Scripted(name="extractive"))
+    assert made.ask().found
+    for running in begun:
+        running.stop.request()
+
+
 def test_the_end_of_the_server_ends_answers(tmp_path: Path) -> None:
     with world(tmp_path) as made:
         made.use(Scripted(until_stopped))

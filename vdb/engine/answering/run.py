@@ -57,7 +57,8 @@ def ask(services: Services, caller: Caller, question: Question, emit: Emit | Non
         asking = asking_of(services, caller, question)
         stop = Stop()
         run = _Run(services, asking, stop, Telling(emit, question.options.with_texts))
-        future = services.generations.submit(asking.tenant_id, stop, services.in_context(run.answer))
+        is_here = all(backend.name == EXTRACTIVE for backend in asking.backends)
+        future = services.generations.submit(asking.tenant_id, stop, is_here, services.in_context(run.answer))
     except Exception:
         services.answers.note_outcome("error")
         raise
