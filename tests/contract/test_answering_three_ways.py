@@ -37,6 +37,7 @@ def test_a_collection_is_made_with_its_answering(world: World) -> None:
 
 _BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"backend": "No Such"}, "invalid_argument", "/answering/backend"),
+    ({"backend": "no-such-thing"}, "invalid_argument", "/answering/backend"),
     ({"template": "a@b"}, "invalid_argument", "/answering/template"),
     ({"template": "../a"}, "invalid_argument", "/answering/template"),
     ({"cache": "no-such-thing"}, "invalid_argument", "/answering/cache"),

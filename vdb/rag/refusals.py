@@ -23,6 +23,7 @@ __all__ = [
     "Unusable",
     "code_in",
     "code_of",
+    "is_of_the_text",
     "pause_s",
     "refusal",
     "shown_code",
@@ -63,7 +64,7 @@ def refusal(name: str, status: int, headers: Message, body: bytes) -> Failed | V
     shown = f"{status}{shown_code(code_of(body))}"
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _AGAIN:
         return Failed(f"answered {shown}", _retry_after_s(headers))
-    if status in _OF_THE_TEXT and not _is_of_the_model(body):
+    if is_of_the_text(status) and not _is_of_the_model(body):
         return InvalidArgument(f"{name} refused the text: {shown}")
     if status in _OF_THE_KEY:
         return ModelUnavailable(f"{name} refuses the server's key: {shown}")
@@ -76,6 +77,11 @@ def _is_of_the_model(body: bytes) -> bool:
     """Whether a refusal says that the server has no such model, which is nobody's fault who asks."""
     said = body[:MAX_REFUSAL_BYTES].decode("utf-8", "replace")
     return code_of(body) == "model_not_found" or _NO_MODEL.search(said) is not None
+
+
+def is_of_the_text(status: int) -> bool:
+    """Whether a status finds fault with what was sent."""
+    return status in _OF_THE_TEXT
 
 
 def pause_s(n_tried: int, first_s: float) -> float:

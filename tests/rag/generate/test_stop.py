@@ -1,16 +1,19 @@
 """Calls that nobody waits for any more end wherever they wait, and the upstream connection with them."""
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
-from tests.rag.generate.chats import ASKED, DONE, TEXT, WHOLE, asking, chunks, streamed
-from tests.rag.model_server import Request, Say
-from vdb.errors import ModelUnavailable
+from tests.rag.generate.chats import ASKED, DONE, TEXT, WHOLE, asking, chunks, event, streamed
+from tests.rag.model_server import Request, Say, serving
+from vdb.errors import InvalidArgument, ModelUnavailable
 from vdb.rag.connection import address_of
 from vdb.rag.generate import upstream as module
 from vdb.rag.generate.base import Backend, Cancelled, Stop
@@ -225,17 +228,66 @@ def test_a_call_that_found_out_nothing_lets_the_next_one_try() -> None:
         assert backend.generate(ASKED, lambda _: None, Stop()).text == TEXT
 
 
-def test_garbage_opens_the_circuit_and_refusals_do_not() -> None:
-    with asking(Say({"error": {"code": "bad"}}, 400)) as (backend, _):
+@pytest.mark.parametrize(
+    "say",
+    [
+        Say({"error": {"code": "bad"}}, 400),
+        Say({"error": {"code": "model_not_found"}}, 400),
+        streamed(*chunks([""]), DONE),
+        streamed(*chunks(finish="content_filter"), DONE),
+        streamed({"choices": [{"delta": {"tool_calls": [{}]}}]}),
+    ],
+    ids=["a refusal", "another refusal", "an empty answer", "a filter", "a tool"],
+)
+def test_what_a_question_brings_about_does_not_close_the_server_to_others(say: Say) -> None:
+    with asking(say) as (backend, server):
         for _ in range(8):
-            with pytest.raises(Exception, match="refused"):
+            with pytest.raises((InvalidArgument, ModelUnavailable)):
                 backend.generate(ASKED, lambda _: None, Stop())
-        assert backend.load == 0.0
-    with asking(streamed(b"data: {\n\n")) as (backend, _):
+        assert (backend.load, len(server.asked)) == (0.0, 8)
+
+
+def test_an_answer_that_takes_too_long_does_not_close_the_server_to_others() -> None:
+    never = threading.Event()
+    with asking(streamed(*chunks()[:2], never), timeout_s=0.05) as (backend, server):
+        for _ in range(6):
+            with pytest.raises(ModelUnavailable, match="did not finish in time"):
+                backend.generate(ASKED, lambda _: None, Stop())
+        assert (backend.load, len(server.asked)) == (0.0, 6)
+
+
+@pytest.mark.parametrize("say", [streamed(b"data: {\n\n"), Say({}, 404), Say(b"<html>"), streamed(*chunks()[:2])])
+def test_garbage_closes_it_for_a_while(say: Say) -> None:
+    with asking(say) as (backend, _):
         for _ in range(5):
-            with pytest.raises(ModelUnavailable, match="no JSON"):
+            with pytest.raises(ModelUnavailable):
                 backend.generate(ASKED, lambda _: None, Stop())
         assert backend.load == float("inf")
+
+
+def test_a_stop_ends_a_handshake_and_a_stream_over_tls(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    never, heard = threading.Event(), threading.Event()
+    silent = socket.create_server(("127.0.0.1", 0))
+    with serving(lambda *_: Say(parts=[event(chunks()[1]), never]), context) as server, silent:
+        for url in (server.url, f"https://localhost:{silent.getsockname()[1]}/"):
+            patience = StreamPatience(connect_timeout_s=10 * LONG_S, timeout_s=10 * LONG_S, n_retries=0)
+            upstream = Upstream("backend 'b'", address_of(url, "url", str(tmp_path / "ca.pem")), patience)
+            backend = OpenAIBackend("b", BackendOptions("m", 1000, 100), upstream, ByteBound())
+            call = Call(backend, lambda _: heard.set())
+            if url == server.url:
+                assert heard.wait(LONG_S)
+            else:
+                connection, _ = silent.accept()
+                connection.recv(1)  # the handshake has begun
+            call.stop.request()
+            assert isinstance(call.result(), Cancelled)
+            backend.close()
+        never.set()
+        connection.close()
 
 
 def test_kept_connections_that_the_server_closed_cost_no_attempt() -> None:

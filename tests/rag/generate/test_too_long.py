@@ -74,6 +74,13 @@ def test_other_refusals_are_none(refusal: Any) -> None:
         backend.generate(ASKED, lambda _: None, Stop())
 
 
+def test_too_many_tokens_in_a_minute_are_no_long_prompt() -> None:
+    limit = {"error": {"message": "Too many tokens, please wait before trying again.", "code": 429}}
+    for say in (Say(limit, 429, {"Retry-After": "31"}), streamed(limit)):
+        with asking(say) as (backend, _), pytest.raises(ModelUnavailable, match=r"429|an error"):
+            backend.generate(ASKED, lambda _: None, Stop())
+
+
 def test_numbers_that_are_too_long_or_make_no_sense_are_no_fault() -> None:
     long = {"error": {"message": f"maximum context length is {'9' * 5000} tokens, you requested {'9' * 5000} tokens"}}
     assert tokens_over(long) == 0

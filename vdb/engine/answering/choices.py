@@ -17,15 +17,15 @@ _NOTHING = AnsweringDocument()
 
 
 def checked_answering(services: Services, given: Answering | None) -> AnsweringDocument | None:
-    """What is stored of a choice. Raises InvalidArgument, also for a cache that is not there.
+    """What is stored of a choice. Raises InvalidArgument, also for a backend or a cache that is not there.
 
     A cache that goes later is no error: the collection's answers then come without one. Whether the template is there
     is for the commit to say.
     """
     if given is None:
         return None
-    if given.backend is not None:
-        check_name(given.backend, "/answering/backend")
+    if given.backend is not None and given.backend not in services.models.backend_names:
+        raise InvalidArgument.at("/answering/backend", "the server knows no backend of that name")
     if given.cache is not None and services.catalog.cache(check_name(given.cache, "/answering/cache")) is None:
         raise InvalidArgument.at("/answering/cache", "there is no cache of that name")
     if given.category is not None:

@@ -233,16 +233,14 @@ class Reply:
         error = chunk.get("error")
         if not error and chunk.get("object") != "error":
             return
-        if not self.has_begun:
-            n_over = tokens_over(chunk)
-            if n_over is not None:
-                raise ContextTooLong(n_over)
+        number = error.get("code") if isinstance(error, dict) else None
+        is_limit = number == HTTPStatus.TOO_MANY_REQUESTS
+        n_over = None if is_limit or self.has_begun else tokens_over(chunk)
+        if n_over is not None:
+            raise ContextTooLong(n_over)
         code = code_in(error if isinstance(error, dict) else chunk)
         what = f"answers with an error{shown_code(code)}"
-        number = error.get("code") if isinstance(error, dict) else None
-        is_passing = number == HTTPStatus.TOO_MANY_REQUESTS or (
-            type(number) is int and number >= HTTPStatus.INTERNAL_SERVER_ERROR
-        )
+        is_passing = is_limit or (type(number) is int and number >= HTTPStatus.INTERNAL_SERVER_ERROR)
         if not self.has_begun and (is_passing or any(part in code.lower() for part in _PASSING)):
             raise Failed(what)
         raise Unusable(what)

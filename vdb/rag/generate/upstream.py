@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from vdb.errors import InvalidArgument, ModelUnavailable, VdbError
+from vdb.errors import InvalidArgument, ModelUnavailable
 from vdb.rag.breaker import LONGEST_PAUSE_S, Breaker
 from vdb.rag.connection import Address, TimedConnection, is_over
 from vdb.rag.connections import Connections
@@ -22,7 +22,15 @@ from vdb.rag.generate.base import Cancelled, ContextTooLong, Stop
 from vdb.rag.generate.places import Places
 from vdb.rag.generate.stream import Reply, Silent
 from vdb.rag.generate.too_long import tokens_over_in
-from vdb.rag.refusals import FIRST_PAUSE_S, MAX_REFUSAL_BYTES, Failed, Unusable, pause_s, refusal
+from vdb.rag.refusals import (
+    FIRST_PAUSE_S,
+    MAX_REFUSAL_BYTES,
+    Failed,
+    Unusable,
+    is_of_the_text,
+    pause_s,
+    refusal,
+)
 
 __all__ = ["StreamPatience", "Upstream"]
 
@@ -31,6 +39,11 @@ _GRACE_S = 2.0
 _LAST_BYTES_S = 0.01
 """The same of the end of the body, without which a connection is not kept."""
 _READ_BYTES = 65_536
+_MAY_BE_TOO_LONG = frozenset((
+    HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+))  # fmt: skip
+"""Not 429: too many tokens in a minute are no long prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +73,9 @@ class _Call:
     def end(self) -> None:
         """Wake the call wherever it is."""
         self.ended.set()
-        with self._lock:
-            connection = self._connection
-        if connection is not None:
-            connection.end()
+        with self._lock:  # so that it is not another call's by now
+            if self._connection is not None:
+                self._connection.end()
         self._places.wake()
 
     def hold(self, connection: TimedConnection | None) -> None:
@@ -100,13 +112,18 @@ class Upstream:
         self._connections = Connections(name, address)
         self._places = Places(patience.concurrency)
         self._breaker = Breaker(name, clock)
-        self.n_retries = 0
-        """Attempts after the first, of all calls."""
+        self._lock = threading.Lock()
+        self._n_retries = 0
 
     @property
     def load(self) -> float:
         """Calls under way and waiting, of those that are let through at a time; infinite while it is left alone."""
         return float("inf") if self._breaker.is_open else self._places.load
+
+    @property
+    def n_retries(self) -> int:
+        """Attempts after the first, of all calls."""
+        return self._n_retries
 
     def stream(self, body: bytes, plain_body: bytes, new_reply: Callable[[], Reply], stop: Stop) -> Reply:
         """Post, and feed what comes to a reply, a new one for each attempt; returns the one that is whole.
@@ -177,7 +194,8 @@ class Upstream:
                 is_last = reply.has_begun or n_tried > self._patience.n_retries
                 if is_last or wait_s > min(LONGEST_PAUSE_S, call.left_s):
                     raise
-                self.n_retries += 1
+                with self._lock:
+                    self._n_retries += 1
                 self._pause(call, wait_s)
 
     def _pause(self, call: _Call, wait_s: float) -> None:
@@ -211,7 +229,7 @@ class Upstream:
                     raise Failed(f"{what}: {type(exc).__name__}") from exc
             finally:
                 call.hold(None)
-                self._connections.give_back(connection, is_kept)
+                self._connections.give_back(connection, is_kept and not call.ended.is_set())
 
     def _exchange(self, call: _Call, connection: TimedConnection, body: bytes, reply: Reply) -> bool:
         """One exchange; returns whether its connection can be used again."""
@@ -245,13 +263,14 @@ class Upstream:
         reply.finish()
         return _is_at_end(connection, response)
 
-    def _refused(
-        self, status: int, headers: http.client.HTTPMessage, said: bytes
-    ) -> Failed | VdbError | ContextTooLong:
-        n_over = tokens_over_in(said) if status >= HTTPStatus.BAD_REQUEST else None
+    def _refused(self, status: int, headers: http.client.HTTPMessage, said: bytes) -> Exception:
+        n_over = tokens_over_in(said) if status in _MAY_BE_TOO_LONG else None
         if n_over is not None:
             return ContextTooLong(n_over)
-        return refusal(self._name, status, headers, said)
+        found = refusal(self._name, status, headers, said)
+        if is_of_the_text(status) and isinstance(found, ModelUnavailable):
+            return Unusable(found.detail.removeprefix(f"{self._name} "), is_askers=True)
+        return found
 
 
 class _Busy(Exception):
