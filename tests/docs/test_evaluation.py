@@ -29,6 +29,8 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.chdir(tmp_path)
     lines = [json.dumps({"_id": name, "text": text}) for name, (text, _) in QUERIES.items()]
     Path("queries.jsonl").write_text("\n".join(lines))
+    asked = [{"question": text, "answers": [DOCUMENTS[name]], "relevant": [name]} for text, name in QUERIES.values()]
+    Path("questions.jsonl").write_text("\n".join(json.dumps(one) for one in asked))
     judged = [f"{name}\t{document}\t1\n" for name, (_, document) in QUERIES.items()]
     Path("qrels.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(judged))
     with vdb.testing.server(compile_kernels=False) as server:
