@@ -20,7 +20,7 @@ from bench.retrieval.http import COLLECTION, TENANT, await_idle, cpu_ms, fill
 from bench.retrieval.texts import Texts, made_up, mixed
 from bench.server import Server
 
-N_CHUNKS, N_ASKED, N_REPEATS, N_QUESTIONS = 20_000, 500, 5, 512
+N_CHUNKS, N_ASKED, N_REPEATS, N_QUESTIONS = 20_000, 200, 5, 512
 BAR_MS = 3.0
 MODELS = """
 [backends.scripted]

@@ -69,4 +69,4 @@ def _bytes_of(text: str) -> tuple[int, int]:
     """Bytes in UTF-8, and how many of them are ASCII."""
     if text.isascii():
         return len(text), len(text)
-    return upper_bound(text), sum(character < "\x80" for character in text)
+    return upper_bound(text), len(text.encode("ascii", "ignore"))
