@@ -29,7 +29,7 @@ from vdb_api.streaming import Streams
 
 NAMES = {"collection": "notes", "tenant": "acme", "key": "k1", "job": "j1", "backup": "kept"}
 NAMES |= {"model": "notes/extractive"}
-NAMES |= {"cache": "answers", "category": "faq", "entry": "0123456789abcdef"}
+NAMES |= {"cache": "answers", "category": "faq", "template": "brief", "entry": "0123456789abcdef"}
 SMALL = Settings(limits=replace(Limits(), max_body_bytes=100))
 
 

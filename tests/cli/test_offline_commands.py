@@ -26,7 +26,7 @@ def test_a_check_says_what_it_looked_at(command: Command, data: Path) -> None:
         "n_tenants": 3,
         "n_points": 15,
         "n_caches": 1,
-        "n_entries": 5,
+        "n_entries": 6,
         "older": {},
     }
 
