@@ -46,7 +46,7 @@ class Generations:
         return len(self._by_id)
 
     def submit(self, tenant: int, stop: Stop, is_here: bool, work: Callable[..., T], *arguments: Any) -> "Future[T]":
-        """Run `work(*arguments)` for a tenant; `is_here`: without a backend elsewhere. Raises QueueFull and the like."""
+        """Run `work(*arguments)` for a tenant; `is_here`: it asks nobody elsewhere. Raises QueueFull, ShuttingDown."""
         future = (self._here if is_here else self._upstream).submit(tenant, work, *arguments)
         with self._lock:
             self._by_id[id(stop)] = stop
