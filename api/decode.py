@@ -30,6 +30,8 @@ from vdb.protocol.operations import OPERATIONS, Operation
 from vdb.protocol.pointers import from_validation_error
 from vdb.protocol.strict_json import INT64_MAX, INT64_MIN, child_pointer
 
+from .decode_answer import decode_answer
+
 Vectors = NDArray[np.float32]
 Decoded = tuple[requests.Request, Vectors | None]
 
@@ -86,6 +88,8 @@ def decode_body(operation: Operation, body: bytes, is_binary: bool) -> Decoded:
         return _update_payload(body), None
     if operation.name == "put_documents":
         return _put_documents(body), None
+    if operation.name == "answer":
+        return decode_answer(body, lambda: _cold(operation, body)), None
     return _cold(operation, body), None
 
 

@@ -366,3 +366,27 @@ def test_a_key_written_twice_in_documents_is_refused(body: str, pointer: str, fi
     text = body.replace('"x"', json.dumps("x" + filler))
     error = refusal("put_documents", text.encode())
     assert (error.code, pointers(error)) == ("duplicate_key", [pointer])
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b'{"collection":"c","question":"q","vector":[1,2],"limit":1,"limit":2}', "duplicate_key"),
+        (b'{"collection":"c","question":"q","vector":[1,2],"filter":{"[1,2]":1,"[1,2]":2}}', "duplicate_key"),
+        (b'{"collection":"c","question":"q","vector":[1,2],"vector":[3]}', "duplicate_key"),
+        (b'{"collection":"c","question":"q","vector":[1,"2"]}', "invalid_argument"),
+        (b'{"collection":"c","question":"q","vector":[1,2],"seed":99999999999999999999}', "integer_out_of_range"),
+        (b'{"collection":"c","question":"q","vector":[1,2],"more":1}', "unknown_field"),
+        (b'{"collection":"c","question":"q","vector":[1,2,]}', "invalid_json"),
+    ],
+)
+def test_a_question_is_judged_as_strictly_beside_a_vector(body: bytes, code: str) -> None:
+    with pytest.raises(VdbError) as caught:
+        decode.decode_body(BY_NAME["answer"], body, False)
+    assert caught.value.code == code
+
+
+def test_a_question_that_quotes_its_vector_stays_as_it_is() -> None:
+    body = b'{"collection":"c","question":"What is [1,2]?","vector":[1,2]}'
+    request, _ = decode.decode_body(BY_NAME["answer"], body, False)
+    assert (request.question, request.vector) == ("What is [1,2]?", [1, 2])  # type: ignore[attr-defined]

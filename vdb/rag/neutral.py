@@ -45,6 +45,8 @@ _CODED = re.compile(r"(?:\\u[0-9a-f]{4})+")
 
 def neutral(text: str) -> str:
     """The text as what stands between the quotes of a JSON string: one line, without a quote. `read_back` undoes it."""
+    if not text:  # titles and headings often are
+        return ""
     try:
         inside = msgspec.json.encode(text).decode()[1:-1]
     except UnicodeEncodeError:  # half of a surrogate pair
