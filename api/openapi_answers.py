@@ -40,5 +40,6 @@ def refine_answers(asked: dict[str, Schema], limits: Limits) -> None:
     answer["threshold"] |= _SHARE
     context = asked["ContextOptions"]["properties"]
     context["tokens"] |= {"minimum": 1}
+    context["passages"] |= {"minimum": 1}
     context["redundancy"] |= {"minimum": 0}
     context["cost"] |= {"minimum": 0}

@@ -1,6 +1,6 @@
 """Contexts under a budget: whether what is packed holds the answer, what packing costs, that nothing is over.
 
-The answerable questions of SQuAD 2.0 dev are asked of all its paragraphs by hybrid search, 50 candidates each. Compared
+The answerable questions of SQuAD 2.0 dev are asked of all its paragraphs by hybrid search, 20 candidates each. Compared
 are the candidates as they come, the last one cut to fit, and what is packed, rendered alike, by the tokens of the
 built-in backend and by those of a byte-level BPE that is trained here on abstracts, documents and code. The options of
 packing were chosen on half of the articles; the figures are of the other half. `--quick` takes made-up chunks.
@@ -30,7 +30,7 @@ from vdb.rag.pack import Packed, PackOptions, pack
 from vdb.rag.passage import Passage
 from vdb.rag.prompt import DEFAULT_TEMPLATE, context_block
 
-N_CANDIDATES = 50
+N_CANDIDATES = 20
 SPLIT_SEED = 1
 """Of the articles: the same halves for those who choose options and for those who report."""
 _BUDGETS = (256, 1_024)
@@ -188,7 +188,7 @@ def _never_over(n_cases: int, seed: int) -> list[Figure]:
 
 
 def _times(asked: Sequence[Asked]) -> Iterator[Figure]:
-    """CPU time of packing 50 candidates whose analyses are known."""
+    """CPU time of packing the candidates whose analyses are known."""
     counter = CharacterCounter()
     for options, budget, bar in (
         (PackOptions(), 256, 0.5),
@@ -202,7 +202,7 @@ def _times(asked: Sequence[Asked]) -> Iterator[Figure]:
             _packed(one, budget, counter, options)
             runs.append(1_000 * (time.thread_time() - began))
         name = "all that fits" if budget == 1 << 20 else f"{budget:,} tokens, {options.method}"
-        yield Figure(f"packing 50 candidates: {name}", statistics.median(runs[len(asked) :]), "ms", bar)
+        yield Figure(f"packing {N_CANDIDATES} candidates: {name}", statistics.median(runs[len(asked) :]), "ms", bar)
 
 
 def _escapes(asked: Sequence[Asked], counter: TokenCounter) -> list[Figure]:

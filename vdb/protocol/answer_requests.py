@@ -13,7 +13,8 @@ Order = answering.Order
 class ContextOptions(Request):
     """What of the passages found goes into the context.
 
-    `tokens` bounds it, by the backend's own count; not given: what the backend's context leaves. `redundancy` and
+    `tokens` bounds it, by the backend's own count; not given: what the backend's context leaves. Of the `passages` best
+    at most, 20 where nobody says: search finds more, so that support can tell what stands out. `redundancy` and
     `cost` weigh what a passage repeats, and what it takes of the budget, against its relevance. `order`: best first
     (`score`), as in their documents (`document`), the best at both ends (`edges`), or so that prompts begin alike
     (`prefix`). `whole`: a tenant whose points all fit gets all of them.
@@ -21,6 +22,7 @@ class ContextOptions(Request):
 
     tokens: int | UnsetType = UNSET
     method: Literal["greedy", "beam"] = "greedy"
+    passages: int | UnsetType = UNSET
     redundancy: float | UnsetType = UNSET
     cost: float | UnsetType = UNSET
     order: Order | UnsetType = UNSET

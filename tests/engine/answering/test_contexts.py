@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec.structs import replace as replace_wish
 
 from tests.engine.answering.world import QUESTION, TEXTS, Letters, Scripted, World
 from tests.engine.driver import WAIT_S
@@ -12,7 +13,7 @@ from vdb.engine.answering.run import ask
 from vdb.errors import BudgetTooSmall
 from vdb.protocol.answer_requests import Answer, ContextOptions
 from vdb.protocol.answering import Answering
-from vdb.protocol.requests import TextIndex, UpdateCollection
+from vdb.protocol.requests import Search, TextIndex, UpdateCollection
 from vdb.rag.generate.base import Asked, Message
 
 MANY = {f"d{i}": f"Refund number {i} takes {i} days. " * (1 + i % 7) for i in range(60)}
@@ -49,6 +50,23 @@ def test_a_budget_bounds_the_passages(made: World) -> None:
         "budget", "redundant", "worthless", "empty", "duplicate",
     }  # fmt: skip
     assert answer.context.passages + len(answer.context.dropped) <= 50
+
+
+@pytest.mark.parametrize("most", [None, 3])
+def test_the_best_passages_come_into_question_and_the_others_are_told(made: World, most: int | None) -> None:
+    made.put("acme", MANY)
+    backend = Scripted()
+    made.use(backend)
+    wish = ContextOptions(whole=False, redundancy=0.0, cost=0.0)
+    answer = made.ask(context=wish if most is None else replace_wish(wish, passages=most), limit=50, explain=True)
+    assert 1 <= answer.context.passages <= (most or 20)
+    dropped = answer.context.dropped
+    assert isinstance(dropped, list)
+    assert len(dropped) + answer.context.passages == 50
+    assert len({one.id for one in dropped} | {one.id for one in backend.asked[0].passages}) == 50
+    scores = [passage.score for passage in backend.asked[0].passages]
+    best = made.driver.run("search", "acme", ("notes",), Search(text=QUESTION, limit=50)).hits[: most or 20]
+    assert set(scores) <= {hit.score for hit in best}
 
 
 def test_the_collections_budget_holds_where_a_question_has_none(made: World) -> None:

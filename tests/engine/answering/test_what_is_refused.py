@@ -27,6 +27,7 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "a budget of nothing": ({"context": ContextOptions(tokens=0)}, "invalid_argument", "/context/tokens"),
     "a negative cost": ({"context": ContextOptions(cost=-1.0)}, "invalid_argument", "/context/cost"),
+    "no passages": ({"context": ContextOptions(passages=0)}, "invalid_argument", "/context/passages"),
     "a redundancy that is no number": (
         {"context": ContextOptions(redundancy=float("nan"))}, "invalid_argument", "/context/redundancy",
     ),

@@ -36,6 +36,9 @@ __all__ = ["DEFAULT_LIMIT", "MAX_TEMPERATURE", "MAX_WEIGHT", "Asking", "ContextW
 
 DEFAULT_LIMIT = 50
 """Passages that are looked for where neither the request nor the collection says."""
+DEFAULT_PASSAGES = 20
+"""Passages of them that go into a context: what comes after them in a search seldom holds an answer, and all of them
+cost tokens."""
 MAX_TEMPERATURE = 2.0
 MAX_WEIGHT = 1e6
 """Of redundancy and cost."""
@@ -46,6 +49,7 @@ class ContextWish:
     """What of the passages goes into the context; `budget_tokens` None: what the backend's own context leaves."""
 
     budget_tokens: int | None
+    most_passages: int
     method: Literal["greedy", "beam"]
     redundancy: float | None
     cost: float | None
@@ -189,11 +193,15 @@ def _context_of(question: Question, stated: AnsweringDocument) -> ContextWish:
     tokens, redundancy, cost = given(asked.tokens), given(asked.redundancy), given(asked.cost)
     if tokens is not None and not 1 <= tokens <= MAX_BUDGET:
         raise InvalidArgument.at(f"{at}/tokens", f"tokens is 1 to {MAX_BUDGET}")
+    most = given(asked.passages)
+    if most is not None and not 1 <= most <= MAX_BUDGET:
+        raise InvalidArgument.at(f"{at}/passages", f"passages is 1 to {MAX_BUDGET}")
     for name, weight in (("redundancy", redundancy), ("cost", cost)):
         if weight is not None and not (math.isfinite(weight) and 0 <= weight <= MAX_WEIGHT):
             raise InvalidArgument.at(f"{at}/{name}", f"{name} is 0 to {MAX_WEIGHT:g}")
     return ContextWish(
         budget_tokens=stated.context_tokens if tokens is None else tokens,
+        most_passages=DEFAULT_PASSAGES if most is None else most,
         method=asked.method,
         redundancy=redundancy,
         cost=cost,

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import replace
+
 from vdb.engine.answering.asking import Asking
 from vdb.engine.answering.retrieval import Found
 from vdb.engine.answering.supporting import Supported
@@ -21,13 +23,11 @@ from vdb.rag.pack import Left, Packed, PackOptions, pack
 from vdb.rag.passage import Passage
 from vdb.rag.prompt import context_block, messages
 
-__all__ = ["MOST_ATTEMPTS", "MOST_FOR_SENTENCES", "NEAR_TOKENS", "Material", "Prompt", "prompt_for", "room_of"]
+__all__ = ["MOST_ATTEMPTS", "NEAR_TOKENS", "Material", "Prompt", "prompt_for", "room_of"]
 
 NEAR_TOKENS = 64
 """Where less than this is left over, the whole prompt is counted."""
 MOST_ATTEMPTS = 4
-MOST_FOR_SENTENCES = 20
-"""Passages that sentences are taken from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,8 @@ def prompt_for(asking: Asking, backend: Backend, material: Material, at_most: in
 def _packed(asking: Asking, backend: Backend, material: Material, budget: int) -> tuple[Packed, bool]:
     wish, found = asking.context, material.found
     if backend.name == EXTRACTIVE:
-        if wish.budget_tokens is None and (best := _best(backend, found.passages, budget)) is not None:
-            return best, False
+        if wish.budget_tokens is None and (taken := _unpacked(backend, found.passages, wish.most_passages, budget)):
+            return taken, False
     elif found.everything is not None:
         block = context_block(found.everything, asking.template)
         (n_tokens,) = backend.counter.count([block])
@@ -89,13 +89,14 @@ def _packed(asking: Asking, backend: Backend, material: Material, budget: int) -
             return Packed(tuple(range(len(found.everything))), tuple(found.everything), block, n_tokens, ()), True
     if budget <= 0:
         raise _too_small(asking, budget, "question, template and answer leave no room for passages")
+    places = sorted(_best(found.passages, wish.most_passages))
     given: dict[str, Any] = {"redundancy": wish.redundancy, "cost": wish.cost}
     options = PackOptions(
         method=wish.method, order=wish.order, **{name: value for name, value in given.items() if value is not None}
     )
     try:
         packed = pack(
-            found.passages,
+            [found.passages[place] for place in places],
             budget,
             backend.counter,
             options,
@@ -106,19 +107,37 @@ def _packed(asking: Asking, backend: Backend, material: Material, budget: int) -
         )
     except BudgetTooSmall as exc:
         raise _too_small(asking, budget, exc.detail) from exc
-    return packed, False
+    return _among_all(packed, places, found.passages), False
 
 
-def _best(backend: Backend, passages: Sequence[Passage], budget: int) -> Packed | None:
+def _best(passages: Sequence[Passage], most: int) -> list[int]:
+    """The places of the best passages that have a text, best first."""
+    with_text = [place for place, passage in enumerate(passages) if passage.text.strip()]
+    return sorted(with_text, key=lambda place: (-passages[place].score, place))[:most]
+
+
+def _among_all(packed: Packed, places: Sequence[int], passages: Sequence[Passage]) -> Packed:
+    """What was packed of the passages at `places`, told as of all that were found."""
+    left = [Left(places[one.place], one.reason, one.n_tokens) for one in packed.left]
+    left += _others(passages, places)
+    return replace(packed, chosen=tuple(places[at] for at in packed.chosen), left=tuple(left))
+
+
+def _unpacked(backend: Backend, passages: Sequence[Passage], most: int, budget: int) -> Packed | None:
     """The best passages for a backend that takes sentences out of them, and chooses these by itself; None where they
     do not fit."""
-    order = sorted(range(len(passages)), key=lambda place: (-passages[place].score, place))
-    chosen = [place for place in order if passages[place].text.strip()][:MOST_FOR_SENTENCES]
+    chosen = _best(passages, most)
     n_tokens = sum(backend.counter.count([passages[place].text for place in chosen]))
     if not chosen or n_tokens > budget:
         return None
-    left = tuple(Left(place, "budget", 0) for place in sorted(set(order).difference(chosen)))
-    return Packed(tuple(chosen), tuple(passages[place] for place in chosen), "", n_tokens, left)
+    best = tuple(passages[place] for place in chosen)
+    return Packed(tuple(chosen), best, "", n_tokens, tuple(_others(passages, chosen)))
+
+
+def _others(passages: Sequence[Passage], places: Sequence[int]) -> list[Left]:
+    """The passages that are not at `places`, as they are told to be left out."""
+    others = sorted(set(range(len(passages))).difference(places))
+    return [Left(place, "budget" if passages[place].text.strip() else "empty", 0) for place in others]
 
 
 def _prompt(
