@@ -36,6 +36,7 @@ class Known:
     driver: Driver
     rng: random.Random
     seen_from: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    expiring: set[tuple[str, str]] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)
 
     # Writes
@@ -48,7 +49,9 @@ class Known:
         is_there = bool(driver.get(owner, "docs", [point]))
         if kind in ("upsert", "expiring"):
             given: dict[str, Any] = {}
+            self.expiring.discard((owner, point))
             if kind == "expiring":
+                self.expiring.add((owner, point))
                 given["expires_at"] = [datetime.now(UTC) + timedelta(milliseconds=40)]
             if not is_there:
                 self.forget(owner, point)
@@ -107,9 +110,10 @@ class Known:
         self.counts[self.driver.run("cache_store", tenant, ("answers",), request).reason] += 1
 
     def judge(self, tenant: str, search: dict[str, Any], answer: dict[str, Any]) -> None:
-        """A point may expire between the look-up and this: then nothing is said of it, it is only left out."""
+        """A hit may expire between the look-up and this: then nothing is said of what takes its place."""
         fresh = self.driver.run("search", tenant, ("docs",), Search(**search))
-        for hit in fresh.hits:
+        may_move_up = any((owner, point) in self.expiring for owner, point, _ in answer["hits"])
+        for hit in () if may_move_up else fresh.hits:
             if [hit.owner, hit.id, hit.version] in answer["hits"]:
                 continue  # it was found then, whoever may have been kept from it meanwhile
             seen_from = 0 if hit.owner == tenant else self.seen_from[tenant, hit.owner, hit.id]

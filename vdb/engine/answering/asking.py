@@ -32,7 +32,7 @@ from vdb.storage.catalog import AnsweringDocument, CollectionDocument
 from vdb.tenancy.access import check_tenant_exists
 from vdb.types import Caller
 
-__all__ = ["DEFAULT_LIMIT", "MAX_TEMPERATURE", "MAX_WEIGHT", "Asking", "ContextWish", "asking_of"]
+__all__ = ["DEFAULT_LIMIT", "DEFAULT_PASSAGES", "MAX_TEMPERATURE", "MAX_WEIGHT", "Asking", "ContextWish", "asking_of"]
 
 DEFAULT_LIMIT = 50
 """Passages that are looked for where neither the request nor the collection says."""
