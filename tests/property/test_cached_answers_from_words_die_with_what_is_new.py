@@ -36,7 +36,6 @@ class Known:
     driver: Driver
     rng: random.Random
     seen_from: dict[tuple[str, str, str], int] = field(default_factory=dict)
-    expiring: set[tuple[str, str]] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)
 
     # Writes
@@ -49,9 +48,7 @@ class Known:
         is_there = bool(driver.get(owner, "docs", [point]))
         if kind in ("upsert", "expiring"):
             given: dict[str, Any] = {}
-            self.expiring.discard((owner, point))
             if kind == "expiring":
-                self.expiring.add((owner, point))
                 given["expires_at"] = [datetime.now(UTC) + timedelta(milliseconds=40)]
             if not is_there:
                 self.forget(owner, point)
@@ -92,7 +89,7 @@ class Known:
         found = self.driver.run("cache_lookup", tenant, ("answers",), lookup)
         if found.hit is not None:
             self.counts["hit"] += 1
-            self.judge(tenant, search, msgspec.json.decode(bytes(found.entry.answer)))
+            self.judge(tenant, search, msgspec.json.decode(bytes(found.entry.answer)), lookup)
             return
         answer = self.driver.run("search", tenant, ("docs",), Search(**search))
         told = [(hit.owner, hit.id, hit.version) for hit in answer.hits]
@@ -109,15 +106,20 @@ class Known:
         )
         self.counts[self.driver.run("cache_store", tenant, ("answers",), request).reason] += 1
 
-    def judge(self, tenant: str, search: dict[str, Any], answer: dict[str, Any]) -> None:
-        """A hit may expire between the look-up and this: then nothing is said of what takes its place."""
+    def is_served_again(self, lookup: CacheLookup, tenant: str, answer: dict[str, Any]) -> bool:
+        found = self.driver.run("cache_lookup", tenant, ("answers",), msgspec.structs.replace(lookup, lease=False))
+        return found.hit is not None and msgspec.json.decode(bytes(found.entry.answer)) == answer
+
+    def judge(self, tenant: str, search: dict[str, Any], answer: dict[str, Any], lookup: CacheLookup) -> None:
+        """A hit may expire between the look-up and this, and another take its place: then it is not served again."""
         fresh = self.driver.run("search", tenant, ("docs",), Search(**search))
-        may_move_up = any((owner, point) in self.expiring for owner, point, _ in answer["hits"])
-        for hit in () if may_move_up else fresh.hits:
+        for hit in fresh.hits:
             if [hit.owner, hit.id, hit.version] in answer["hits"]:
                 continue  # it was found then, whoever may have been kept from it meanwhile
             seen_from = 0 if hit.owner == tenant else self.seen_from[tenant, hit.owner, hit.id]
-            assert max(hit.version, seen_from) <= answer["sequence"], (tenant, search, hit, answer)
+            if max(hit.version, seen_from) > answer["sequence"]:
+                assert not self.is_served_again(lookup, tenant, answer), (tenant, search, hit, answer)
+                self.counts["moved up"] += 1
         for owner, point, version in answer["sources"]:
             assert owner == tenant or (tenant, owner, point) in self.seen_from
             there = self.driver.get(owner, "docs", [point])
@@ -152,3 +154,25 @@ def test_no_answer_is_served_where_a_search_now_finds_what_is_new(tmp_path: Path
             known.counts["stale"] += sum(figures.stale_prevented for figures in stats.categories)
         assert known.counts["hit"] > 30 * (phase + 1), known.counts
     assert known.counts["stale"] > 20 and known.counts["stored"] > 50, known.counts
+
+
+def test_an_answer_ends_where_a_hit_expires_and_what_is_new_moves_up(tmp_path: Path) -> None:
+    with opened(tmp_path / "data") as driver:
+        _make(driver)
+        driver.upsert("acme", "docs", ["kept"], None, payloads=[{"text": "gasket gasket gasket"}])
+        soon = [datetime.now(UTC) + timedelta(seconds=1)]
+        driver.upsert("acme", "docs", ["soon"], None, payloads=[{"text": "gasket gasket oil"}], expires_at=soon)
+        search: dict[str, Any] = {"text": "gasket", "limit": LIMIT, "mode": "sparse"}
+        lookup = CacheLookup(text="gasket", category="faq", retrieval=Retrieval(collection="docs", limit=LIMIT))
+        missed = driver.run("cache_lookup", "acme", ("answers",), lookup)
+        found = driver.run("search", "acme", ("docs",), Search(**search))
+        assert [hit.id for hit in found.hits] == ["kept", "soon"]
+        hits = [HitName(id=hit.id, owner=hit.owner) for hit in found.hits]
+        source = Source(collection="docs", owner="acme", id="kept", version=found.hits[0].version)
+        made = Retrieval(collection="docs", sequence=found.sequence, hits=hits, **search)
+        request = CacheStore(lookup_id=missed.lookup_id, answer="yes", sources=[source], retrieval=made)
+        assert driver.run("cache_store", "acme", ("answers",), request).reason == "stored"
+        driver.upsert("acme", "docs", ["new"], None, payloads=[{"text": "gasket oil valve bolt"}])
+        assert driver.run("cache_lookup", "acme", ("answers",), lookup).hit == "exact"
+        time.sleep(max(0.0, (soon[0] - datetime.now(UTC)).total_seconds()) + 0.01)
+        assert driver.run("cache_lookup", "acme", ("answers",), lookup).hit is None

@@ -114,7 +114,9 @@ class Moment:
         if self._is_known(places, resident, now_ms):
             return True
         if entry.retrieval is not None:
-            checked_at = resident.checked_at.get(entry.retrieval.collection, 0)
+            # Where a hit has expired, what was behind it moves up: all that is new since the search counts again.
+            is_over = 0 < resident.sources_expire_ms <= now_ms
+            checked_at = 0 if is_over else resident.checked_at.get(entry.retrieval.collection, 0)
             since = max(entry.retrieval.sequence, checked_at)
             by = searched_by(entry.retrieval)
             if by is None and not self._is_nearest(entry, entry.retrieval, since):
@@ -127,7 +129,7 @@ class Moment:
         expiry_ms = self._first_expiry(entry.sources)
         if expiry_ms is None:
             return False
-        resident.sources_expire_ms = expiry_ms
+        resident.sources_expire_ms = self._first_expiry_of_hits(entry.retrieval, expiry_ms)
         resident.checked_at = {place.document.id: place.snapshot.sequence for place in places}
         return True
 
@@ -173,6 +175,20 @@ class Moment:
                 return None
             if not is_visible(record, source.owner, self._tenant_id, place.snapshot.now_ms):
                 return None
+            if record.expires_at_ms and (not first_ms or record.expires_at_ms < first_ms):
+                first_ms = record.expires_at_ms
+        return first_ms
+
+    def _first_expiry_of_hits(self, retrieval: Retrieval | None, first_ms: int) -> int:
+        """The first expiry among the hits that are still there, or `first_ms`, where that is not 0 and is earlier."""
+        place = None if retrieval is None else self.place(retrieval.collection)
+        if retrieval is None or place is None:
+            return first_ms
+        for owner, point_id in retrieval.hits:
+            self._look_at(1)
+            record = _record_of(place.snapshot, owner, point_id)
+            if record is None or not is_visible(record, owner, self._tenant_id, place.snapshot.now_ms):
+                continue
             if record.expires_at_ms and (not first_ms or record.expires_at_ms < first_ms):
                 first_ms = record.expires_at_ms
         return first_ms
