@@ -69,7 +69,8 @@ def _runs(server: Server, key: str, texts: Texts, n_asked: int, n_repeats: int) 
     with server.connect() as connection:
         for requests in asked.values():
             cpu_ms(server, connection.exchange, requests, n_asked)
-        await_idle(server)
+    await_idle(server)
+    with server.connect() as connection:
         for _ in range(n_repeats):
             for name, requests in asked.items():
                 before = _backend_s(server)
