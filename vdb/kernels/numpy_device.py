@@ -1,0 +1,89 @@
+"""A device of plain arrays: what the accelerator's kernels are held against, and what stands in for it in tests."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from vdb.kernels.device import Block, DeviceLost, OutOfDeviceMemory
+from vdb.kernels.reference import Int64s, UInt32s
+
+__all__ = ["NumpyDevice"]
+
+_LEAST_FREE = 1 << 40
+
+
+class _Array:
+    """A block: its `array` is only this module's to touch."""
+
+    __slots__ = ("_owner", "array")
+
+    def __init__(self, array: NDArray[Any], owner: "NumpyDevice") -> None:
+        self.array = array
+        self._owner = owner
+        owner.n_bytes += array.nbytes
+
+    def __del__(self) -> None:
+        self._owner.n_bytes -= self.array.nbytes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.array.dtype
+
+    @property
+    def nbytes(self) -> int:
+        return self.array.nbytes
+
+
+@dataclass(eq=False)
+class NumpyDevice:
+    """A `Device`. `capacity_bytes`: what its blocks may take together; `is_lost`: it answers no more."""
+
+    capacity_bytes: int = _LEAST_FREE
+    n_bytes: int = 0
+    is_lost: bool = False
+    name: str = field(default="numpy")
+
+    def free_bytes(self) -> int:
+        self._check(0)
+        return self.capacity_bytes - self.n_bytes
+
+    def put(self, array: NDArray[Any]) -> Block:
+        self._check(array.nbytes)
+        return _Array(np.array(array, order="C"), self)
+
+    def make(self, shape: tuple[int, ...], dtype: DTypeLike) -> Block:
+        self._check(int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize)
+        return _Array(np.zeros(shape, dtype), self)
+
+    def write(self, block: Block, first: int, array: NDArray[Any]) -> None:
+        held = self._held(block)
+        assert held.dtype == array.dtype and first >= 0 and first + len(array) <= len(held), "rows are the block's"
+        held[first : first + len(array)] = array
+
+    def scatter(self, block: Block, places: Int64s, values: UInt32s) -> None:
+        held = self._held(block)
+        assert held.dtype == np.uint32, "words are uint32"
+        held.reshape(-1)[places] = values
+
+    def take(self, block: Block, first: int = 0, stop: int | None = None) -> NDArray[Any]:
+        return self._held(block)[first:stop].copy()
+
+    def close(self) -> None:
+        self.is_lost = True
+
+    def _held(self, block: Block) -> NDArray[Any]:
+        self._check(0)
+        assert isinstance(block, _Array), "a block of this device"
+        return block.array
+
+    def _check(self, n_bytes: int) -> None:
+        if self.is_lost:
+            raise DeviceLost("the device is gone")
+        if self.n_bytes + n_bytes > self.capacity_bytes:
+            raise OutOfDeviceMemory(f"{n_bytes:,} bytes of {self.capacity_bytes - self.n_bytes:,} that are free")
