@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from vdb.kernels import reference_batches
 from vdb.kernels.device import Block, DeviceLost, OutOfDeviceMemory
-from vdb.kernels.reference import Int64s, UInt32s
+from vdb.kernels.reference import Float32s, Int64s, UInt32s
 
 __all__ = ["NumpyDevice"]
 
@@ -73,6 +74,24 @@ class NumpyDevice:
 
     def take(self, block: Block, first: int = 0, stop: int | None = None) -> NDArray[Any]:
         return self._held(block)[first:stop].copy()
+
+    # Searching all rows, and building
+
+    def nearest(
+        self, queries: NDArray[np.float16], vectors: Block, norms: Block | None, visible: Block | None, metric: int,
+        k: int,
+    ) -> tuple[Float32s, Int64s]:  # fmt: skip
+        squares, kept = (None if block is None else self._held(block) for block in (norms, visible))
+        return reference_batches.nearest(queries, self._held(vectors), squares, kept, metric, k)
+
+    def assign(self, rows: Block, centroids: Float32s) -> tuple[NDArray[np.int32], Float32s]:
+        return reference_batches.assign(self._held(rows), centroids)
+
+    def kmeans(self, rows: Block, centroids: Float32s, n_iterations: int) -> Float32s:
+        return reference_batches.kmeans(self._held(rows), centroids, n_iterations)
+
+    def project(self, rows: Block, matrix: Float32s) -> Float32s:
+        return reference_batches.project(self._held(rows), matrix)
 
     def close(self) -> None:
         self.is_lost = True
