@@ -31,7 +31,19 @@ from vdb.kernels import METRIC_NUMBER, current
 from vdb.kernels.device import COLUMNS, Device, DeviceFailed, DeviceLost, ResidentModel, Wanted, coded_width
 from vdb.kernels.reference import Int64s
 
-__all__ = ["Ask", "Refusal", "ResidentIndex"]
+__all__ = [
+    "BROUGHT_BYTES",
+    "DEPTHS",
+    "IDLE_BYTES",
+    "MOST_CANDIDATES",
+    "MOST_PENDING",
+    "READINGS_SHARE",
+    "Answer",
+    "Ask",
+    "Refusal",
+    "ResidentIndex",
+    "Traffic",
+]
 
 MOST_CANDIDATES: Final = 1_024
 """What kernels keep of a query."""
@@ -46,7 +58,7 @@ MOST_PENDING: Final = 1 << 20
 """Rows and places that were told of and could not be written, before all begins anew."""
 
 Answer = Found | Refusal
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True, eq=False)
@@ -93,6 +105,7 @@ class ResidentIndex:
         self._noted = Noted()
         self._most_bytes = most_bytes
         self._laid_for = -1, -1
+        self._n_lost = 0
         self._n_asks = 0
         self.traffic = Traffic()
 
@@ -144,7 +157,7 @@ class ResidentIndex:
 
     # Keeping up
 
-    def _guarded(self, work: Callable[[], T]) -> T:
+    def _guarded(self, work: Callable[[], _T]) -> _T:
         if self._of_model is None:
             raise DeviceFailed("the copy of an index is closed")
         try:
@@ -165,14 +178,13 @@ class ResidentIndex:
             if self._pages is not None:
                 self._pages.give_up(self._pages.held)
         if noted is not None:
-            self._noted.ended += noted.ended
-            self._noted.revoked += noted.revoked
+            self._noted.ended.extend(noted.ended)
+            self._noted.revoked.extend(noted.revoked)
         n_rows = index.n_rows  # before the state, whose arrays then have as many
         state = index.state
         self._make_room(state)
         if self._pages is not None:
-            self.traffic.n_rows += max(0, n_rows - self._pages.n_rows)
-            self._pages.extend(state, n_rows)
+            self.traffic.n_rows += self._pages.extend(state, n_rows)
         self._apply()
         return state
 
@@ -224,8 +236,6 @@ class ResidentIndex:
             self.traffic.n_pages_out += pages.n_held
             self._n_lost = pages.n_lost + pages.n_held + 1
         return self._n_lost
-
-    _n_lost = 0
 
     def _come(self, state: State | None, n_bytes: int) -> bool:
         """Have pages come, whether more may."""
