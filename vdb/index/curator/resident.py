@@ -13,37 +13,23 @@ of all rows have room, else with codes only. See the parts: `watch`, `resident_p
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final, TypeVar
 
 import numpy as np
 
-from vdb.index.curator.index import CuratorIndex, Found
-from vdb.index.curator.model import Model
+from vdb.index.curator.index import CuratorIndex, Effort, Found
 from vdb.index.curator.queries import queries_of
-from vdb.index.curator.resident_asks import Ask, Refusal
 from vdb.index.curator.resident_comparing import compared
+from vdb.index.curator.resident_model import put_model
 from vdb.index.curator.resident_pages import ResidentPages, page_bytes, pages_for
 from vdb.index.curator.resident_readings import Known, ResidentReadings
 from vdb.index.curator.resident_wishes import Wishes
-from vdb.index.curator.state import State
+from vdb.index.curator.state import Reading, State
 from vdb.index.curator.watch import Noted
-from vdb.kernels import METRIC_NUMBER, current
-from vdb.kernels.device import COLUMNS, Device, DeviceFailed, DeviceLost, ResidentModel, Wanted, coded_width
-from vdb.kernels.reference import Int64s
-
-__all__ = [
-    "BROUGHT_BYTES",
-    "DEPTHS",
-    "IDLE_BYTES",
-    "MOST_CANDIDATES",
-    "MOST_PENDING",
-    "READINGS_SHARE",
-    "Answer",
-    "Ask",
-    "Refusal",
-    "ResidentIndex",
-    "Traffic",
-]
+from vdb.kernels import current
+from vdb.kernels.device import COLUMNS, Device, DeviceFailed, DeviceLost, ResidentModel, Wanted
+from vdb.kernels.reference import Float32s, Int64s
 
 MOST_CANDIDATES: Final = 1_024
 """What kernels keep of a query."""
@@ -56,6 +42,42 @@ IDLE_BYTES: Final = 256 << 20
 """And while nobody waits."""
 MOST_PENDING: Final = 1 << 20
 """Rows and places that were told of and could not be written, before all begins anew."""
+
+
+class Refusal(StrEnum):
+    """Why an ask was not answered: the host answers it."""
+
+    NOT_RESIDENT = "not resident"
+    """Rows of it are not there; they were asked for, and a later search may find them."""
+    NO_ROOM = "no room"
+    """All that it searches is more than the device's memory for this index."""
+    NO_VECTORS = "no vectors"
+    """It is exact, and only codes are there."""
+    TOO_DEEP = "too deep"
+    """It wants more neighbours or candidates than kernels keep."""
+    SHORT = "short"
+    """Fewer neighbours than it wants were found where not everything was visited: a larger budget finds more."""
+    OLDER = "older"
+    """Its state is of another layout than what is there, or the index is gone."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ask:
+    """One search, as `CuratorIndex.search` takes it: `query` float32 (D,), finite, as it came.
+
+    `is_exact`: every row of the readings is compared by its vector, whatever the effort.
+    """
+
+    state: State
+    mine: Reading
+    everyones: Reading
+    query: Float32s
+    k: int
+    sequence: int
+    now_ms: int
+    effort: Effort
+    is_exact: bool = False
+
 
 Answer = Found | Refusal
 _T = TypeVar("_T")
@@ -98,7 +120,7 @@ class ResidentIndex:
         state = index.state
         self._model = state.model
         self._directories = weakref.ref(state.directories)
-        self._of_model: ResidentModel | None = _put_model(device, state.model)
+        self._of_model: ResidentModel | None = put_model(device, state.model)
         self._readings = ResidentReadings(device, int(READINGS_SHARE * most_bytes))
         self._pages: ResidentPages | None = None
         self._wishes = Wishes()
@@ -356,18 +378,3 @@ class ResidentIndex:
             k = asks[i].k
             is_short = n_found[j] < k and not (group.is_exact or is_all[j])
             answers[i] = Refusal.SHORT if is_short else Found(distance[j, :k], row[j, :k], statistics[j])
-
-
-def _put_model(device: Device, model: Model) -> ResidentModel:
-    """Nodes as kernels read them."""
-    codes = model.node_codes
-    width = codes.shape[1] - 8
-    wide = np.zeros((len(codes), coded_width(width)), np.uint8)
-    wide[:, :width] = codes[:, :width]
-    heads = np.zeros((len(codes), 4), np.uint32)
-    heads[:, :2] = codes[:, width:].copy().view(np.uint32)
-    heads[:, 2] = model.node_offset.view(np.uint32)
-    return ResidentModel(
-        METRIC_NUMBER[model.metric], int(model.encoding.form), model.encoding.dimension, device.put(wide),
-        device.put(heads),
-    )  # fmt: skip
