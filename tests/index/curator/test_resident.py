@@ -3,6 +3,7 @@
 import gc
 import weakref
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -223,3 +224,38 @@ def test_asks_of_one_call_want_different_things(rng: np.random.Generator) -> Non
     for found, ask in zip(found_in(resident.search(asks)), asks, strict=True):
         assert len(found.row) == len(found.distance) == ask.k
         check_found(found, ask)
+
+
+def test_rows_that_expire_in_an_index_where_none_did_are_known_to(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(rng)
+    monkeypatch.setattr(world, "_expiry", lambda: 0)
+    world.build(world.some_points(100))
+    resident = resident_of(world)
+    check_copy(world, resident, asks_of_all(world, now_ms=50_000))
+    assert not len(world.index.state.rows.expires_at)
+    monkeypatch.setattr(world, "_expiry", lambda: 30_000)
+    world.insert(20, 1)
+    for now_ms in (0, 29_999, 30_000, 50_000):
+        check_copy(world, resident, asks_of_all(world, now_ms=now_ms))
+
+
+def test_a_state_has_the_vectors_of_all_rows_that_are_counted(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows were counted before the state had their vectors: who copied them in between copied others."""
+    world = some_world(rng, 50)
+    index, taken = world.index, []
+    take_in = type(index).take_in
+
+    def looked_at(self: Any, *arguments: Any) -> Any:
+        rows = take_in(self, *arguments)
+        slots = self.state.rows.slots[: self.n_rows]
+        taken.append(int(slots.max()) < len(self.state.vectors))
+        return rows
+
+    monkeypatch.setattr(type(index), "take_in", looked_at)
+    for _ in range(5):
+        world.insert(20)
+    assert taken == [True] * 5

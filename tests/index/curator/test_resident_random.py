@@ -32,9 +32,9 @@ pytestmark = pytest.mark.usefixtures("small_bounds", "small_pages")
 WRITES = st.lists(st.sampled_from(["some", "many", "end", "lay out", "expire"]), min_size=2, max_size=6)
 FORMS = st.sampled_from([Encoding(Form.LVQ8, 8), Encoding(Form.LVQ4, 8), Encoding(Form.FLOAT16, 8)])
 OFTEN = settings(
-    settings.default, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None,
-    max_examples=max(8, settings.default.max_examples // 3),
-)  # fmt: skip
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=max(8, settings().max_examples // 3),
+)
 
 
 class Copied:
@@ -113,9 +113,11 @@ def writing(world: World, published: list[tuple[int, CuratorIndex]]) -> Iterator
     stop = threading.Event()
 
     def write() -> None:
-        while not stop.is_set() and world.sequence < 1_500:
+        while not stop.is_set() and world.sequence < 3_000:
             if world.index.should_lay_out:
                 world.lay_out(2)
+            elif len(world.points) > 300:
+                world.delete(list(world.points)[::3])
             else:
                 world.change_something()
             published.append((world.sequence, world.index))
@@ -150,7 +152,7 @@ def test_while_a_writer_never_rests_every_answer_is_what_was_committed(rng: np.r
     copies: dict[int, ResidentIndex] = {}
     n_found, n_older = 0, 0
     with writing(world, published) as writer:
-        while n_found < 600 and writer.is_alive():
+        while n_found < 450 and writer.is_alive():
             sequence, index = published[-1]
             state = index.state
             if id(index) not in copies:
