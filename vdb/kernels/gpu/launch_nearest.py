@@ -52,6 +52,7 @@ class _Lists:
     counts: Block
     lists: Block
     n_overflows: Block
+    no_mask: Block
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,10 +124,9 @@ def _look(
     n_query_tiles = queries.shape[0] // TILE
     n_groups = min(stop - first, max(1, 2 * driver.n_processors // n_query_tiles))
     kernel = ("nearest_held" if is_held else "nearest_streamed") + ("" if dimension % 8 == 0 else "_unaligned")
-    unread = kept.squares
     driver.launch(
         kernel, (n_query_tiles, n_groups), N_THREADS, shared_bytes,
-        queries, rows.vectors, rows.norms or unread, rows.visible or unread,
+        queries, rows.vectors, rows.norms or kept.squares, rows.visible or kept.no_mask,
         kept.squares, kept.limits, kept.bounds, kept.is_open, kept.counts, kept.lists,
         np.uint32(n_rows), np.int32(dimension), np.int32(n_slices), np.int32(rows.metric),
         np.int32(rows.visible is not None), np.int32(k), np.int32(capacity),
@@ -157,6 +157,7 @@ def _lists(driver: Driver, queries: NDArray[np.float16], n_padded: int, k: int, 
         driver.make((n_padded,), np.int32),
         lists,
         driver.make((1,), np.int32),
+        driver.make((1,), np.uint8),
     )
     driver.fill(lists, 0xFF)
     driver.fill(kept.counts, 0)

@@ -19,28 +19,30 @@ __device__ __forceinline__ float square_norm(const float* row, int dimension, in
     return sum_of_warp(sum);
 }
 
+}  // namespace building
+
 // out[i] = rows[first + i], words of 4 bytes, for i < n.
-extern "C" __global__ void __launch_bounds__(N_THREADS) copy_words(
+extern "C" __global__ void __launch_bounds__(building::N_THREADS) copy_words(
     const float* rows, float* out, long long first, long long n) {
-    const long long step = (long long)gridDim.x * N_THREADS;
-    for (long long i = (long long)blockIdx.x * N_THREADS + threadIdx.x; i < n; i += step) out[i] = rows[first + i];
+    const long long step = (long long)gridDim.x * building::N_THREADS;
+    for (long long i = (long long)blockIdx.x * building::N_THREADS + threadIdx.x; i < n; i += step) out[i] = rows[first + i];
 }
 
 // norms[i] = |rows[i]|^2, a warp per row.
-extern "C" __global__ void __launch_bounds__(N_THREADS) square_norms(
+extern "C" __global__ void __launch_bounds__(building::N_THREADS) square_norms(
     const float* rows, float* norms, int n_rows, int dimension) {
-    const int row = blockIdx.x * N_WARPS + threadIdx.x / 32, lane = threadIdx.x % 32;
+    const int row = blockIdx.x * building::N_WARPS + threadIdx.x / 32, lane = threadIdx.x % 32;
     if (row >= n_rows) return;
-    const float norm = square_norm(rows + (size_t)row * dimension, dimension, lane);
+    const float norm = building::square_norm(rows + (size_t)row * dimension, dimension, lane);
     if (lane == 0) norms[row] = norm;
 }
 
 // The nearest of c centroids for rows of which `products` (n, c) has the products, a warp per row: `norms` are the
 // centroids'. labels[first + i] and distances[first + i] for i < n.
-extern "C" __global__ void __launch_bounds__(N_THREADS) nearest_centroid(
+extern "C" __global__ void __launch_bounds__(building::N_THREADS) nearest_centroid(
     const float* rows, const float* products, const float* norms, int* labels, float* distances, long long first,
     int n_rows, int n_centroids, int dimension) {
-    const int row = blockIdx.x * N_WARPS + threadIdx.x / 32, lane = threadIdx.x % 32;
+    const int row = blockIdx.x * building::N_WARPS + threadIdx.x / 32, lane = threadIdx.x % 32;
     if (row >= n_rows) return;
     const float* mine = products + (size_t)row * n_centroids;
     key64 best = NO_KEY;
@@ -52,7 +54,7 @@ extern "C" __global__ void __launch_bounds__(N_THREADS) nearest_centroid(
         const key64 other = __shfl_xor_sync(ALL_LANES, best, apart);
         best = other < best ? other : best;
     }
-    const float norm = square_norm(rows + (size_t)row * dimension, dimension, lane);
+    const float norm = building::square_norm(rows + (size_t)row * dimension, dimension, lane);
     if (lane == 0) {
         labels[first + row] = (int)row_of_key(best);
         distances[first + row] = fmaxf(score_of_key(best) + norm, 0.0f);
@@ -60,11 +62,11 @@ extern "C" __global__ void __launch_bounds__(N_THREADS) nearest_centroid(
 }
 
 // The bits of the largest magnitude of n components into `largest`, which starts at 0.
-extern "C" __global__ void __launch_bounds__(N_THREADS) largest_component(
+extern "C" __global__ void __launch_bounds__(building::N_THREADS) largest_component(
     const float* rows, unsigned* largest, long long n) {
-    const long long step = (long long)gridDim.x * N_THREADS;
+    const long long step = (long long)gridDim.x * building::N_THREADS;
     unsigned bits = 0;
-    for (long long i = (long long)blockIdx.x * N_THREADS + threadIdx.x; i < n; i += step) {
+    for (long long i = (long long)blockIdx.x * building::N_THREADS + threadIdx.x; i < n; i += step) {
         bits = max(bits, __float_as_uint(rows[i]) & 0x7fffffffu);
     }
     for (int apart = 16; apart > 0; apart /= 2) bits = max(bits, __shfl_xor_sync(ALL_LANES, bits, apart));
@@ -72,13 +74,13 @@ extern "C" __global__ void __launch_bounds__(N_THREADS) largest_component(
 }
 
 // sums[copy][labels[i]] += rows[i] in fixed point, counts likewise; warps take rows in turn, blocks copies.
-extern "C" __global__ void __launch_bounds__(N_THREADS) add_rows(
+extern "C" __global__ void __launch_bounds__(building::N_THREADS) add_rows(
     const float* rows, const int* labels, unsigned long long* sums, unsigned* counts, long long n_rows,
     int n_centroids, int dimension, int n_copies, float scale) {
     const size_t copy = blockIdx.x % n_copies;
     const int lane = threadIdx.x % 32;
-    const long long step = (long long)gridDim.x * N_WARPS;
-    for (long long row = (long long)blockIdx.x * N_WARPS + threadIdx.x / 32; row < n_rows; row += step) {
+    const long long step = (long long)gridDim.x * building::N_WARPS;
+    for (long long row = (long long)blockIdx.x * building::N_WARPS + threadIdx.x / 32; row < n_rows; row += step) {
         const size_t cell = copy * n_centroids + labels[row];
         for (int i = lane; i < dimension; i += 32) {
             const long long fixed = llrintf(rows[(size_t)row * dimension + i] * scale);
@@ -89,10 +91,10 @@ extern "C" __global__ void __launch_bounds__(N_THREADS) add_rows(
 }
 
 // Each centroid to the mean of its rows, one without rows stays; a thread per component. `unit`: what 1 is worth.
-extern "C" __global__ void __launch_bounds__(N_THREADS) move_centroids(
+extern "C" __global__ void __launch_bounds__(building::N_THREADS) move_centroids(
     const unsigned long long* sums, const unsigned* counts, float* centroids, int n_centroids, int dimension,
     int n_copies, float unit) {
-    const long long n = (long long)n_centroids * dimension, i = (long long)blockIdx.x * N_THREADS + threadIdx.x;
+    const long long n = (long long)n_centroids * dimension, i = (long long)blockIdx.x * building::N_THREADS + threadIdx.x;
     if (i >= n) return;
     unsigned long long sum = 0;
     unsigned count = 0;
@@ -102,5 +104,3 @@ extern "C" __global__ void __launch_bounds__(N_THREADS) move_centroids(
     }
     if (count) centroids[i] = (float)((double)(long long)sum / (double)count * (double)unit);
 }
-
-}  // namespace building

@@ -23,7 +23,7 @@ constexpr unsigned NORM_BYTES = TILE * 4;
 constexpr int METRIC_COSINE = 0;
 constexpr int METRIC_L2 = 1;
 
-struct NearestWork {
+struct Work {
     const half_bits* queries;  // (q, s * SLICE), zeros behind the components and the queries; q a multiple of TILE
     const half_bits* rows;     // (n, d)
     const float* norms;             // (n,) squared, read for L2
@@ -47,7 +47,7 @@ struct NearestWork {
     unsigned step;
 };
 
-__device__ __forceinline__ float distance_of(const NearestWork& work, unsigned query, float acc) {
+__device__ __forceinline__ float distance_of(const Work& work, unsigned query, float acc) {
     if (work.metric == METRIC_L2) return fmaxf(fmaf(-2.0f, acc, work.squares[query]), 0.0f);
     return work.metric == METRIC_COSINE ? fmaxf(1.0f - acc, 0.0f) : 0.0f - acc;
 }
@@ -64,7 +64,7 @@ __device__ __forceinline__ unsigned piece_at(unsigned row, unsigned piece) {
 }
 
 // A slice of TILE padded queries, all of whose pieces are there.
-__device__ __forceinline__ void copy_queries(const NearestWork& work, unsigned char* to, int slice) {
+__device__ __forceinline__ void copy_queries(const Work& work, unsigned char* to, int slice) {
     const unsigned piece = threadIdx.x % PIECES, first = threadIdx.x / PIECES;
     const half_bits* from = work.queries + (size_t)slice * SLICE + piece * 8;
     const size_t width = (size_t)work.n_slices * SLICE;
@@ -86,7 +86,7 @@ __device__ void load_piece(const half_bits* row, int at, int dimension, unsigned
 
 // A slice of TILE rows. Behind the last row it is read again: what comes of that is thrown away.
 template <bool IS_ALIGNED>
-__device__ __forceinline__ void copy_rows(const NearestWork& work, unsigned char* to, unsigned tile, int slice) {
+__device__ __forceinline__ void copy_rows(const Work& work, unsigned char* to, unsigned tile, int slice) {
     const unsigned piece = threadIdx.x % PIECES, first = threadIdx.x / PIECES;
     const int at = slice * SLICE + piece * 8;
 #pragma unroll
@@ -104,7 +104,7 @@ __device__ __forceinline__ void copy_rows(const NearestWork& work, unsigned char
     }
 }
 
-__device__ __forceinline__ void copy_norms(const NearestWork& work, unsigned char* to, unsigned tile) {
+__device__ __forceinline__ void copy_norms(const Work& work, unsigned char* to, unsigned tile) {
     const unsigned first = tile * TILE;
     if (first + TILE <= work.n_rows) {
         if (threadIdx.x < TILE / 4) copy_async16(to + threadIdx.x * 16, work.norms + first + threadIdx.x * 4);
@@ -113,7 +113,7 @@ __device__ __forceinline__ void copy_norms(const NearestWork& work, unsigned cha
     }
 }
 
-__device__ void append(const NearestWork& work, unsigned query, unsigned row, float acc) {
+__device__ void append(const Work& work, unsigned query, unsigned row, float acc) {
     if (row >= work.n_rows || (work.has_visible && !work.visible[row])) return;
     const key64 key = key_of(distance_of(work, query, acc), row);
     if (key > work.bounds[query]) return;
@@ -122,7 +122,7 @@ __device__ void append(const NearestWork& work, unsigned query, unsigned row, fl
 }
 
 // Whether any query of the block's has this chunk still to do.
-__device__ bool has_open(const NearestWork& work) {
+__device__ bool has_open(const Work& work) {
     __shared__ int n_open;
     if (threadIdx.x == 0) n_open = 0;
     __syncthreads();
@@ -131,7 +131,7 @@ __device__ bool has_open(const NearestWork& work) {
     return n_open != 0;
 }
 
-// sums[i][j] += 16 queries x 8 rows over the slice's 64 components. `high` parts of a lane's address choose the matrix.
+// sums[i][j] += the products of 16 queries with 8 rows over the slice's 64 components.
 __device__ __forceinline__ void add_products(
     float (&sums)[4][8][4], const unsigned char* queries, const unsigned char* rows, unsigned lane) {
     const unsigned query = lane % 16, query_piece = lane / 16;
@@ -175,7 +175,7 @@ __device__ __forceinline__ void start_sums(float (&sums)[4][8][4], const float* 
 
 // A lane has of each 16 x 8 products those of queries lane / 4 and lane / 4 + 8, rows lane % 4 * 2 and the next.
 __device__ __forceinline__ void filter(
-    const NearestWork& work, const float (&sums)[4][8][4], const float (&limits)[4][2], unsigned query, unsigned row) {
+    const Work& work, const float (&sums)[4][8][4], const float (&limits)[4][2], unsigned query, unsigned row) {
     float best[4][2];
     bool is_any = false;
 #pragma unroll
@@ -205,7 +205,7 @@ __device__ __forceinline__ void filter(
 
 // HOLDS_QUERIES: the block's queries stay in shared memory; else their slices come through the ring with the rows'.
 template <bool HOLDS_QUERIES, bool IS_ALIGNED>
-__device__ __forceinline__ void find_nearest(const NearestWork& work) {
+__device__ __forceinline__ void find_nearest(const Work& work) {
     DYNAMIC_SHARED(shared);
     constexpr unsigned STAGE_BYTES = SLICE_BYTES + NORM_BYTES + (HOLDS_QUERIES ? 0 : SLICE_BYTES);
     if (work.first_tile + blockIdx.y >= work.stop_tile || !has_open(work)) return;
@@ -265,16 +265,17 @@ __device__ __forceinline__ void find_nearest(const NearestWork& work) {
     }
 }
 
-#define NEAREST_KERNEL(name, holds_queries, is_aligned)                                                               \
-    extern "C" __global__ void __launch_bounds__(N_THREADS, 2) name(                                                  \
-        const half_bits* queries, const half_bits* rows, const float* norms, const unsigned char* visible,  \
-        const float* squares, const float* limits, const key64* bounds, const int* is_open, int* counts, \
-        key64* lists, unsigned n_rows, int dimension, int n_slices, int metric, int has_visible, int k,  \
-        int capacity, unsigned n_tiles, unsigned first_tile, unsigned stop_tile, unsigned step) {                     \
-        const NearestWork work = {queries, rows,       norms,       visible,  squares,   limits,   bounds,            \
-                                  is_open, counts,     lists,       n_rows,   dimension, n_slices, metric,            \
-                                  has_visible, k,      capacity,    n_tiles,  first_tile, stop_tile, step};           \
-        find_nearest<holds_queries, is_aligned>(work);                                                                \
+}  // namespace nearest_tiles
+
+#define NEAREST_KERNEL(name, holds_queries, is_aligned)                                                                \
+    extern "C" __global__ void __launch_bounds__(nearest_tiles::N_THREADS, 2) name(                                    \
+        const half_bits* queries, const half_bits* rows, const float* norms, const unsigned char* visible,             \
+        const float* squares, const float* limits, const key64* bounds, const int* is_open, int* counts,               \
+        key64* lists, unsigned n_rows, int dimension, int n_slices, int metric, int has_visible, int k, int capacity,  \
+        unsigned n_tiles, unsigned first_tile, unsigned stop_tile, unsigned step) {                                    \
+        nearest_tiles::find_nearest<holds_queries, is_aligned>(                                                        \
+            {queries, rows, norms, visible, squares, limits, bounds, is_open, counts, lists, n_rows, dimension, n_slices,\
+             metric, has_visible, k, capacity, n_tiles, first_tile, stop_tile, step});                                 \
     }
 
 NEAREST_KERNEL(nearest_held, true, true)
@@ -285,24 +286,24 @@ NEAREST_KERNEL(nearest_streamed_unaligned, false, false)
 // After a chunk, a block per query: the k smallest keys of those so far and those appended. Where the list held all of
 // the chunk's they are kept, in order, and the query is closed; else they only make the bound, with which the chunk is
 // done again: any k keys' greatest is a bound. `limits` and `bounds` are made anew, `n_overflows` counts the latter.
-extern "C" __global__ void __launch_bounds__(N_THREADS) keep_nearest(
-    const float* squares, float* limits, key64* bounds, int* is_open, int* counts,
-    key64* lists, int* n_overflows, int metric, int k, int capacity) {
+extern "C" __global__ void __launch_bounds__(nearest_tiles::N_THREADS) keep_nearest(
+    const float* squares, float* limits, key64* bounds, int* is_open, int* counts, key64* lists, int* n_overflows,
+    int metric, int k, int capacity) {
     __shared__ key64 chosen[1024];
     __shared__ SelectScratch scratch;
     const unsigned query = blockIdx.x;
     if (!is_open[query]) return;
     key64* list = lists + (size_t)query * (k + capacity);
     const int count = counts[query];
-    select_smallest<N_THREADS>(list, k + min(count, capacity), k, chosen, scratch);
+    select_smallest<nearest_tiles::N_THREADS>(list, k + min(count, capacity), k, chosen, scratch);
     if (count <= capacity) {
-        for (int i = threadIdx.x; i < k; i += N_THREADS) list[i] = chosen[i];
+        for (int i = threadIdx.x; i < k; i += nearest_tiles::N_THREADS) list[i] = chosen[i];
     }
     if (threadIdx.x == 0) {
         const key64 bound = chosen[k - 1];
         bounds[query] = bound;
-        const bool has_all = bound != NO_KEY;
-        limits[query] = has_all ? limit_of(metric, squares[query], score_of_key(bound)) : -POSITIVE_INFINITY;
+        limits[query] = bound == NO_KEY ? -POSITIVE_INFINITY
+                                        : nearest_tiles::limit_of(metric, squares[query], score_of_key(bound));
         counts[query] = 0;
         if (count <= capacity) {
             is_open[query] = 0;
@@ -313,10 +314,9 @@ extern "C" __global__ void __launch_bounds__(N_THREADS) keep_nearest(
 }
 
 // keys (q, k): the first k of each list of `width`.
-extern "C" __global__ void __launch_bounds__(N_THREADS) first_keys(const key64* lists, key64* keys, int k, int width) {
-    for (int i = threadIdx.x; i < k; i += N_THREADS) {
+extern "C" __global__ void __launch_bounds__(nearest_tiles::N_THREADS) first_keys(
+    const key64* lists, key64* keys, int k, int width) {
+    for (int i = threadIdx.x; i < k; i += nearest_tiles::N_THREADS) {
         keys[(size_t)blockIdx.x * k + i] = lists[(size_t)blockIdx.x * width + i];
     }
 }
-
-}  // namespace nearest_tiles
