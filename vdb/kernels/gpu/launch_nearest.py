@@ -9,8 +9,9 @@ of all rows, the same each time.
 What it costs, q queries (a multiple of 128 counts), n rows of d components (a multiple of 64 counts):
 operations   2 · q · n · d on tensor cores, one comparison for each of the q · n products
 bytes        2 · n · d of rows (+ 4 · n of norms) from memory, once; each tile of 128 queries reads them from the cache
-lists        8 · q · (k + capacity): `MOST_QUERIES` at once, so 33 MiB for k = 10
-chunks       3 for ten million rows and k = 10, 11 for k = 1,024, and those done again
+lists        8 · q · (k + capacity): `MOST_QUERIES` at once, so 32 MiB for k = 10
+appended     about 16 · k for each query and chunk, the first chunk's `capacity` apart
+chunks       4 for ten million rows and k = 10, 8 for k = 1,024, and those done again
 """
 
 import math
@@ -37,7 +38,9 @@ MOST_HELD: Final = 3
 MOST_QUERIES: Final = 1_024
 """Of a launch: their lists take memory."""
 CAPACITY: Final = 4_096
-"""Keys that a list takes beyond its k, or 8 · k: a chunk is planned to fill a quarter of it."""
+"""Keys that a list takes beyond its k, or 8 · k: a chunk is planned to fill a quarter of it at most."""
+MOST_GROWTH: Final = 16
+"""Of a chunk beside all before it. A product that is appended stalls its warp for a microsecond."""
 NO_KEY: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
@@ -105,8 +108,8 @@ def _smallest(driver: Driver, queries: NDArray[np.float16], rows: _Rows, k: int)
             )  # fmt: skip
             if stop * TILE <= capacity or not int(driver.take(kept.n_overflows)[0]):
                 break
-        # Of the next rows about one in stop · TILE / k is among the k nearest so far.
-        first, stop = stop, stop + max(1, stop * capacity // (4 * k))
+        # Of the next rows about one in stop · TILE / k is among the k nearest so far: what is appended costs, too.
+        first, stop = stop, stop + max(1, stop * min(MOST_GROWTH, capacity // (4 * k)))
     return _first_keys(driver, kept, len(queries), k, capacity)
 
 
