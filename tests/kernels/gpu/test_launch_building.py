@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.kernels.batch_devices import whole_numbers
+from tests.kernels.batch_rows import whole_numbers
 from tests.kernels.gpu.emulated.driver import EmulatedDriver
 from vdb.kernels import reference_batches
 from vdb.kernels.gpu import launch_building

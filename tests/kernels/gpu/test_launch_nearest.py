@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.kernels.batch_devices import brute_nearest, squared_norms, whole_numbers
+from tests.kernels.batch_rows import brute_nearest, squared_norms, whole_numbers
 from tests.kernels.gpu.emulated.driver import EmulatedDriver
 from vdb.kernels.device import DeviceFailed
 from vdb.kernels.gpu import launch_nearest

@@ -1,17 +1,11 @@
-"""Devices that the contract of batches runs on, and rows to run it over."""
+"""Rows that the exact search and builds are tested with, and what the search must find among them."""
 
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.kernels.gpu.emulated.driver import EmulatedDriver
-from vdb.kernels.device import Device
-from vdb.kernels.gpu.cuda_device import CudaDevice
-from vdb.kernels.numpy_device import NumpyDevice
 from vdb.kernels.reference import COSINE, L2, Float32s, Int64s, UInt8s
 
-DEVICES: dict[str, Callable[[], Device]] = {"numpy": NumpyDevice, "emulated": lambda: CudaDevice(EmulatedDriver())}
 
 
 def whole_numbers(rng: np.random.Generator, n: int, d: int, largest: int = 2) -> NDArray[np.float16]:
