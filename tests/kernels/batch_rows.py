@@ -1,11 +1,9 @@
 """Rows that the exact search and builds are tested with, and what the search must find among them."""
 
-
 import numpy as np
 from numpy.typing import NDArray
 
 from vdb.kernels.reference import COSINE, L2, Float32s, Int64s, UInt8s
-
 
 
 def whole_numbers(rng: np.random.Generator, n: int, d: int, largest: int = 2) -> NDArray[np.float16]:
