@@ -193,7 +193,9 @@ class ReadingLauncher:
 
     # Launches
 
-    def _choose(self, rows: ResidentRows, model: ResidentModel, packed: _Packed, wanted: Wanted, n_answers: int) -> Block:
+    def _choose(
+        self, rows: ResidentRows, model: ResidentModel, packed: _Packed, wanted: Wanted, n_answers: int
+    ) -> Block:
         """Launch what says which rows are scanned; returns the block of answers, where statistics are begun."""
         n_queries, n_entries = len(wanted.sequence), _n_entries(wanted)
         n_all, n_held = int(n_entries.sum()), np.int64(rows.entries.shape[1])
