@@ -21,15 +21,13 @@ struct Asked {
     float step, total, norm;
     int unused;
 };
-
-// What of the rows of a query is scanned.
-struct Plan {
-    unsigned n_spans, n_rows, may_repeat, unused;
-};
+static_assert(sizeof(Asked) == 208 && sizeof(Asked) % 16 == 0, "components begin at multiples of 16 bytes");
 
 __device__ __forceinline__ const Asked& asked_of(const unsigned char* asked, int asked_bytes, unsigned query) {
     return *(const Asked*)(asked + (size_t)query * asked_bytes);
 }
+
+// A plan, uint4, is how many spans a query scans, how many rows they have, whether rows may be among them twice.
 
 // Where the spans of a query begin, among those of all.
 __device__ __forceinline__ size_t spans_at(const Asked& asked, unsigned query) {
