@@ -1,14 +1,14 @@
 """What parts are measured on: a device, whether it is an accelerator, and its ceilings."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from bench.gpu.peaks import Ceilings, measured_by_cupy, measured_by_numpy
 from bench.report import Figure
-from vdb.kernels.device import Device
+from vdb.kernels.device import Device, DeviceFailed
 from vdb.kernels.numpy_device import NumpyDevice
 
 __all__ = ["Machine", "PartLeftOut", "opened"]
@@ -63,4 +63,5 @@ def opened(device: str, is_quick: bool, seed: int, repeats: int) -> Iterator[Mac
     try:
         yield Machine(found, True, is_quick, seed, repeats, measured_by_cupy)
     finally:
-        found.close()
+        with suppress(DeviceFailed):  # what is lost need not be closed; its part has said so
+            found.close()

@@ -88,16 +88,16 @@ def resident(
     """Rows (n,) on a device, written `n_copies` times one after the other: row i of copy c has the number c · n + i."""
     n = len(of_rows[0])
     capacity = whole(n * n_copies)
-    blocks = [device.make((capacity, part.shape[1]), part.dtype) for part in of_rows]
+    codes, heads = (device.make((capacity, part.shape[1]), part.dtype) for part in of_rows)
     kept = None if vectors is None else device.make((capacity, vectors.shape[1]), np.float32)
     for copy in range(n_copies):
-        for block, part in zip(blocks, of_rows, strict=True):
-            device.write(block, copy * n, part)
+        device.write(codes, copy * n, of_rows[0])
+        device.write(heads, copy * n, of_rows[1])
         if kept is not None and vectors is not None:
             device.write(kept, copy * n, vectors)
     return ResidentRows(
-        codes=blocks[0],
-        heads=blocks[1],
+        codes=codes,
+        heads=heads,
         times=device.make((capacity, 2), np.uint32),
         pids=device.put(np.arange(capacity, dtype=np.uint32)),
         vectors=kept,

@@ -69,14 +69,14 @@ class _World:
         return len(self.queries[0])
 
 
-def work(form: str, n_rows: int, is_listed: bool, n_entries: int = 0, dimension: int = D) -> Work:
+def work(form: str, kind: str, n_rows: int, n_entries: int = 0, dimension: int = D) -> Work:
     """Of a batch that scores so many rows and entries, whoever asks for them; nodes stay in a cache, and count once."""
     width = code_bytes(FORMS[form], dimension)
-    n_bytes = n_rows * (width + HEAD_BYTES + (PLACE_BYTES if is_listed else 0))
+    n_bytes = n_rows * (width + HEAD_BYTES + (PLACE_BYTES if kind == "scattered" else 0))
     if n_entries:
         n_bytes += n_entries * ENTRY_BYTES + _N_NODES * (code_bytes(LVQ8, dimension) + HEAD_BYTES)
     unit = Unit.BYTES if FORMS[form] in (LVQ8, LVQ4) else Unit.FLOAT
-    return Work(f"scan, {form}, {n_rows:,} rows", float(n_bytes), 2.0 * dimension * (n_rows + n_entries), unit)
+    return Work(f"scan, {form}, {kind}: {n_rows:,} rows", float(n_bytes), 2.0 * dimension * (n_rows + n_entries), unit)
 
 
 def measure(machine: Machine) -> list[Figure]:
@@ -107,8 +107,8 @@ def _of_kind(machine: Machine, world: _World, kind: str, wanted: Wanted) -> list
     name = f"scan, {world.form}, {kind}"
     found = machine.device.candidates(world.rows, world.model, world.queries[0], wanted, M)
     n_entries, _, n_rows = (int(total) for total in found.statistics[:, :3].sum(axis=0))
-    least = work(world.form, n_rows, kind == "scattered", n_entries)
-    print(f"{kind}: {least.counted(machine.ceilings)}", flush=True)
+    least = work(world.form, kind, n_rows, n_entries)
+    print(least.counted(machine.ceilings), flush=True)
     measured = runs_of(
         lambda i: machine.device.candidates(world.rows, world.model, world.queries[i % len(world.queries)], wanted, M),
         machine.repeats,
