@@ -72,8 +72,8 @@ class Spectrum:
         def draw(rng: np.random.Generator, n_rows: int) -> Float32s:
             drawn = rng.standard_normal((n_rows, self._dimension), dtype=np.float32) * np.float32(_WITHIN)
             drawn += self._centres[rng.integers(0, _CLUSTERS, n_rows)]
-            drawn = np.matmul(drawn, self._map, dtype=np.float32)
-            drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
-            return drawn
+            np.matmul(drawn, self._map, out=(mapped := np.empty_like(drawn)))
+            mapped /= np.linalg.norm(mapped, axis=1, keepdims=True)
+            return mapped
 
         return _filled(np.empty((n, self._dimension), np.float32), self._seed + 1_000_003 * (offset + 1), draw)

@@ -129,7 +129,7 @@ def _of_kind(machine: Machine, world: _World, kind: str, wanted: Wanted) -> list
 def _gap(world: _World, kind: str, found: Candidates) -> float:
     """Between the estimates of some queries and the twin's, +inf where the rows found have others by the twin."""
     worst = 0.0
-    for i in np.linspace(0, world.n_tenants - 1, _N_CHECKED).astype(int).tolist():
+    for i in np.linspace(0, world.n_tenants - 1, min(_N_CHECKED, world.n_tenants)).astype(int).tolist():
         first, n = i * world.n_each, world.n_each
         named = (
             np.sort(world.order[first : first + n]).astype(np.int64) if kind == "scattered" else first + np.arange(n)
@@ -153,8 +153,8 @@ def _by_twin(world: _World, i: int, named: Int64s) -> Candidates:
 
 
 def _made(machine: Machine, form: str) -> _World:
-    n_each = machine.sized(_TENANT_PAGES[form] * PAGE_ROWS, 512)
-    n_tenants = machine.sized(1_024, 16)
+    n_each = machine.sized(_TENANT_PAGES[form] * PAGE_ROWS, 256)
+    n_tenants = machine.sized(1_024, 4)
     rng = np.random.default_rng(machine.seed)
     order = np.arange(n_each * n_tenants, dtype=np.uint32)
     rng.shuffle(order)
@@ -173,7 +173,7 @@ def _made(machine: Machine, form: str) -> _World:
 
 
 def _entry_rows(machine: Machine) -> int:
-    return machine.sized(_ENTRY_ROWS, 64)
+    return machine.sized(_ENTRY_ROWS, 32)
 
 
 def _tile(form: str, n: int, seed: int) -> Coded:
