@@ -55,7 +55,7 @@ def measure(machine: Machine) -> list[Figure]:
 
 def _exact(machine: Machine) -> list[Figure]:
     """`nearest` on integers: every metric, with and without rows left out."""
-    n, q = machine.sized(200_000, 2_000), machine.sized(256, 8)
+    n, q = machine.sized(50_000, 2_000), machine.sized(128, 8)
     rows, queries = (small_integers(m, _D, _MOST, machine.seed + m, np.float16) for m in (n, q))
     norms = np.einsum("ij,ij->i", rows, rows, dtype=np.float32)
     visible = (np.arange(n) % 3 != 0).astype(np.uint8)
@@ -109,7 +109,7 @@ def _assigned(machine: Machine) -> list[Figure]:
 
 def _readings(machine: Machine) -> list[Figure]:
     """`candidates` and `search` on integers that every form holds exactly, beside the twin."""
-    n, q = machine.sized(20_000, 300), machine.sized(32, 3)
+    n, q = machine.sized(20_000, 300), machine.sized(8, 3)
     rows = small_integers(n, _D, 7, machine.seed + 11) + np.float32(7)  # [0, 14]: codes of 4 bits
     asked = small_integers(q, _D, _MOST, machine.seed + 12)
     # not quantized but said, so that a step is worth exactly 1
@@ -159,7 +159,7 @@ def _searched(
 
 def _recalls(machine: Machine) -> list[Figure]:
     """Recall of drawn rows: exact search of float16, and codes with candidates compared, by device and by twin."""
-    n, q = machine.sized(200_000, 2_000), machine.sized(256, 16)
+    n, q = machine.sized(100_000, 2_000), machine.sized(128, 16)
     drawn = Spectrum(_D, machine.seed)
     rows, queries = drawn.rows(n), drawn.rows(q, 1)
     twin = NumpyDevice()

@@ -82,7 +82,7 @@ def _products_by_cupy(dtype: Any, n_calls: int) -> float:
 
     a, b = (cupy.asarray(_random(_SIDE, seed)).astype(dtype) for seed in (1, 2))
     out = cupy.empty_like(a)
-    return _N_OPERATIONS / _best(lambda i: cupy.matmul(a, b, out=out), n_calls, cupy.cuda.Device().synchronize)
+    return _N_OPERATIONS / _best(lambda i: cupy.dot(a, b, out=out), n_calls, cupy.cuda.Device().synchronize)
 
 
 def _bfloat16_by_torch() -> float:

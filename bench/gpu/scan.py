@@ -37,7 +37,7 @@ from vdb.kernels.numpy_device import NumpyDevice
 from vdb.kernels.reference import COSINE, Int64s, UInt32s
 from vdb.kernels.reference_cells import LVQ4, LVQ8
 
-__all__ = ["measure", "work"]
+__all__ = ["measure", "scattered", "work"]
 
 D, M = 128, 40
 HEAD_BYTES, PLACE_BYTES, ENTRY_BYTES = 16, 4, 8
@@ -156,8 +156,7 @@ def _made(machine: Machine, form: str) -> _World:
     n_each = machine.sized(_TENANT_PAGES[form] * PAGE_ROWS, 256)
     n_tenants = machine.sized(1_024, 4)
     rng = np.random.default_rng(machine.seed)
-    order = np.arange(n_each * n_tenants, dtype=np.uint32)
-    rng.shuffle(order)
+    order = scattered(rng, n_tenants, n_each)
     tile = _tile(form, n_each, machine.seed)
     starts = np.arange(0, n_each, _entry_rows(machine), dtype=np.uint32)
     bounds = (np.arange(n_tenants, dtype=np.uint32)[:, None] * np.uint32(n_each) + starts).ravel()
@@ -170,6 +169,20 @@ def _made(machine: Machine, form: str) -> _World:
         model_of(machine.device, FORMS[form], D, COSINE, normal(_N_NODES, D, machine.seed + 2)),
         [queries_of(normal(n_tenants, D, machine.seed + 3 + i)) for i in range(_N_ROTATED)],
     )
+
+
+def scattered(rng: np.random.Generator, n_tenants: int, n_each: int) -> UInt32s:
+    """All rows once, uint32 (n,), a list of n_each after the other: neighbours are random rows of random tenants.
+
+    Place j of list q names row π(j) of tenant q + s(j): no two lists and places the same. Shuffled at once, a hundred
+    million rows would take a minute.
+    """
+    shifts = rng.integers(0, n_tenants, n_each, np.uint32)
+    rows = rng.permutation(n_each).astype(np.uint32)
+    order = np.empty((n_tenants, n_each), np.uint32)
+    for i in range(n_tenants):
+        order[i] = (shifts + np.uint32(i)) % np.uint32(n_tenants) * np.uint32(n_each) + rows
+    return order.ravel()
 
 
 def _entry_rows(machine: Machine) -> int:

@@ -50,6 +50,12 @@ def test_the_host_link_is_counted_apart_from_the_floor() -> None:
     assert "0.64 GB over the host link" in work.counted(CEILINGS)
 
 
+def test_scattered_lists_name_every_row_once(rng: np.random.Generator) -> None:
+    order = scan.scattered(rng, 7, 64)
+    np.testing.assert_array_equal(np.sort(order), np.arange(7 * 64))
+    assert len(np.unique(order[:64] // 64)) > 3
+
+
 def test_calls_before_the_first_reading_are_not_timed_and_inputs_rotate() -> None:
     asked: list[int] = []
     assert len(runs_of(asked.append, 3, 2)) == 3
