@@ -49,7 +49,7 @@ class _Block:
         weakref.finalize(self, driver.give_back, self.nbytes)
         driver.n_bytes += self.nbytes
         bytes_there = (ctypes.c_ubyte * self.nbytes).from_address(self.address)
-        self.array: NDArray[Any] = np.ndarray(self.shape, self.dtype, buffer=bytes_there)
+        self.array: NDArray[Any] = np.ndarray(self.shape, self.dtype, buffer=memoryview(bytes_there))
 
 
 class _Library:
