@@ -10,6 +10,7 @@ import argparse
 import multiprocessing
 import shlex
 import sys
+import traceback
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -34,7 +35,7 @@ PARTS: dict[str, str] = {
     "projection": "bench.gpu.projection",
     "engine": "bench.gpu.engine",
 }
-"""Modules whose `measure(machine)` returns the figures of a part."""
+"""Modules whose `measure(machine)` gives the figures of a part, one after the other."""
 
 PACKAGES = ("cupy-cuda13x", "cupy-cuda12x", "torch", "faiss-cpu")
 NO_DEVICE = 2
@@ -65,7 +66,6 @@ def main(arguments: Sequence[str]) -> int:
             return NO_DEVICE
         outcomes[part] = outcome
         if outcome.figures:
-            print(report.table(outcome.figures))
             _record(part, given, arguments, outcome)
         if outcome.failure:
             print(f"{part}: {outcome.failure}", file=sys.stderr)
@@ -76,19 +76,26 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def measured(part: str, given: argparse.Namespace) -> Outcome:
-    """Open the device and measure one part, in this process."""
+    """Open the device and measure one part, in this process. A figure is printed when it is there, and what was
+    measured before a failure is kept."""
+    figures: list[Figure] = []
+    about: dict[str, Any] = {}
     try:
         with opened(given.device, given.quick, given.seed, given.repeats) as machine:
             about = machine.about
-            try:
-                return Outcome(import_module(PARTS[part]).measure(machine), about)
-            except PartLeftOut as exc:
-                print(f"left out: {exc}", flush=True)
-                return Outcome([], about)
-            except DeviceFailed as exc:
-                return Outcome([], about, f"the device failed: {type(exc).__name__}: {exc}")
+            for figure in import_module(PARTS[part]).measure(machine):
+                figures.append(figure)
+                print(report.table([figure]), flush=True)
+    except PartLeftOut as exc:
+        print(f"left out: {exc}", flush=True)
     except DeviceFailed as exc:
-        return Outcome([], {}, str(exc), has_device=False)
+        if not about:
+            return Outcome([], about, str(exc), has_device=False)
+        return Outcome(figures, about, f"the device failed: {type(exc).__name__}: {exc}")
+    except Exception as exc:  # the other parts are measured all the same
+        traceback.print_exc()
+        return Outcome(figures, about, f"failed: {type(exc).__name__}: {exc}")
+    return Outcome(figures, about)
 
 
 def _in_its_own_process(part: str, given: argparse.Namespace) -> Outcome:
@@ -107,7 +114,8 @@ def _record(part: str, given: argparse.Namespace, arguments: Sequence[str], outc
     options = [*arguments, "--only", part] if len(given.only) > 1 else list(arguments)
     command = shlex.join(["python", "-m", "bench", "gpu", *options])
     figures = {figure.name: figure.as_row() for figure in outcome.figures}
-    record("gpu", figures, command, given.results, accelerator=outcome.about, packages=PACKAGES)
+    about = outcome.about | ({"failure": outcome.failure} if outcome.failure else {})
+    record("gpu", figures, command, given.results, accelerator=about, packages=PACKAGES)
 
 
 def _summary(outcomes: dict[str, Outcome]) -> str:

@@ -10,7 +10,7 @@ storing points and making the index. Needs all that the package depends on.
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,7 +48,7 @@ def missing() -> list[str]:
     return [name for name in NEEDED if find_spec(name) is None]
 
 
-def measure(machine: Machine) -> list[Figure]:
+def measure(machine: Machine) -> Iterator[Figure]:
     """The figures; raises PartLeftOut where the package's dependencies or the device's answers are missing."""
     if absent := missing():
         raise PartLeftOut(f"an engine needs {', '.join(absent)}")
@@ -67,11 +67,9 @@ def measure(machine: Machine) -> list[Figure]:
             print(f"engine: stored and indexed in {time.perf_counter() - began:.0f} s", flush=True)
             if reason := place.await_device(batches[0]):
                 raise PartLeftOut(f"the device does not answer: {reason}")
-            return [
-                *_recalls(place, rows, batches[0]),
-                *_throughput(machine, place, batches),
-                *_latency(machine, place, np.concatenate(batches)),
-            ]
+            yield from _recalls(place, rows, batches[0])
+            yield from _throughput(machine, place, batches)
+            yield from _latency(machine, place, np.concatenate(batches))
         finally:
             place.close()
 

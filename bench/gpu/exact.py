@@ -6,6 +6,7 @@ times a cache of 60 MB. About 60 s, most of them for drawing rows and for the ch
 """
 
 import statistics
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,7 @@ def work(n: int, n_queries: int, dimension: int = D) -> Work:
     return Work(f"exact, {n:,} × {dimension}", n_bytes, 2.0 * n * n_queries * dimension, Unit.HALF)
 
 
-def measure(machine: Machine) -> list[Figure]:
+def measure(machine: Machine) -> Iterator[Figure]:
     """Time, shares, and how many times as fast as PyTorch."""
     n, q = machine.sized(10_000_000, 4_096), machine.sized(1_024, 64)
     least = work(n, q)
@@ -54,13 +55,11 @@ def measure(machine: Machine) -> list[Figure]:
         machine.sized(_N_CALLS, 1),
     )
     took = statistics.median(runs)
-    figures = [
-        seconds("exact: a batch", runs),
-        machine.figure("exact: of the matrix rate", least.product_share(machine.ceilings, took), "share", _BAR_SHARE),
-        machine.figure("exact: of the copy bandwidth", least.memory_share(machine.ceilings, took), "share"),
-        *_checked(machine, block, rows, batches[0]),
-    ]
-    return figures + _beside_torch(machine, rows, batches, took)
+    yield seconds("exact: a batch", runs)
+    yield machine.figure("exact: of the matrix rate", least.product_share(machine.ceilings, took), "share", _BAR_SHARE)
+    yield machine.figure("exact: of the copy bandwidth", least.memory_share(machine.ceilings, took), "share")
+    yield from _checked(machine, block, rows, batches[0])
+    yield from _beside_torch(machine, rows, batches, took)
 
 
 def _checked(machine: Machine, block: Block, rows: Halves, queries: Halves) -> list[Figure]:

@@ -8,6 +8,7 @@ says so: the bar is only judged against faiss. About 40 s, most of them for the 
 import os
 import statistics
 import time
+from collections.abc import Iterator
 from importlib.util import find_spec
 
 import numpy as np
@@ -36,7 +37,7 @@ def work(n: int, n_centroids: int, n_iterations: int, dimension: int = _D) -> Wo
     return Work(f"k-means, {n:,} × {dimension}, {n_centroids:,} centroids", n_bytes, n_operations, Unit.FLOAT)
 
 
-def measure(machine: Machine) -> list[Figure]:
+def measure(machine: Machine) -> Iterator[Figure]:
     """Time, shares, how many times as fast as the CPU, and whether the centroids are as good and always the same."""
     n, c = machine.sized(1_000_000, 4_096), machine.sized(1_000, 32)
     n_iterations = machine.sized(10, 3)
@@ -53,17 +54,14 @@ def measure(machine: Machine) -> list[Figure]:
     if not machine.is_quick:
         warm(background=False)
         wait_ready(_COMPILING_S)
+    yield seconds("k-means: all iterations", runs)
+    yield machine.figure("k-means: of the float32 matrix rate", least.product_share(machine.ceilings, took), "share")
+    yield Figure("k-means: numbers that differ a second time", int((ours != again).sum()), "", 0)
     name, cpu_s, theirs = _beside(rows, firsts[0], n_iterations)
-    judged = machine.figure(f"k-means: {name} / ours", cpu_s / took, "×", _BAR if name == "faiss" else None)
+    yield Figure(f"k-means: {name} on {os.cpu_count()} cores", cpu_s * 1e3, "ms")
+    yield machine.figure(f"k-means: {name} / ours", cpu_s / took, "×", _BAR if name == "faiss" else None)
     worse = spread(rows, ours) / spread(rows, theirs) - 1
-    return [
-        seconds("k-means: all iterations", runs),
-        machine.figure("k-means: of the float32 matrix rate", least.product_share(machine.ceilings, took), "share"),
-        Figure(f"k-means: {name} on {os.cpu_count()} cores", cpu_s * 1e3, "ms"),
-        judged,
-        Figure(f"k-means: spread above that of {name}", worse, "share", _WORSE),
-        Figure("k-means: numbers that differ a second time", int((ours != again).sum()), "", 0),
-    ]
+    yield Figure(f"k-means: spread above that of {name}", worse, "share", _WORSE)
 
 
 def _beside(rows: Float32s, first: Float32s, n_iterations: int) -> tuple[str, float, Float32s]:

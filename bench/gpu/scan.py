@@ -9,6 +9,7 @@ candidates' way back are in them, and stand beside them as the call of one row f
 """
 
 import statistics
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,15 +80,13 @@ def work(form: str, kind: str, n_rows: int, n_entries: int = 0, dimension: int =
     return Work(f"scan, {form}, {kind}: {n_rows:,} rows", float(n_bytes), 2.0 * dimension * (n_rows + n_entries), unit)
 
 
-def measure(machine: Machine) -> list[Figure]:
+def measure(machine: Machine) -> Iterator[Figure]:
     """Shares of the copy bandwidth, form by form."""
-    figures: list[Figure] = []
     for form in FORMS:
-        figures += _of_form(machine, form)
-    return figures
+        yield from _of_form(machine, form)
 
 
-def _of_form(machine: Machine, form: str) -> list[Figure]:
+def _of_form(machine: Machine, form: str) -> Iterator[Figure]:
     world = _made(machine, form)
     n, starts = world.n_each, np.arange(world.n_tenants, dtype=np.int64) * world.n_each
     n_entries = n // _entry_rows(machine)
@@ -97,10 +96,8 @@ def _of_form(machine: Machine, form: str) -> list[Figure]:
         "entries": runs_with_entries(starts, n, np.arange(world.n_tenants) * n_entries, n_entries, n // _SHARE),
         "one row": runs(starts, 1),
     }
-    figures: list[Figure] = []
     for kind, wanted in kinds.items():
-        figures += _of_kind(machine, world, kind, wanted)
-    return figures
+        yield from _of_kind(machine, world, kind, wanted)
 
 
 def _of_kind(machine: Machine, world: _World, kind: str, wanted: Wanted) -> list[Figure]:

@@ -153,6 +153,18 @@ def test_a_device_that_answers_wrongly_is_found_out(monkeypatch: pytest.MonkeyPa
     assert main([*QUICK, "exact"]) == 1
 
 
+def test_what_was_measured_before_a_failure_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Lost(NumpyDevice):
+        def assign(self, rows: Block, centroids: Float32s) -> NoReturn:
+            raise DeviceLost("unplugged")
+
+    monkeypatch.setattr(bench.gpu, "opened", _opening(Lost(name="An accelerator"), is_accelerator=True))
+    assert main(["--only", "equality", "--repeats", "1", "--results", str(tmp_path)]) == 1
+    (row,) = json.loads((tmp_path / "gpu.json").read_text())
+    assert row["figures"].keys() == {"equality: exact search, queries with other rows"}
+    assert "unplugged" in row["machine"]["accelerator"]["failure"]
+
+
 def test_a_device_that_is_lost_fails_its_part(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
