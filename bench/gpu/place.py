@@ -26,7 +26,7 @@ Backend = Literal["auto", "cpu", "gpu"]
 LIMIT = 10
 _NAME, _TENANT = "vectors", "owner"
 _BATCH = 10_000
-_TIMEOUT_S = 240.0
+_TIMEOUT_S = 400.0
 _POLL_S = 0.1
 _COMPILING_S = 120.0
 
