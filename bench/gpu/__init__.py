@@ -37,8 +37,8 @@ PARTS: dict[str, str] = {
 }
 """Modules whose `measure(machine)` gives the figures of a part, one after the other."""
 
-PACKAGES = ("cupy-cuda13x", "cupy-cuda12x", "torch", "faiss-cpu")
-NO_DEVICE = 2
+_PACKAGES = ("cupy-cuda13x", "cupy-cuda12x", "torch", "faiss-cpu")
+_NO_DEVICE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
         outcome = measured(part, given) if len(given.only) == 1 else _in_its_own_process(part, given)
         if not outcome.has_device:
             print(f"no GPU is used: {outcome.failure}", file=sys.stderr)
-            return NO_DEVICE
+            return _NO_DEVICE
         outcomes[part] = outcome
         if outcome.figures:
             _record(part, given, arguments, outcome)
@@ -115,7 +115,7 @@ def _record(part: str, given: argparse.Namespace, arguments: Sequence[str], outc
     command = shlex.join(["python", "-m", "bench", "gpu", *options])
     figures = {figure.name: figure.as_row() for figure in outcome.figures}
     about = outcome.about | ({"failure": outcome.failure} if outcome.failure else {})
-    record("gpu", figures, command, given.results, accelerator=about, packages=PACKAGES)
+    record("gpu", figures, command, given.results, accelerator=about, packages=_PACKAGES)
 
 
 def _summary(outcomes: dict[str, Outcome]) -> str:
@@ -123,8 +123,8 @@ def _summary(outcomes: dict[str, Outcome]) -> str:
     judged = [figure for outcome in outcomes.values() for figure in outcome.figures if figure.bar is not None]
     lines = [report.table(judged)] if judged else []
     for part, outcome in outcomes.items():
-        if not outcome.figures:
-            lines.append(f"{part}: not measured{f' ({outcome.failure})' if outcome.failure else ''}")
+        if outcome.failure or not outcome.figures:
+            lines.append(f"{part}: {outcome.failure or 'left out'}")
     n_missed = sum(figure.passes is False for figure in judged)
     return "\n".join([*lines, f"{len(judged)} bars, {n_missed} missed"])
 

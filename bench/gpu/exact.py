@@ -24,7 +24,7 @@ from vdb.kernels.reference import IP
 
 __all__ = ["measure", "work"]
 
-D, K = 128, 10
+_D, _K = 128, 10
 _N_ROTATED = 16
 _N_CALLS = 8
 _N_CHECKED = 16
@@ -32,12 +32,12 @@ _SLACK = 1e-5
 """Products of 128 terms, summed in float32 in another order, of rows of length 1."""
 _BAR_SHARE, _BAR_TORCH = 0.25, 3.0
 
-Halves = NDArray[np.float16]
+_Halves = NDArray[np.float16]
 
 
-def work(n: int, n_queries: int, dimension: int = D) -> Work:
+def work(n: int, n_queries: int, dimension: int = _D) -> Work:
     """Of one batch: rows and queries read, the best of each written, all pairs multiplied."""
-    n_bytes = 2 * dimension * (n + n_queries) + n_queries * K * 12
+    n_bytes = 2 * dimension * (n + n_queries) + n_queries * _K * 12
     return Work(f"exact, {n:,} × {dimension}", n_bytes, 2.0 * n * n_queries * dimension, Unit.HALF)
 
 
@@ -46,11 +46,11 @@ def measure(machine: Machine) -> Iterator[Figure]:
     n, q = machine.sized(10_000_000, 4_096), machine.sized(1_024, 64)
     least = work(n, q)
     print(least.counted(machine.ceilings), flush=True)
-    rows = normal(n, D, machine.seed, np.float16)
-    batches = [normal(q, D, machine.seed + 1 + i, np.float16) for i in range(machine.sized(_N_ROTATED, 2))]
+    rows = normal(n, _D, machine.seed, np.float16)
+    batches = [normal(q, _D, machine.seed + 1 + i, np.float16) for i in range(machine.sized(_N_ROTATED, 2))]
     block = machine.device.put(rows)
     runs = runs_of(
-        lambda i: machine.device.nearest(batches[i % len(batches)], block, None, None, IP, K),
+        lambda i: machine.device.nearest(batches[i % len(batches)], block, None, None, IP, _K),
         machine.repeats,
         machine.sized(_N_CALLS, 1),
     )
@@ -62,11 +62,11 @@ def measure(machine: Machine) -> Iterator[Figure]:
     yield from _beside_torch(machine, rows, batches, took)
 
 
-def _checked(machine: Machine, block: Block, rows: Halves, queries: Halves) -> list[Figure]:
+def _checked(machine: Machine, block: Block, rows: _Halves, queries: _Halves) -> list[Figure]:
     """Some queries of a whole batch, compared with the twin."""
-    distance, row = machine.device.nearest(queries, block, None, None, IP, K)
+    distance, row = machine.device.nearest(queries, block, None, None, IP, _K)
     twin = NumpyDevice()
-    true, _ = twin.nearest(queries[:_N_CHECKED], twin.put(rows), None, None, IP, K)
+    true, _ = twin.nearest(queries[:_N_CHECKED], twin.put(rows), None, None, IP, _K)
     n_missing = int((row < 0).sum())
     found = recall(distance[:_N_CHECKED], true, _SLACK) if not n_missing else 0.0
     return [
@@ -75,13 +75,13 @@ def _checked(machine: Machine, block: Block, rows: Halves, queries: Halves) -> l
     ]
 
 
-def _beside_torch(machine: Machine, rows: Halves, batches: list[Halves], took: float) -> list[Figure]:
+def _beside_torch(machine: Machine, rows: _Halves, batches: list[_Halves], took: float) -> list[Figure]:
     """How many times as long PyTorch takes; nothing where it is not there."""
     if not (machine.is_accelerator and is_available()):
         print("exact: PyTorch with a device is not here, so nothing is compared with it", flush=True)
         return []
     peer = TorchSearch(rows)
     queries = [peer.queries(batch) for batch in batches]
-    runs = runs_of(lambda i: peer.search(queries[i % len(queries)], K), machine.repeats, 2, peer.settle)
+    runs = runs_of(lambda i: peer.search(queries[i % len(queries)], _K), machine.repeats, 2, peer.settle)
     ratio = machine.figure("exact: torch.matmul + topk / ours", statistics.median(runs) / took, "×", _BAR_TORCH)
     return [seconds("exact: torch.matmul + topk", runs), ratio]

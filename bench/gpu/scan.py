@@ -40,8 +40,8 @@ from vdb.kernels.reference_cells import LVQ4, LVQ8
 
 __all__ = ["measure", "scattered", "work"]
 
-D, M = 128, 40
-HEAD_BYTES, PLACE_BYTES, ENTRY_BYTES = 16, 4, 8
+_D, _M = 128, 40
+_HEAD_BYTES, _PLACE_BYTES, _ENTRY_BYTES = 16, 4, 8
 _TENANT_PAGES = {"int8": 18, "int4": 32, "float16": 9, "float32": 5}
 _ENTRY_ROWS, _N_NODES, _SHARE = 128, 4_096, 8
 _N_CALLS, _N_CHECKED, _N_ROTATED = 3, 4, 4
@@ -70,12 +70,12 @@ class _World:
         return len(self.queries[0])
 
 
-def work(form: str, kind: str, n_rows: int, n_entries: int = 0, dimension: int = D) -> Work:
+def work(form: str, kind: str, n_rows: int, n_entries: int = 0, dimension: int = _D) -> Work:
     """Of a batch that scores so many rows and entries, whoever asks for them; nodes stay in a cache, and count once."""
     width = code_bytes(FORMS[form], dimension)
-    n_bytes = n_rows * (width + HEAD_BYTES + (PLACE_BYTES if kind == "scattered" else 0))
+    n_bytes = n_rows * (width + _HEAD_BYTES + (_PLACE_BYTES if kind == "scattered" else 0))
     if n_entries:
-        n_bytes += n_entries * ENTRY_BYTES + _N_NODES * (code_bytes(LVQ8, dimension) + HEAD_BYTES)
+        n_bytes += n_entries * _ENTRY_BYTES + _N_NODES * (code_bytes(LVQ8, dimension) + _HEAD_BYTES)
     unit = Unit.BYTES if FORMS[form] in (LVQ8, LVQ4) else Unit.FLOAT
     return Work(f"scan, {form}, {kind}: {n_rows:,} rows", float(n_bytes), 2.0 * dimension * (n_rows + n_entries), unit)
 
@@ -102,12 +102,12 @@ def _of_form(machine: Machine, form: str) -> Iterator[Figure]:
 
 def _of_kind(machine: Machine, world: _World, kind: str, wanted: Wanted) -> list[Figure]:
     name = f"scan, {world.form}, {kind}"
-    found = machine.device.candidates(world.rows, world.model, world.queries[0], wanted, M)
+    found = machine.device.candidates(world.rows, world.model, world.queries[0], wanted, _M)
     n_entries, _, n_rows = (int(total) for total in found.statistics[:, :3].sum(axis=0))
     least = work(world.form, kind, n_rows, n_entries)
     print(least.counted(machine.ceilings), flush=True)
     measured = runs_of(
-        lambda i: machine.device.candidates(world.rows, world.model, world.queries[i % len(world.queries)], wanted, M),
+        lambda i: machine.device.candidates(world.rows, world.model, world.queries[i % len(world.queries)], wanted, _M),
         machine.repeats,
         machine.sized(_N_CALLS, 1),
     )
@@ -132,7 +132,7 @@ def _gap(world: _World, kind: str, found: Candidates) -> float:
             np.sort(world.order[first : first + n]).astype(np.int64) if kind == "scattered" else first + np.arange(n)
         )
         expected = _by_twin(world, i, named)
-        same = np.isin(found.row[i], named).all() and len(np.unique(found.row[i])) == M
+        same = np.isin(found.row[i], named).all() and len(np.unique(found.row[i])) == _M
         worst = max(worst, largest_gap(found.score[i], expected.score[0]) if same else np.inf)
     return worst
 
@@ -143,9 +143,9 @@ def _by_twin(world: _World, i: int, named: Int64s) -> Candidates:
     codes, heads = world.tile
     at = named % world.n_each
     queries = queries_of(world.queries[0].full[i : i + 1])
-    model = model_of(twin, FORMS[world.form], D, COSINE, np.ones((1, D), np.float32))
+    model = model_of(twin, FORMS[world.form], _D, COSINE, np.ones((1, _D), np.float32))
     return twin.candidates(
-        resident(twin, (codes[at], heads[at])), model, queries, runs(np.zeros(1, np.int64), len(named)), M
+        resident(twin, (codes[at], heads[at])), model, queries, runs(np.zeros(1, np.int64), len(named)), _M
     )
 
 
@@ -163,8 +163,8 @@ def _made(machine: Machine, form: str) -> _World:
         tile,
         order,
         resident(machine.device, tile, n_tenants, places=order, entries=entries),
-        model_of(machine.device, FORMS[form], D, COSINE, normal(_N_NODES, D, machine.seed + 2)),
-        [queries_of(normal(n_tenants, D, machine.seed + 3 + i)) for i in range(_N_ROTATED)],
+        model_of(machine.device, FORMS[form], _D, COSINE, normal(_N_NODES, _D, machine.seed + 2)),
+        [queries_of(normal(n_tenants, _D, machine.seed + 3 + i)) for i in range(_N_ROTATED)],
     )
 
 
@@ -191,13 +191,13 @@ def _tile(form: str, n: int, seed: int) -> Coded:
     number = FORMS[form]
     if number in (LVQ8, LVQ4):
         n_steps = 255 if number == LVQ8 else 15
-        codes = random_bytes(n, code_bytes(number, D), seed)
+        codes = random_bytes(n, code_bytes(number, _D), seed)
         heads = np.zeros((n, 4), np.uint32)
-        step = np.random.default_rng(seed).uniform(0.9, 1.1, n) * np.sqrt(12 / D) / n_steps
+        step = np.random.default_rng(seed).uniform(0.9, 1.1, n) * np.sqrt(12 / _D) / n_steps
         heads[:, 0] = step.astype(np.float32).view(np.uint32)
         heads[:, 1] = (-step * n_steps / 2).astype(np.float32).view(np.uint32)
         heads[:, 3] = ALIVE
     else:
-        codes, heads = coded(normal(n, D, seed), number, COSINE)
+        codes, heads = coded(normal(n, _D, seed), number, COSINE)
     heads[::100, 3] = 1
     return codes, heads

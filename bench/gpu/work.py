@@ -48,7 +48,7 @@ class Work:
 
     def counted(self, ceilings: Ceilings) -> str:
         """The line that is printed before anything runs."""
-        times = ", ".join(f"{seconds_of(seconds)} by {name}" for name, seconds in self.times_s(ceilings).items())
+        times = ", ".join(f"{_in_words(seconds)} by {name}" for name, seconds in self.times_s(ceilings).items())
         operations = f"{self.n_operations / 1e12:.3g} T {self.unit} operations"
         carried = f", {self.n_carried / 1e9:.3g} GB over the host link" if self.n_carried else ""
         return f"{self.name}: {self.n_bytes / 1e9:.3g} GB, {operations}{carried}; at least {times}"
@@ -63,7 +63,7 @@ class Work:
         return self.n_operations / seconds / rate
 
 
-def seconds_of(seconds: float) -> str:
+def _in_words(seconds: float) -> str:
     """A time in words."""
     return f"{seconds * 1e3:.3g} ms"
 
