@@ -36,27 +36,24 @@ class PassageReader:
         """The point as a passage; its text is "" where the payload has none."""
         place = self._decode(payload) if payload else _NOTHING
         text, title, heading, document = place.text, place.title, place.heading, place.document
+        chunk, start, end, page = place.chunk, place.start, place.end, place.page
         return Passage(
-            id=point_id,
-            owner=owner,
-            version=version,
-            text=text if type(text) is str else "",
-            score=score,
-            title=title if type(title) is str else "",
-            heading=tuple(part for part in heading if type(part) is str) if type(heading) is list else (),
-            document=document if type(document) is str else "",
-            chunk=_number(place.chunk),
-            start=_number(place.start),
-            end=_number(place.end),
-            page=_number(place.page),
+            point_id,
+            owner,
+            version,
+            text if type(text) is str else "",
+            score,
+            title if type(title) is str else "",
+            tuple(part for part in heading if type(part) is str) if type(heading) is list else (),
+            document if type(document) is str else "",
+            chunk if type(chunk) is int and chunk >= 0 else None,
+            start if type(start) is int and start >= 0 else None,
+            end if type(end) is int and end >= 0 else None,
+            page if type(page) is int and page >= 0 else None,
         )
 
 
 _NOTHING = _Place()
-
-
-def _number(value: Any) -> int | None:
-    return value if type(value) is int and value >= 0 else None
 
 
 @lru_cache(maxsize=256)

@@ -3,10 +3,11 @@
 A search is the one that `search` does, in process.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from msgspec import UnsetType
+from msgspec.structs import replace
 
 from vdb.engine.answering.asking import Asking
 from vdb.engine.answering.passages import PassageReader

@@ -12,8 +12,8 @@ from typing import Final
 
 from vdb.rag.analysis import analyser_of
 from vdb.rag.extractive.analysed import SHARED, Analyses
-from vdb.rag.extractive.features import FEATURES, rows_of
-from vdb.rag.extractive.question import read, weights_among
+from vdb.rag.extractive.features import most_of
+from vdb.rag.extractive.question import context_of, read, weights_among
 from vdb.rag.passage import Passage
 from vdb.types import Metric
 
@@ -35,8 +35,6 @@ _BY_WORDS: Final = (4.66, 4.95, 5.79, -3.81)
 _BY_BOTH: Final = (4.02, 4.19, 4.50, 9.96, -5.33)
 """Weights of the most that a sentence has of the question, a passage has, and a sentence of its pairs, of how far the
 nearest stands out; and a constant."""
-
-_SHARE, _PAIRS = FEATURES.index("share"), FEATURES.index("pairs")
 
 
 def support(
@@ -83,10 +81,7 @@ def evidence(
         weights = weights_among(analyser.terms(question), read_first)
     asked = read(question, analyser, weights)
     chosen = [passages[i] for i in best[:n_read]]
-    contexts = [frozenset(analyser.terms(" ".join((one.title, *one.heading)))) for one in chosen]
-    rows = rows_of(asked, read_first[:n_read], contexts, [one.score for one in chosen])
-    share, pairs = rows.features[:, (_SHARE, _PAIRS)].max(axis=0, initial=0.0).tolist()
-    whole = max(rows.wholes)
+    share, whole, pairs = most_of(asked, read_first[:n_read], [context_of(one, analyser) for one in chosen])
     long = max(1.0, 1.0 / (_FULL_TERMS * max(asked.weights.values(), default=1.0)))
     known = [min(share * long, 1.0), min(whole * long, 1.0), pairs]
     near = _nearness(similarities) if similarities is not None else None
