@@ -13,6 +13,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from vdb.engine.answering.asking import Asking
+from vdb.engine.answering.passages import FoundPassages
 from vdb.engine.answering.retrieval import Found
 from vdb.engine.answering.supporting import Supported
 from vdb.errors import BudgetTooSmall
@@ -110,10 +111,10 @@ def _packed(asking: Asking, backend: Backend, material: Material, budget: int) -
     return _among_all(packed, places), False
 
 
-def _best(passages: Sequence[Passage], most: int) -> list[int]:
+def _best(passages: FoundPassages, most: int) -> list[int]:
     """The places of the best passages that have a text, best first."""
     best: list[int] = []
-    for place in sorted(range(len(passages)), key=lambda place: -passages[place].score):  # sorting is stable
+    for place in sorted(range(len(passages)), key=passages.scores.__getitem__, reverse=True):  # equal ones by place
         if passages[place].text.strip():
             best.append(place)
             if len(best) == most:
@@ -127,7 +128,7 @@ def _among_all(packed: Packed, places: Sequence[int]) -> Packed:
     return replace(packed, chosen=tuple([places[at] for at in packed.chosen]), left=tuple(left))
 
 
-def _unpacked(backend: Backend, passages: Sequence[Passage], most: int, budget: int) -> Packed | None:
+def _unpacked(backend: Backend, passages: FoundPassages, most: int, budget: int) -> Packed | None:
     """The best passages for a backend that takes sentences out of them, and chooses these by itself; None where they
     do not fit."""
     chosen = _best(passages, most)

@@ -41,6 +41,7 @@ def support(
     question: str,
     passages: Sequence[Passage],
     *,
+    scores: Sequence[float] | None = None,
     similarities: Sequence[float | None] | None = None,
     weights: Mapping[str, float] | None = None,
     language: str = "english",
@@ -48,6 +49,7 @@ def support(
 ) -> float:
     """Of a question and all that was found for it, best first or not: 50 candidates say more than 5.
 
+    `scores` of the passages, where they are known without them: then only the best are looked at, by index.
     `similarities` to the question's vector, 1 for the same, None where a point has no vector (`similarities_of`);
     `weights`: rarity of the question's terms among what the tenant may see, else that among the passages counts.
     0 without passages. Raises KeyError for an unknown language.
@@ -55,7 +57,13 @@ def support(
     if not passages:
         return 0.0
     known = evidence(
-        question, passages, similarities=similarities, weights=weights, language=language, analyses=analyses
+        question,
+        passages,
+        scores=scores,
+        similarities=similarities,
+        weights=weights,
+        language=language,
+        analyses=analyses,
     )
     weighed = _BY_BOTH if len(known) == len(_BY_BOTH) - 1 else _BY_WORDS
     logit = weighed[-1] + sum(weight * value for weight, value in zip(weighed[:-1], known, strict=True))
@@ -66,6 +74,7 @@ def evidence(
     question: str,
     passages: Sequence[Passage],
     *,
+    scores: Sequence[float] | None = None,
     similarities: Sequence[float | None] | None = None,
     weights: Mapping[str, float] | None = None,
     language: str = "english",
@@ -73,8 +82,10 @@ def evidence(
 ) -> list[float]:
     """What support weighs, of at least one passage: the three of `_BY_WORDS`, and where vectors tell it the fourth."""
     analyser = analyser_of(language)
-    best = sorted(range(len(passages)), key=lambda i: (-passages[i].score, i))
-    n_read = _READ if passages[best[0]].score > passages[best[-1]].score else len(passages)
+    if scores is None:
+        scores = [passage.score for passage in passages]
+    best = sorted(range(len(passages)), key=scores.__getitem__, reverse=True)  # equal ones by place
+    n_read = _READ if scores[best[0]] > scores[best[-1]] else len(passages)
     n_analysed = len(passages) if weights is None else n_read
     read_first = [analyses.of(passages[i].text, analyser) for i in best[:n_analysed]]
     if weights is None:
