@@ -122,6 +122,5 @@ def test_the_prefix_order_does_not_depend_on_scores(rng: np.random.Generator) ->
     other = [replace(one, score=float(rng.random())) for one in found]
     options = PackOptions(order="prefix", redundancy=0.0)
     assert pack(found, 500, Words(), options).passages == tuple(
-        replace(one, score=found[int(one.id[1:])].score)
-        for one in pack(other, 500, Words(), options).passages
+        replace(one, score=found[int(one.id[1:])].score) for one in pack(other, 500, Words(), options).passages
     )

@@ -24,8 +24,7 @@ INLINE_POINTS = 64
 
 
 def is_quick(services: Services, name: str, caller: Caller, path: tuple[str, ...], request: Request) -> bool:
-    """Whether an operation returns, or an answer is begun, within some hundred microseconds without waiting for a disk.
-    """
+    """Whether an operation returns, or its answer is begun, within some hundred microseconds, and waits for no disk."""
     if name == "search" and isinstance(request, Search | SearchHead):
         if request.filter is not None:
             return False

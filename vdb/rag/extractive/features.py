@@ -70,9 +70,7 @@ def rows_of(
     return Rows(places, np.array(rows, np.float64).reshape(len(rows), N_FEATURES), wholes)
 
 
-def most_of(
-    read: Read, passages: Sequence[Analysed], contexts: Sequence[frozenset[str]]
-) -> tuple[float, float, float]:
+def most_of(read: Read, passages: Sequence[Analysed], contexts: Sequence[frozenset[str]]) -> tuple[float, float, float]:
     """The most that a sentence has of the question, that a passage has with its context, and that a sentence has of the
     pairs: `share`, `wholes` and `pairs` of `rows_of`, without the rest of it."""
     weights = read.weights

@@ -43,7 +43,9 @@ def rarities(
             for term in missing:
                 name = term_hash(term)
                 n_bytes = sum(
-                    len(block) for audience, _ in counts for block in read_blocks(cursor, postings_prefix(audience, name))
+                    len(block)
+                    for audience, _ in counts
+                    for block in read_blocks(cursor, postings_prefix(audience, name))
                 )
                 found[term] = rarity(n_points, n_bytes >> _POSTING_SHIFT)
     return found

@@ -125,9 +125,7 @@ class Upstream:
         """Attempts after the first, of all calls."""
         return self._n_retries
 
-    def stream(
-        self, body: bytes, plain_body: Callable[[], bytes], new_reply: Callable[[], Reply], stop: Stop
-    ) -> Reply:
+    def stream(self, body: bytes, plain_body: Callable[[], bytes], new_reply: Callable[[], Reply], stop: Stop) -> Reply:
         """Post, and feed what comes to a reply, a new one for each attempt; returns the one that is whole.
 
         What `plain_body` makes asks for no stream: it is posted where the stream that `body` asks for says nothing.
