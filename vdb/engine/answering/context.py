@@ -167,6 +167,7 @@ def _prompt(
         budget_tokens=budget,
         whole=is_whole,
         exact=backend.counter.is_exact,
+        backend=material.found.backend,
     )
     return Prompt(asked, context, _dropped(material.found.passages, packed) if question.options.explain else [])
 

@@ -4,7 +4,7 @@ A search is the one that `search` does, in process.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import UnsetType
 
@@ -40,6 +40,11 @@ class Found:
     answer: SearchAnswer
     sequence: int
     everything: list[Passage] | None = None
+
+    @property
+    def backend(self) -> Literal["cpu", "gpu"]:
+        """What searched the vectors."""
+        return "cpu" if isinstance(self.answer.backend, UnsetType) else self.answer.backend
 
 
 def retrieve(services: Services, asking: Asking, request: Search, whole_tokens: int) -> Found:
