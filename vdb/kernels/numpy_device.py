@@ -6,8 +6,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from vdb.kernels import reference_batches
-from vdb.kernels.device import Block, DeviceLost, OutOfDeviceMemory
+from vdb.kernels import reference_batches, reference_readings
+from vdb.kernels.device import (
+    Block,
+    Candidates,
+    DeviceFound,
+    DeviceLost,
+    OutOfDeviceMemory,
+    Queries,
+    ResidentModel,
+    ResidentRows,
+    Wanted,
+)
 from vdb.kernels.reference import Float32s, Int64s, UInt32s
 
 __all__ = ["NumpyDevice"]
@@ -75,6 +85,18 @@ class NumpyDevice:
     def take(self, block: Block, first: int = 0, stop: int | None = None) -> NDArray[Any]:
         return self._held(block)[first:stop].copy()
 
+    # Searching
+
+    def candidates(
+        self, rows: ResidentRows, model: ResidentModel, queries: Queries, wanted: Wanted, m: int
+    ) -> Candidates:
+        return reference_readings.candidates(self._rows(rows), self._model(model), queries, wanted, m)
+
+    def search(
+        self, rows: ResidentRows, model: ResidentModel, queries: Queries, wanted: Wanted, m: int, k: int
+    ) -> DeviceFound:
+        return reference_readings.search(self._rows(rows), self._model(model), queries, wanted, m, k)
+
     # Searching all rows, and building
 
     def nearest(
@@ -95,6 +117,17 @@ class NumpyDevice:
 
     def close(self) -> None:
         self.is_lost = True
+
+    def _rows(self, rows: ResidentRows) -> reference_readings.HeldRows:
+        vectors = None if rows.vectors is None else self._held(rows.vectors)
+        return reference_readings.HeldRows(
+            self._held(rows.codes), self._held(rows.heads), self._held(rows.times), self._held(rows.pids), vectors,
+            self._held(rows.pages), self._held(rows.places), self._held(rows.entries), rows.has_times,
+        )  # fmt: skip
+
+    def _model(self, model: ResidentModel) -> reference_readings.HeldModel:
+        nodes = self._held(model.node_codes), self._held(model.node_heads)
+        return reference_readings.HeldModel(model.metric, model.form, model.dimension, *nodes)
 
     def _held(self, block: Block) -> NDArray[Any]:
         self._check(0)
