@@ -15,7 +15,17 @@ from vdb.index.curator.index import CuratorIndex
 from vdb.index.curator.resident import ResidentIndex
 from vdb.kernels.device import PAGE_ROWS, Device, coded_width
 
-__all__ = ["COLD_S", "GROWTH", "LEAST_SHARE", "REVIEW_S", "Make", "Residents", "bytes_of_page", "bytes_of_whole"]
+__all__ = [
+    "COLD_S",
+    "GROWTH",
+    "LEAST_SHARE",
+    "RECOVERS_S",
+    "REVIEW_S",
+    "Make",
+    "Residents",
+    "bytes_of_page",
+    "bytes_of_whole",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +37,8 @@ GROWTH: Final = 1.25
 """Room beyond what an index takes now."""
 LEAST_SHARE: Final = 0.75
 """What is left of the cap where the device had no memory for it."""
+RECOVERS_S: Final = 600.0
+"""After so long without such a thing a step of it is taken back."""
 _ROW_BYTES: Final = 28
 """Of a row's head, times and pid."""
 _ENTRY_BYTES: Final = 8
@@ -55,6 +67,8 @@ class Residents:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.most_bytes = most_bytes
+        self._first_bytes = most_bytes
+        self._shrunk_s = 0.0
         self._device = device
         self._make = make
         self._clock = clock
@@ -74,6 +88,7 @@ class Residents:
         """The copy of an index, made where there was none; None where the cap holds no page of it. Raises what a device
         raises."""
         now = self._clock()
+        self._restore(now)
         held = self._held.get(id(index))
         if held is not None and held.index() is not index:  # another had its address
             self._close(id(index))
@@ -95,8 +110,8 @@ class Residents:
 
     def shrink(self) -> None:
         """The device has less memory than was thought: all give up a quarter, one page at least."""
-        before = min(self.most_bytes, max(self.nbytes, 1))
-        self.most_bytes = int(LEAST_SHARE * before)
+        self.most_bytes = int(LEAST_SHARE * self.most_bytes)
+        self._shrunk_s = self._clock()
         for key, held in list(self._held.items()):
             index, resident = held.index(), held.resident
             if index is None:
@@ -114,6 +129,12 @@ class Residents:
         """Free them all."""
         for key in list(self._held):
             self._close(key)
+
+    def _restore(self, now: float) -> None:
+        """Memory that others had taken may be free again."""
+        if self.most_bytes < self._first_bytes and now - self._shrunk_s >= RECOVERS_S:
+            self.most_bytes = min(self._first_bytes, max(1, int(self.most_bytes / LEAST_SHARE)))
+            self._shrunk_s = now
 
     def _made(self, index: CuratorIndex, now: float) -> ResidentIndex | None:
         most = self._share(index, None, now)
