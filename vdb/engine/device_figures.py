@@ -13,7 +13,7 @@ def device_metrics(services: Services) -> list[Sample]:
     accelerator = services.accelerator
     if accelerator is None:
         return []
-    figures = accelerator.figures
+    figures, traffic = accelerator.figures, accelerator.residents.traffic()
     declined = list(figures.declined.items())
     return [
         ("vdb_gpu_up", "gauge", "Whether the GPU is used: 0 once it was lost.",
@@ -37,6 +37,9 @@ def device_metrics(services: Services) -> list[Sample]:
          _per_collection(services, accelerator)),
         ("vdb_gpu_resident_most_bytes", "gauge", "Bytes that indexes may take there together.",
          [({}, accelerator.residents.most_bytes)]),
+        ("vdb_gpu_pages_total", "counter", "Pages of 4,096 rows of indexes that came to the GPU, and went.",
+         [({"way": "in"}, traffic.n_pages_in), ({"way": "out"}, traffic.n_pages_out)]),
+        ("vdb_gpu_synced_rows_total", "counter", "Rows there that writes added or ended.", [({}, traffic.n_rows)]),
     ]  # fmt: skip
 
 

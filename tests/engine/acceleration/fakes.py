@@ -11,7 +11,7 @@ import numpy as np
 from tests.index.curator.world import Point, World
 from vdb.engine.acceleration.accelerator import Accelerator
 from vdb.index.curator.index import CuratorIndex, Effort, Found
-from vdb.index.curator.resident import Ask, Refusal, ResidentIndex
+from vdb.index.curator.resident import Ask, Refusal, ResidentIndex, Traffic
 from vdb.kernels import reference_kernels
 from vdb.kernels.device import Device
 from vdb.kernels.numpy_device import NumpyDevice
@@ -53,6 +53,8 @@ class Script:
     n_made: int = 0
     n_closed: int = 0
     page_bytes: int = 0
+    n_brought: int = 0
+    n_to_bring: int = 0
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -72,6 +74,11 @@ class _Copy:
         self._block = device.make((max(1, script.page_bytes),), np.uint8)
         self.nbytes = self._block.nbytes
         self.most_bytes = most_bytes
+        self.traffic = Traffic(n_pages_in=1)
+
+    def bring_in(self) -> bool:
+        self._script.n_brought += 1
+        return self._script.n_brought < self._script.n_to_bring
 
     def search(self, asks: Sequence[Ask]) -> list[Found | Refusal]:
         script = self._script

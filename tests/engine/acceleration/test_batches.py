@@ -1,6 +1,7 @@
 """Who goes with whom: batches, their bounds, whose turn it is, and who is left out."""
 
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def test_requests_that_come_while_the_device_is_busy_go_together(index: CuratorI
         script.gate.clear()
         first = Searching(lambda: accelerator.search(index, 1, [ask(index, 0)]))
         assert script.begun.wait(20.0)
-        others = [Searching(lambda tag=tag: accelerator.search(index, tag, [ask(index, tag)])) for tag in range(1, 9)]
+        others = [Searching(partial(accelerator.search, index, tag, [ask(index, tag)])) for tag in range(1, 9)]
         wait_until(lambda: accelerator.n_waiting == 8)
         script.gate.set()
         assert tags(first.found()) == [0]
@@ -53,7 +54,7 @@ def test_a_batch_waits_for_those_who_went_together_before_and_no_longer_than_it_
 
         first = Searching(lambda: accelerator.search(index, 9, [ask(index, 9)]))
         assert script.begun.wait(20.0)
-        others = [Searching(lambda tag=tag: come_twice(tag)) for tag in range(4)]
+        others = [Searching(partial(come_twice, tag)) for tag in range(4)]
         wait_until(lambda: accelerator.n_waiting == 4)
         script.gate.set()
         first.found()
@@ -98,7 +99,7 @@ def test_answers_of_one_batch_are_never_mixed(index: CuratorIndex, rng: np.rando
             return tags(accelerator.search(searched, first % 5, [ask(searched, tag) for tag in asked])) == asked
 
         sizes = rng.integers(1, 40, 60).tolist()
-        threads = [Searching(lambda i=i, n=n: search(1000 * i, n)) for i, n in enumerate(sizes)]
+        threads = [Searching(partial(search, 1000 * i, n)) for i, n in enumerate(sizes)]
         assert all(thread.found() for thread in threads)
     assert sum(len(batch) for batch in script.batches) == sum(sizes)
 

@@ -6,6 +6,7 @@ import logging
 import pytest
 
 from tests.engine.acceleration.fakes import Script, accelerated, ask, small_index, tags
+from tests.engine.driver import wait_until
 from vdb.engine.acceleration.accelerator import MOST_FAILURES
 from vdb.engine.acceleration.backoff import FIRST_S, LONGEST_S, Backoff
 from vdb.engine.acceleration.figures import Declined
@@ -106,6 +107,16 @@ def test_a_copy_goes_with_its_index(index: CuratorIndex) -> None:
     assert script.n_closed == 2
 
 
+def test_what_is_to_be_there_comes_while_nobody_waits(index: CuratorIndex) -> None:
+    script = Script(n_to_bring=5)
+    with accelerated(script) as accelerator:
+        accelerator.search(index, 1, [ask(index, 1)])
+        wait_until(lambda: script.n_brought == 5)
+        assert accelerator.residents.traffic().n_pages_in == 1
+        accelerator.search(index, 1, [ask(index, 1)])
+        wait_until(lambda: script.n_brought == 6)
+
+
 def test_nothing_is_left_on_the_device_in_the_end(index: CuratorIndex) -> None:
     device = NumpyDevice()
     with accelerated(Script(), device) as accelerator:
@@ -118,13 +129,17 @@ def test_nothing_is_left_on_the_device_in_the_end(index: CuratorIndex) -> None:
 def test_pauses_double_up_to_a_minute() -> None:
     now = [0.0]
     backoff = Backoff(lambda: now[0])
+
+    def is_pausing() -> bool:
+        return backoff.is_pausing
+
     backoff.fail()
-    assert not backoff.is_pausing
+    assert not is_pausing()
     pauses = []
     for _ in range(14):
         backoff.fail()
         began = now[0]
-        while backoff.is_pausing:
+        while is_pausing():
             now[0] += FIRST_S / 100
         pauses.append(now[0] - began)
     assert pauses[:3] == pytest.approx([FIRST_S, 2 * FIRST_S, 4 * FIRST_S], rel=0.05)

@@ -8,6 +8,7 @@ not asked again.
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from vdb.engine.acceleration.backoff import Backoff
@@ -41,7 +42,8 @@ def always() -> bool:
 
 class Accelerator:
     """Any thread searches, but none that others wait for, such as an event loop's. Whoever made it closes it; the
-    device is closed with it. `most_bytes`: what copies of indexes may take of its memory."""
+    device is closed with it. `most_bytes`: what copies of indexes may take of its memory; `turn`: what others who use
+    the device wait for."""
 
     def __init__(
         self,
@@ -51,6 +53,7 @@ class Accelerator:
         n_queries: int = N_QUERIES,
         patience_s: float = PATIENCE_S,
         make: Make = ResidentIndex,
+        turn: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.name = device.name
         self.figures = Figures()
@@ -58,6 +61,7 @@ class Accelerator:
         self.residents = Residents(device, most_bytes, make)
         self._device = device
         self._patience_s = patience_s
+        self._turn = turn
         self._waiting = Waiting(n_queries, wait_s, self.figures)
         self._memory = Backoff()
         self._failures = Backoff()
@@ -112,11 +116,17 @@ class Accelerator:
     # On the thread that uses the device
 
     def _run(self) -> None:
-        while (batch := self._waiting.take(IDLE_S)) is not None:
-            self._answer(batch)
-            batch.clear()  # what was searched is not kept until the next
+        has_more = False
+        while (batch := self._waiting.take(0.0 if has_more else IDLE_S)) is not None:
+            if batch:
+                self._answer(batch)
+                batch.clear()  # what was searched is not kept until the next
+                has_more = True
+            else:
+                has_more = self._bring_in()
         try:
-            self._let_go()
+            with self._turn():
+                self._let_go()
         except Exception as exc:  # the server stops anyway
             logger.warning("a device was not closed", exc_info=exc, extra={"device": self.name})
 
@@ -125,12 +135,9 @@ class Accelerator:
         by_index: dict[int, list[Piece]] = {}
         for piece in batch:
             by_index.setdefault(id(piece.request.index), []).append(piece)
-        if batch:
-            self.figures.n_batches += 1
-            self.figures.n_batched += sum(len(piece) for piece in batch)
-            self.figures.n_requests += len({id(piece.request) for piece in batch})
-        else:
-            self._guarded(None, self.residents.tidy)
+        self.figures.n_batches += 1
+        self.figures.n_batched += sum(len(piece) for piece in batch)
+        self.figures.n_requests += len({id(piece.request) for piece in batch})
         for pieces in by_index.values():
             index = pieces[0].request.index
             asks = [ask for piece in pieces for ask in piece.asks]
@@ -151,12 +158,28 @@ class Accelerator:
             assert len(found) == len(asks), "each ask has an answer"
 
         reason = self._unable() or self._guarded(index, search)
-        return found if reason is None else [reason] * len(asks)
+        if reason is not None:
+            return [reason] * len(asks)
+        self._memory.succeed()
+        self._failures.succeed()
+        return found
+
+    def _bring_in(self) -> bool:
+        """While nobody waits: free what is gone, have a part come of what is to be there; whether there is more."""
+        has_more = False
+
+        def bring() -> None:
+            nonlocal has_more
+            self.residents.tidy()
+            has_more = self.residents.bring_in()
+
+        return self._unable() is None and self._guarded(None, bring) is None and has_more
 
     def _guarded(self, index: CuratorIndex | None, work: Callable[[], None]) -> Declined | None:
         """Do something on the device; why it failed, if it did."""
         try:
-            work()
+            with self._turn():
+                work()
         except OutOfDeviceMemory as exc:
             self._has_no_memory(exc)
             return Declined.MEMORY
@@ -166,8 +189,6 @@ class Accelerator:
         except Exception as exc:  # whatever it was, no search fails of it
             self._has_failed(index, exc)
             return Declined.FAILED
-        self._memory.succeed()
-        self._failures.succeed()
         return None
 
     def _has_no_memory(self, exc: Exception) -> None:

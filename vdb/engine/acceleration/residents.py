@@ -8,11 +8,11 @@ import logging
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from vdb.index.curator.index import CuratorIndex
-from vdb.index.curator.resident import ResidentIndex
+from vdb.index.curator.resident import ResidentIndex, Traffic
 from vdb.kernels.device import PAGE_ROWS, Device, coded_width
 
 __all__ = [
@@ -73,6 +73,7 @@ class Residents:
         self._make = make
         self._clock = clock
         self._held: dict[int, _Held] = {}
+        self._gone = Traffic()
 
     @property
     def nbytes(self) -> int:
@@ -102,6 +103,17 @@ class Residents:
                 held.resident.most_bytes = max(most, held.resident.most_bytes)
         held.used_s = now
         return held.resident
+
+    def bring_in(self) -> bool:
+        """Have a part come of what is to be there, of the index that was searched last; whether there is more."""
+        return any(held.resident.bring_in() for held in sorted(self._held.values(), key=lambda one: -one.used_s))
+
+    def traffic(self) -> Traffic:
+        """What went to the device, all copies together, those that are gone included."""
+        total = replace(self._gone)
+        for held in list(self._held.values()):
+            _add(total, held.resident.traffic)
+        return total
 
     def tidy(self) -> None:
         """Free the copies of indexes that are gone."""
@@ -171,7 +183,17 @@ class Residents:
             held.resident.most_bytes = most_bytes
 
     def _close(self, key: int) -> None:
-        self._held.pop(key).resident.close()
+        resident = self._held.pop(key).resident
+        try:
+            resident.close()
+        finally:
+            _add(self._gone, resident.traffic)
+
+
+def _add(total: Traffic, traffic: Traffic) -> None:
+    total.n_pages_in += traffic.n_pages_in
+    total.n_pages_out += traffic.n_pages_out
+    total.n_rows += traffic.n_rows
 
 
 def bytes_of_page(index: CuratorIndex) -> int:
