@@ -102,12 +102,15 @@ def test_of_many_queries_those_that_are_refused_are_the_cpus(shelf: Shelf, monke
 
 def test_a_device_that_runs_out_of_memory_in_the_middle_fails_no_search(shelf: Shelf) -> None:
     shelf.books.check(params=GPU)
-    shelf.device.capacity_bytes = shelf.device.n_bytes
-    shelf.books.add(200)
+    shelf.device.capacity_bytes = 1_000
+    shelf.books.add(40)
+    shelf.books.index._lay_out(shelf.books.in_ram)
     for _ in range(4):
         shelf.books.check(params=GPU)
     assert shelf.accelerator.figures.n_out_of_memory >= 1
+    assert shelf.told() == ("cpu", Declined.MEMORY)
     shelf.device.capacity_bytes = 1 << 40
+    shelf.bring()
     shelf.books.check(params=GPU)
 
 

@@ -13,25 +13,23 @@ of all rows have room, else with codes only. See the parts: `watch`, `resident_p
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final, TypeVar
 
 import numpy as np
 
-from vdb.index.curator.index import CuratorIndex, Found
-from vdb.index.curator.model import Model
+from vdb.index.curator.index import CuratorIndex, Effort, Found
 from vdb.index.curator.queries import queries_of
-from vdb.index.curator.resident_asks import Ask, Refusal
 from vdb.index.curator.resident_comparing import compared
+from vdb.index.curator.resident_model import put_model
 from vdb.index.curator.resident_pages import ResidentPages, page_bytes, pages_for
 from vdb.index.curator.resident_readings import Known, ResidentReadings
 from vdb.index.curator.resident_wishes import Wishes
-from vdb.index.curator.state import State
+from vdb.index.curator.state import Reading, State
 from vdb.index.curator.watch import Noted
-from vdb.kernels import METRIC_NUMBER, current
-from vdb.kernels.device import COLUMNS, Device, DeviceFailed, DeviceLost, ResidentModel, Wanted, coded_width
-from vdb.kernels.reference import Int64s
-
-__all__ = ["Ask", "Refusal", "ResidentIndex"]
+from vdb.kernels import current
+from vdb.kernels.device import COLUMNS, Device, DeviceFailed, DeviceLost, ResidentModel, Wanted
+from vdb.kernels.reference import Float32s, Int64s
 
 MOST_CANDIDATES: Final = 1_024
 """What kernels keep of a query."""
@@ -45,8 +43,44 @@ IDLE_BYTES: Final = 256 << 20
 MOST_PENDING: Final = 1 << 20
 """Rows and places that were told of and could not be written, before all begins anew."""
 
+
+class Refusal(StrEnum):
+    """Why an ask was not answered: the host answers it."""
+
+    NOT_RESIDENT = "not resident"
+    """Rows of it are not there; they were asked for, and a later search may find them."""
+    NO_ROOM = "no room"
+    """All that it searches is more than the device's memory for this index."""
+    NO_VECTORS = "no vectors"
+    """It is exact, and only codes are there."""
+    TOO_DEEP = "too deep"
+    """It wants more neighbours or candidates than kernels keep."""
+    SHORT = "short"
+    """Fewer neighbours than it wants were found where not everything was visited: a larger budget finds more."""
+    OLDER = "older"
+    """Its state is of another layout than what is there, or the index is gone."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ask:
+    """One search, as `CuratorIndex.search` takes it: `query` float32 (D,), finite, as it came.
+
+    `is_exact`: every row of the readings is compared by its vector, whatever the effort.
+    """
+
+    state: State
+    mine: Reading
+    everyones: Reading
+    query: Float32s
+    k: int
+    sequence: int
+    now_ms: int
+    effort: Effort
+    is_exact: bool = False
+
+
 Answer = Found | Refusal
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True, eq=False)
@@ -86,13 +120,14 @@ class ResidentIndex:
         state = index.state
         self._model = state.model
         self._directories = weakref.ref(state.directories)
-        self._of_model: ResidentModel | None = _put_model(device, state.model)
+        self._of_model: ResidentModel | None = put_model(device, state.model)
         self._readings = ResidentReadings(device, int(READINGS_SHARE * most_bytes))
         self._pages: ResidentPages | None = None
         self._wishes = Wishes()
         self._noted = Noted()
         self._most_bytes = most_bytes
         self._laid_for = -1, -1
+        self._n_lost = 0
         self._n_asks = 0
         self.traffic = Traffic()
 
@@ -144,7 +179,7 @@ class ResidentIndex:
 
     # Keeping up
 
-    def _guarded(self, work: Callable[[], T]) -> T:
+    def _guarded(self, work: Callable[[], _T]) -> _T:
         if self._of_model is None:
             raise DeviceFailed("the copy of an index is closed")
         try:
@@ -165,14 +200,13 @@ class ResidentIndex:
             if self._pages is not None:
                 self._pages.give_up(self._pages.held)
         if noted is not None:
-            self._noted.ended += noted.ended
-            self._noted.revoked += noted.revoked
+            self._noted.ended.extend(noted.ended)
+            self._noted.revoked.extend(noted.revoked)
         n_rows = index.n_rows  # before the state, whose arrays then have as many
         state = index.state
         self._make_room(state)
         if self._pages is not None:
-            self.traffic.n_rows += max(0, n_rows - self._pages.n_rows)
-            self._pages.extend(state, n_rows)
+            self.traffic.n_rows += self._pages.extend(state, n_rows)
         self._apply()
         return state
 
@@ -224,8 +258,6 @@ class ResidentIndex:
             self.traffic.n_pages_out += pages.n_held
             self._n_lost = pages.n_lost + pages.n_held + 1
         return self._n_lost
-
-    _n_lost = 0
 
     def _come(self, state: State | None, n_bytes: int) -> bool:
         """Have pages come, whether more may."""
@@ -346,18 +378,3 @@ class ResidentIndex:
             k = asks[i].k
             is_short = n_found[j] < k and not (group.is_exact or is_all[j])
             answers[i] = Refusal.SHORT if is_short else Found(distance[j, :k], row[j, :k], statistics[j])
-
-
-def _put_model(device: Device, model: Model) -> ResidentModel:
-    """Nodes as kernels read them."""
-    codes = model.node_codes
-    width = codes.shape[1] - 8
-    wide = np.zeros((len(codes), coded_width(width)), np.uint8)
-    wide[:, :width] = codes[:, :width]
-    heads = np.zeros((len(codes), 4), np.uint32)
-    heads[:, :2] = codes[:, width:].copy().view(np.uint32)
-    heads[:, 2] = model.node_offset.view(np.uint32)
-    return ResidentModel(
-        METRIC_NUMBER[model.metric], int(model.encoding.form), model.encoding.dimension, device.put(wide),
-        device.put(heads),
-    )  # fmt: skip

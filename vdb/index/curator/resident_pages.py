@@ -20,6 +20,8 @@ N_HEADS, DEAD_AT = 4, 3
 """Words of `heads`, and which of them says when a row ended."""
 HEAD_BYTES: Final = 16 + 8 + 4
 """Of a row beside its codes and its vector: heads, times, pid."""
+MOST_NEW: Final = 4
+"""Pages of rows that were just appended that come unasked: whoever reads those rows is not kept waiting."""
 WRITTEN_BYTES = 16 << 20
 """About so much of rows is gathered on the host at once."""
 
@@ -105,7 +107,8 @@ class ResidentPages:
 
     def are_there(self, pages: Int64s) -> Bools:
         """Which of `pages` int64 (n,), all of rows that are known, are there."""
-        return self._slot_of[pages] != NO_PAGE
+        found: Bools = self._slot_of[pages] != NO_PAGE
+        return found
 
     def rows(self, places: Block, entries: Block, has_times: bool) -> ResidentRows:
         """All of it, for a search; `places` and `entries` are the readings'."""
@@ -123,16 +126,24 @@ class ResidentPages:
 
     # Changes
 
-    def extend(self, state: State, n_rows: int) -> None:
-        """There are `n_rows` rows now: write what is new of pages that are there."""
+    def extend(self, state: State, n_rows: int) -> int:
+        """There are `n_rows` rows now: write what is new of pages that are there, and a few new pages where there is
+        room; returns how many rows were written."""
         n_new = pages_for(n_rows) - len(self._slot_of)
         if n_new > 0:
             self._slot_of = np.concatenate((self._slot_of, np.full(n_new, NO_PAGE, np.int32)))
-        for page in range(self.n_rows // PAGE_ROWS, pages_for(n_rows)):
-            if self._slot_of[page] != NO_PAGE:
+        n_written = 0
+        if n_rows > self.n_rows:
+            pages = np.arange(self.n_rows // PAGE_ROWS, pages_for(n_rows))
+            for page in pages[self.are_there(pages)].tolist():
                 first, stop = max(self.n_rows, page * PAGE_ROWS), min(n_rows, (page + 1) * PAGE_ROWS)
                 self._write(int(self._slot_of[page]) * PAGE_ROWS + first % PAGE_ROWS, state, first, stop)
-        self.n_rows = max(self.n_rows, n_rows)
+                n_written += stop - first
+            new = pages[pages * PAGE_ROWS >= max(1, self.n_rows)]
+            self.n_rows = n_rows
+            if len(new) <= min(MOST_NEW, self.n_slots - self.n_held):
+                self.bring(new, state)
+        return n_written
 
     def end(self, rows: Int64s, dead_at: UInt32s) -> None:
         """Rows (n,), all known and different, are gone from these sequences (n,) on."""
@@ -143,12 +154,12 @@ class ResidentPages:
             self._device.scatter(self._blocks.heads, places, dead_at[there])
 
     def bring(self, pages: Int64s, state: State) -> None:
-        """Have `pages` (n,), ascending, none of them there, for which there are slots; `state` is as new as `n_rows`."""
+        """Have `pages` (n,), ascending, for which there are slots; `state` is as new as `n_rows`."""
         slots = np.flatnonzero(self._page_in == NO_PAGE)[: len(pages)]
         assert len(slots) == len(pages), "there is room"
         breaks = np.flatnonzero((np.diff(pages) != 1) | (np.diff(slots) != 1)) + 1
         for some, its_slots in zip(np.split(pages, breaks), np.split(slots, breaks), strict=True):
-            if len(some):
+            if len(some):  # not of no pages at all
                 first, stop = int(some[0]) * PAGE_ROWS, min((int(some[-1]) + 1) * PAGE_ROWS, self.n_rows)
                 self._write(int(its_slots[0]) * PAGE_ROWS, state, first, stop)
                 self._is_told = False

@@ -131,7 +131,7 @@ class Places:
             if part.stop > known.stop:
                 longest[id(part.array), part.first] = part
         new = [part for part in longest.values() if not self._can_extend(part)]
-        more = [part for part in longest.values() if self._can_extend(part)]
+        more = [part for part in longest.values() if self._can_extend(part) and self.find(part) is None]
         if new:
             self._put_new(new)
         if more:

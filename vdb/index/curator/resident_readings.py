@@ -21,8 +21,6 @@ from vdb.index.curator.state import (
     LIST_STOP,
     N_TAIL,
     OWN_ENTRIES,
-    OWN_FIRST,
-    OWN_STOP,
     Reading,
 )
 from vdb.kernels.device import COLUMNS, PAGE_ROWS, Block, Device

@@ -70,9 +70,7 @@ class Wishes:
             pages.bring(np.sort(hottest), state)
 
 
-def _make_room(
-    pages: ResidentPages, heat: NDArray[np.float64], wanted: Int64s, missing: Int64s, n_most: int
-) -> bool:
+def _make_room(pages: ResidentPages, heat: NDArray[np.float64], wanted: Int64s, missing: Int64s, n_most: int) -> bool:
     """Have room for the first `n_most` of `missing`; False, and nothing goes, where there cannot be for all."""
     n_free = pages.n_slots - pages.n_held
     if len(missing) <= n_free:
