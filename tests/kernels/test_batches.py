@@ -1,21 +1,11 @@
 """One suite for every device: the nearest of all rows, centroids, projections. Equal where sums are exact."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
-from tests.kernels.batch_devices import DEVICES, brute_nearest, squared_norms, whole_numbers
+from tests.kernels.batch_rows import brute_nearest, squared_norms, whole_numbers
 from vdb.kernels.device import Device
 from vdb.kernels.reference import COSINE, IP, L2, UInt8s
-
-
-@pytest.fixture(params=DEVICES, scope="module")
-def device(request: pytest.FixtureRequest) -> Iterator[Device]:
-    """Each device that this machine has."""
-    made: Device = DEVICES[request.param]()
-    yield made
-    made.close()
 
 
 def _same_nearest(

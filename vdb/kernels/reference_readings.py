@@ -137,6 +137,7 @@ def search(rows: HeldRows, model: HeldModel, queries: Queries, wanted: Wanted, m
 def _best(rows: HeldRows, model: HeldModel, queries: Queries, wanted: Wanted, i: int, m: int) -> _Best:
     query = _Query(queries.full[i], queries.coded[i], queries.step[i], queries.total[i], queries.norm[i])
     named, statistics = _named(rows, model, query, wanted, i)
+    named = named[rows.held(named) >= 0]
     held = rows.held(named)
     visible = _is_visible(rows, held, int(wanted.sequence[i]), int(wanted.now_s[i]))
     named = np.unique(named[visible])
@@ -164,7 +165,7 @@ def _named(rows: HeldRows, model: HeldModel, query: _Query, wanted: Wanted, i: i
             of_entries, mine = _entries_of(rows, columns)
             nodes.append(of_entries)
             named += mine
-    parts = [_present(rows, part) for part in whole]
+    parts = [_present(part) for part in whole]
     n_rows, n_visited, budget = sum(map(len, parts)), 0, int(wanted.budget[i])
     score = _entry_scores(model, query, np.concatenate(nodes))
     weight = np.fromiter(map(len, named), np.int64, len(named))
@@ -172,7 +173,7 @@ def _named(rows: HeldRows, model: HeldModel, query: _Query, wanted: Wanted, i: i
     while n_rows < budget and n_visited < len(named):
         below, reached = reached, threshold(score, weight, reached, budget - n_rows)
         chosen = np.flatnonzero((score > below) & (score <= reached))
-        more = [_present(rows, named[j]) for j in chosen]
+        more = [_present(named[j]) for j in chosen]
         parts, n_rows, n_visited = parts + more, n_rows + sum(map(len, more)), n_visited + len(chosen)
     statistics = np.array([len(named), n_visited, n_rows, n_rows if wanted.is_exact else 0], np.int64)
     return np.concatenate([np.zeros(0, np.int64), *parts]), statistics
@@ -198,10 +199,9 @@ def _entries_of(rows: HeldRows, columns: list[int]) -> tuple[UInt32s, list[UInt3
     return nodes, named + [rows.places[listed[j] : listed[j + 1]] for j in range(n - n_own)]
 
 
-def _present(rows: HeldRows, named: UInt32s) -> Int64s:
-    """What of places is not revoked and in a page that is there."""
-    kept = named[named < REVOKED].astype(np.int64)
-    return kept[rows.held(kept) >= 0]
+def _present(named: UInt32s) -> Int64s:
+    """What of places is not revoked."""
+    return named[named < REVOKED].astype(np.int64)
 
 
 def _is_visible(rows: HeldRows, held: Int64s, sequence: int, now_s: int) -> Bools:

@@ -5,9 +5,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from vdb.kernels.device import Block
+from vdb.kernels.device import Block, Candidates, DeviceFound, Queries, ResidentModel, ResidentRows, Wanted
+from vdb.kernels.gpu import launch_building
 from vdb.kernels.gpu.driver import Driver
-from vdb.kernels.reference import Int64s, UInt32s
+from vdb.kernels.gpu.launch_nearest import find_nearest
+from vdb.kernels.gpu.launch_readings import ReadingLauncher
+from vdb.kernels.reference import Float32s, Int64s, UInt32s
 
 __all__ = ["CudaDevice"]
 
@@ -19,6 +22,7 @@ class CudaDevice:
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
+        self._readings = ReadingLauncher(driver)
 
     @property
     def name(self) -> str:
@@ -52,6 +56,35 @@ class CudaDevice:
 
     def take(self, block: Block, first: int = 0, stop: int | None = None) -> NDArray[Any]:
         return self._driver.take(block, first, stop)
+
+    # Searching
+
+    def candidates(
+        self, rows: ResidentRows, model: ResidentModel, queries: Queries, wanted: Wanted, m: int
+    ) -> Candidates:
+        return self._readings.candidates(rows, model, queries, wanted, m)
+
+    def search(
+        self, rows: ResidentRows, model: ResidentModel, queries: Queries, wanted: Wanted, m: int, k: int
+    ) -> DeviceFound:
+        return self._readings.search(rows, model, queries, wanted, m, k)
+
+    # Searching all rows, and building
+
+    def nearest(
+        self, queries: NDArray[np.float16], vectors: Block, norms: Block | None, visible: Block | None, metric: int,
+        k: int,
+    ) -> tuple[Float32s, Int64s]:  # fmt: skip
+        return find_nearest(self._driver, queries, vectors, norms, visible, metric, k)
+
+    def assign(self, rows: Block, centroids: Float32s) -> tuple[NDArray[np.int32], Float32s]:
+        return launch_building.assign(self._driver, rows, centroids)
+
+    def kmeans(self, rows: Block, centroids: Float32s, n_iterations: int) -> Float32s:
+        return launch_building.kmeans(self._driver, rows, centroids, n_iterations)
+
+    def project(self, rows: Block, matrix: Float32s) -> Float32s:
+        return launch_building.project(self._driver, rows, matrix)
 
     def close(self) -> None:
         self._driver.close()

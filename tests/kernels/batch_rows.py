@@ -1,15 +1,9 @@
-"""Devices that the contract of batches runs on, and rows to run it over."""
-
-from collections.abc import Callable
-from typing import Any
+"""Rows that the exact search and builds are tested with, and what the search must find among them."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vdb.kernels.numpy_device import NumpyDevice
 from vdb.kernels.reference import COSINE, L2, Float32s, Int64s, UInt8s
-
-DEVICES: dict[str, Callable[[], Any]] = {"numpy": NumpyDevice}
 
 
 def whole_numbers(rng: np.random.Generator, n: int, d: int, largest: int = 2) -> NDArray[np.float16]:
