@@ -16,7 +16,7 @@ import vdb.kernels as kernels
 from vdb.cache.candidates import Indexes
 from vdb.config import Settings
 from vdb.engine import aliases, backup, caches, collections, edit, jobs, keys, members, read, tenants, tune, usage
-from vdb.engine.acceleration.opening import open_accelerator
+from vdb.engine.acceleration.opening import close_accelerator, open_accelerator
 from vdb.engine.answering.handlers import ANSWER_HANDLERS, STREAMS
 from vdb.engine.answering.result_sets import ResultSets
 from vdb.engine.answering.run import Running
@@ -226,8 +226,7 @@ class Engine:
         self.services.model_calls.shutdown()
         self._cache_checks.shutdown()
         self._legs.shutdown()
-        if self.services.accelerator is not None:
-            self.services.accelerator.close()
+        close_accelerator(self.services.accelerator)
         self._background.shutdown()
         for save, what in (
             (keys.save_last_used, "last uses of keys"),

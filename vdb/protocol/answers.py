@@ -58,10 +58,10 @@ class Explain(Answer, kw_only=True):
     """
 
     path: str
-    backend: Literal["cpu", "gpu"] | UnsetType = UNSET
-    backend_reason: str | UnsetType = UNSET
     tier: Tier | UnsetType = UNSET
     reason: str | UnsetType = UNSET
+    backend: Literal["cpu", "gpu"] | UnsetType = UNSET
+    backend_reason: str | UnsetType = UNSET
     streamed: bool | UnsetType = UNSET
     rows: int
     queries: int

@@ -9,15 +9,13 @@ import pytest
 from tests.engine.acceleration.shelf import Shelf
 from tests.engine.indexed.books import indexed_books
 from vdb.engine.indexer import Indexer
-from vdb.kernels import cpu_kernels, dispatch
 from vdb.kernels.numpy_device import NumpyDevice
 
 
 @pytest.fixture(autouse=True)
 def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests say when an index is worked on, and compiled kernels answer on the CPU."""
+    """Tests say when an index is worked on."""
     monkeypatch.setattr(Indexer, "start", lambda self: None)
-    monkeypatch.setattr(dispatch._loader, "current", cpu_kernels())
 
 
 @pytest.fixture

@@ -47,14 +47,14 @@ def test_where_there_is_room_each_has_what_it_takes_and_more(indexes: list[Curat
 
 
 def test_the_coldest_gives_way(indexes: list[CuratorIndex]) -> None:
-    whole = int(GROWTH * bytes_of_whole(indexes[0]))
-    residents, clock, script = held(2 * whole)
+    sizes = [int(GROWTH * bytes_of_whole(index)) for index in indexes]
+    residents, clock, script = held(sizes[1] + max(sizes[0], sizes[2]))
     for index in indexes[:2]:
         residents.of(index)
         clock.now += 2 * COLD_S
     residents.of(indexes[1])
     found = residents.of(indexes[2])
-    assert found is not None and found.most_bytes == whole
+    assert found is not None and found.most_bytes == sizes[2]
     assert script.n_closed == 1
     clock.now += REVIEW_S / 2
     assert residents.of(indexes[1]) is not None and script.n_made == 3, "the one that was searched is still there"

@@ -190,7 +190,7 @@ def test_admins_are_told_of_the_device_and_tenants_are_not(shelf: Shelf) -> None
     driver = shelf.books.driver
     whole = driver.run("collection_stats", None, ("books",), Empty()).index
     assert (whole.device, whole.device_bytes) == ("numpy", shelf.accelerator.residents.nbytes)
-    own = driver.engine.run("collection_stats", driver.caller("acme", Role.READER), ("books",), Empty())
+    own = driver.engine.run("collection_stats", driver.caller("acme", Role.READ), ("books",), Empty())
     assert own.index is UNSET
     found = {name: dict(_by_label(values)) for name, _, _, values in driver.engine.metrics()}
     assert found["vdb_gpu_up"] == {"numpy": 1.0}
@@ -224,7 +224,7 @@ def test_with_a_filter_both_find_the_same(
         block = rng.standard_normal((12, 6)).astype(np.float32)
 
         def search(params: SearchParams) -> Any:
-            head = SearchHead(n_queries=12, limit=5, explain=True, filter={"year": {"gte": 2005}}, params=params)
+            head = SearchHead(n_queries=12, limit=5, explain=True, filter={"field": "year", "gte": 2005}, params=params)
             return driver.run("search", "acme", ("years",), head, block)
 
         here = search(CPU)

@@ -59,7 +59,7 @@ class Accelerator:
         self.figures = Figures()
         self.is_lost = False
         self.residents = Residents(device, most_bytes, make)
-        self._device = device
+        self.device = device
         self._patience_s = patience_s
         self._turn = turn
         self._waiting = Waiting(n_queries, wait_s, self.figures)
@@ -231,4 +231,4 @@ class Accelerator:
 
     def _let_go(self) -> None:
         self.residents.close()
-        self._device.close()
+        self.device.close()

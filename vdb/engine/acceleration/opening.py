@@ -1,4 +1,4 @@
-"""Opens the accelerator that the settings ask for, if the machine has one."""
+"""Opens the accelerator that the settings ask for, if the machine has one, for searches and builds; closes it."""
 
 import logging
 from typing import Final
@@ -6,11 +6,12 @@ from typing import Final
 from vdb.config import Settings
 from vdb.engine.acceleration.accelerator import Accelerator
 from vdb.errors import InvalidArgument
+from vdb.kernels import acceleration
 from vdb.kernels.device import Device, DeviceFailed
 from vdb.kernels.gpu.cuda_device import CudaDevice
 from vdb.kernels.gpu.cupy_driver import open_driver
 
-__all__ = ["SHARE", "open_accelerator"]
+__all__ = ["SHARE", "close_accelerator", "open_accelerator"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,4 +33,14 @@ def open_accelerator(settings: Settings, device: Device | None = None) -> Accele
         logger.info("no GPU, the CPU answers: %s", exc)
         return None
     logger.info("searches use a GPU", extra={"device": chosen.name, "most_bytes": most_bytes})
-    return Accelerator(chosen, most_bytes, settings.gpu_wait_s)
+    acceleration.set_device(chosen)
+    return Accelerator(chosen, most_bytes, settings.gpu_wait_s, turn=acceleration.for_search)
+
+
+def close_accelerator(accelerator: Accelerator | None) -> None:
+    """Answer all that wait for it, and close it and its device, which builds do without from now on."""
+    if accelerator is None:
+        return
+    if acceleration.device() is accelerator.device:
+        acceleration.set_device(None)
+    accelerator.close()
