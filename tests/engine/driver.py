@@ -42,8 +42,9 @@ def small(path: Path, **given: Any) -> Settings:
 
 
 @contextmanager
-def opened(path: Path, device: Device | None = None, **given: Any) -> "Iterator[Driver]":
-    """A driver of an engine that is closed at the end; on a `device`, if one is given."""
+def opened(path: Path, **given: Any) -> "Iterator[Driver]":
+    """A driver of an engine that is closed at the end; on a `device`, if one is given beside the settings."""
+    device: Device | None = given.pop("device", None)
     driver = Driver(Engine.open(small(path, **given), device=device))
     try:
         yield driver

@@ -154,8 +154,8 @@ class AsyncCollection:
         model, query), `group` (a field, or field and size), `combine` (rrf, max, sum: several queries, one list, with
         `weights`) are as in the HTTP API.
         """
-        params = {"exact": None if exact is False else exact, "recall": recall, "budget": budget, "rerank": rerank}
-        params["backend"] = backend
+        params: dict[str, Any] = {"recall": recall, "budget": budget, "rerank": rerank, "backend": backend}
+        params["exact"] = None if exact is False else exact
         fields: dict[str, Any] = {"limit": limit, "with_payload": with_payload, "with_vector": with_vector}
         fields |= {"explain": explain, "min_sequence": min_sequence, "timeout_s": timeout_s}
         named = {"field": group} if isinstance(group, str) else group

@@ -71,7 +71,8 @@ def test_an_answer_of_words_alone_is_the_cpus(indexed: World) -> None:
 
 def test_a_question_that_is_given_up_is_not_searched(indexed: World, monkeypatch: pytest.MonkeyPatch) -> None:
     accelerator = indexed.services.accelerator
-    search, wanted = accelerator.search, []
+    search = accelerator.search
+    wanted: list[bool] = []
 
     def stopped(index: Any, tenant: int, asks: Any, is_wanted: Any) -> Any:
         running.stop.request()

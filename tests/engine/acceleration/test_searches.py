@@ -169,8 +169,8 @@ def test_the_setting_gpu_sends_every_query_there(tmp_path: Path, rng: np.random.
 def test_the_setting_gpu_without_a_device_lets_no_server_start(tmp_path: Path) -> None:
     device = NumpyDevice(is_lost=True)
     with pytest.raises(InvalidArgument, match=r"backend is gpu, but there is none to use: the device is gone"):
-        opened(tmp_path, device, backend="gpu").__enter__()
-    with opened(tmp_path, device) as driver:
+        opened(tmp_path, device=device, backend="gpu").__enter__()
+    with opened(tmp_path, device=device) as driver:
         assert driver.engine.services.accelerator is None
 
 
@@ -215,7 +215,7 @@ def _with_years(driver: Driver, rng: np.random.Generator, indexes: list[str]) ->
 def test_with_a_filter_both_find_the_same(
     tmp_path: Path, rng: np.random.Generator, indexes: list[str], backend: str, reason: str | None
 ) -> None:
-    with opened(tmp_path, NumpyDevice(), index_from_points=40) as driver:
+    with opened(tmp_path, device=NumpyDevice(), index_from_points=40) as driver:
         driver.create_tenant("acme")
         _with_years(driver, rng, indexes)
         document = driver.engine.services.usable(driver.caller(None), "years")
