@@ -22,7 +22,18 @@ from numpy.typing import NDArray
 from vdb.kernels.device import Block, Device, DeviceFailed, DeviceLost
 from vdb.kernels.reference import Float32s
 
-__all__ = ["Costs", "Figures", "assign", "device", "figures", "for_search", "project", "set_device"]
+__all__ = [
+    "BLOCK_BYTES",
+    "BLOCK_PRODUCTS",
+    "Costs",
+    "Figures",
+    "assign",
+    "device",
+    "figures",
+    "for_search",
+    "project",
+    "set_device",
+]
 
 log = logging.getLogger(__name__)
 

@@ -1,20 +1,30 @@
 """Each primitive of the kernels against NumPy, by the kernels of `probes.cu`."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.kernels.devices import gpu_driver
 from tests.kernels.gpu.emulated.driver import EmulatedDriver
 from vdb.kernels.gpu import sources
 from vdb.kernels.gpu.driver import Driver
 
+PROBES = Path(__file__).with_name("probes.cu").read_text(encoding="utf-8")
 
-@pytest.fixture(params=[False, True], ids=["emulated", "backwards"])
-def driver(request: pytest.FixtureRequest) -> Driver:
-    parts = sources.parts()["keys.cuh"], Path(__file__).with_name("probes.cu").read_text(encoding="utf-8")
-    return EmulatedDriver("\n".join(parts), backwards=request.param)
+
+@pytest.fixture(params=["emulated", "backwards", "gpu"], scope="module")
+def driver(request: pytest.FixtureRequest) -> Iterator[Driver]:
+    """Each driver in turn, of the kernels of `probes.cu`."""
+    shared = sources.parts()["keys.cuh"] + PROBES
+    if request.param == "gpu":
+        opened = gpu_driver(sources.parts()[sources.PRIMITIVES] + shared)
+    else:
+        opened = EmulatedDriver(shared, backwards=request.param == "backwards")
+    yield opened
+    opened.close()
 
 
 def test_all_halves_are_converted_and_back(driver: Driver) -> None:
@@ -121,13 +131,3 @@ def test_keys_order_as_scores_and_then_rows_do(driver: Driver, rng: np.random.Ge
     driver.launch("order_scores", (2, 1), 256, 0, driver.put(scores), keys, back, np.int32(500))
     np.testing.assert_array_equal(np.argsort(driver.take(keys)), np.lexsort((np.arange(500), scores)))
     np.testing.assert_array_equal(driver.take(back), scores)
-
-
-def test_words_are_scattered_to_their_places(rng: np.random.Generator) -> None:
-    driver = EmulatedDriver()
-    block, places = rng.integers(0, 1 << 32, 1_000, np.uint32), rng.permutation(1_000)[:300]
-    values = rng.integers(0, 1 << 32, 300, np.uint32)
-    held = driver.put(block)
-    driver.launch("scatter_words", (3, 1), 128, 0, held, driver.put(places), driver.put(values), np.int64(300))
-    block[places] = values
-    np.testing.assert_array_equal(driver.take(held), block)

@@ -90,9 +90,8 @@ class _Group:
     is_exact: bool
     places: list[int] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
-    sequence: list[int] = field(default_factory=list)
-    now_s: list[int] = field(default_factory=list)
-    budget: list[int] = field(default_factory=list)
+    wanted: list[tuple[int, int, int]] = field(default_factory=list)
+    """sequence, now_s, budget"""
     m: int = 1
     k: int = 1
 
@@ -289,11 +288,10 @@ class ResidentIndex:
     def _groups(self, asks: Sequence[Ask], answers: list[Answer]) -> list[_Group]:
         """Those that can be answered; of the others `answers` says why not."""
         fit = self._fitting(asks, answers)
-        find, base = self._readings.find, asks[0].state.rows.base_sequence if asks else 0
+        base = asks[0].state.rows.base_sequence if asks else 0
         groups: dict[tuple[bool, int], _Group] = {}
-        for i in fit:
+        for i, (mine, everyones) in zip(fit, self._known(asks, fit), strict=True):
             ask = asks[i]
-            mine, everyones = find(ask.mine), find(ask.everyones)
             if mine is None or everyones is None:
                 answers[i] = Refusal.NO_ROOM
                 continue
@@ -303,38 +301,47 @@ class ResidentIndex:
             if missing is not None:
                 answers[i] = missing
                 continue
-            m = ask.k if ask.is_exact else max(ask.k, ask.effort.candidates)
+            k, effort = ask.k, ask.effort
+            m = k if ask.is_exact else max(k, effort.candidates)
             key = ask.is_exact, 0 if m <= DEPTHS[0] else 1 if m <= DEPTHS[1] else 2
             group = groups.get(key)
             if group is None:
                 group = groups[key] = _Group(ask.is_exact)
             group.places.append(i)
             group.lines += mine.line, everyones.line
-            group.sequence.append(ask.sequence - base)
-            group.now_s.append(ask.now_ms // 1000)
-            group.budget.append(ask.effort.budget + mine.n_whole + everyones.n_whole)
-            group.m, group.k = max(group.m, m), max(group.k, ask.k)
+            group.wanted.append(
+                (ask.sequence - base, ask.now_ms // 1000, effort.budget + mine.n_whole + everyones.n_whole)
+            )
+            if m > group.m:
+                group.m = m
+            if k > group.k:
+                group.k = k
         return list(groups.values())
 
     def _fitting(self, asks: Sequence[Ask], answers: list[Answer]) -> list[int]:
-        """Places of the asks that are of this layout and not too deep; their readings are there if there is room."""
+        """Places of the asks that are of this layout and not too deep."""
         directories, has_vectors = self._directories(), self.has_vectors
         self._n_asks += len(asks)
-        find = self._readings.find
-        fit, is_new = [], False
+        fit = []
         for i, ask in enumerate(asks):
             if ask.state.directories is not directories:
                 continue
-            if max(ask.k, 0 if ask.is_exact else ask.effort.candidates) > MOST_CANDIDATES:
+            if ask.k > MOST_CANDIDATES or (ask.effort.candidates > MOST_CANDIDATES and not ask.is_exact):
                 answers[i] = Refusal.TOO_DEEP
             elif ask.is_exact and not has_vectors:
                 answers[i] = Refusal.NO_VECTORS
             else:
                 fit.append(i)
-                is_new = is_new or find(ask.mine) is None or find(ask.everyones) is None
-        if is_new:
-            self._readings.settle([reading for i in fit for reading in (asks[i].mine, asks[i].everyones)])
         return fit
+
+    def _known(self, asks: Sequence[Ask], fit: list[int]) -> list[tuple[Known | None, Known | None]]:
+        """The readings of each; None only for those that there is no room for."""
+        find = self._readings.find
+        pairs = [(find(asks[i].mine), find(asks[i].everyones)) for i in fit]
+        if any(mine is None or everyones is None for mine, everyones in pairs):
+            self._readings.settle([reading for i in fit for reading in (asks[i].mine, asks[i].everyones)])
+            pairs = [(find(asks[i].mine), find(asks[i].everyones)) for i in fit]
+        return pairs
 
     def _missing(self, mine: Known, everyones: Known) -> Refusal | None:
         """Why what two readings name cannot be searched; None where it can."""
@@ -359,11 +366,10 @@ class ResidentIndex:
         pages, model = self._pages, self._of_model
         assert pages is not None and model is not None, "what asks were found to be there"
         readings: Int64s = self._readings.lines(group.lines).reshape(-1, 2, COLUMNS)
-        wanted = Wanted(
-            readings, np.array(group.sequence, np.int64), np.array(group.now_s, np.int64),
-            np.array(group.budget, np.int64), group.is_exact,
-        )  # fmt: skip
-        queries = queries_of(self._model, np.array([asks[i].query for i in group.places], np.float32))
+        sequence, now_s, budget = np.array(group.wanted, np.int64).T.copy()
+        wanted = Wanted(readings, sequence, now_s, budget, group.is_exact)
+        vectors = np.concatenate([asks[i].query for i in group.places]).reshape(len(group.places), -1)
+        queries = queries_of(self._model, vectors)
         has_times = pages.n_rows > state.rows.n_laid or len(state.rows.expires_at) > 0
         rows = pages.rows(*self._readings.blocks, has_times)
         if pages.has_vectors:
@@ -371,10 +377,11 @@ class ResidentIndex:
         else:
             candidates = self._device.candidates(rows, model, queries, wanted, group.m)
             found = compared(state, queries, candidates, group.k, current())
-        n_found = np.count_nonzero(found.row >= 0, axis=1).tolist()
-        is_all = (found.statistics[:, 0] == found.statistics[:, 1]).tolist()
-        distance, row, statistics = found.distance, found.row, found.statistics
-        for j, i in enumerate(group.places):
+        n_found = np.count_nonzero(found.row >= 0, axis=1)
+        n_found[found.statistics[:, 0] == found.statistics[:, 1]] = group.k  # there are no more
+        if group.is_exact:
+            n_found[:] = group.k
+        each = zip(group.places, n_found.tolist(), found.distance, found.row, found.statistics, strict=True)
+        for i, n, distance, row, statistics in each:
             k = asks[i].k
-            is_short = n_found[j] < k and not (group.is_exact or is_all[j])
-            answers[i] = Refusal.SHORT if is_short else Found(distance[j, :k], row[j, :k], statistics[j])
+            answers[i] = Found(distance[:k], row[:k], statistics) if n >= k else Refusal.SHORT

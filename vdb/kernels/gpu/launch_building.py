@@ -18,7 +18,17 @@ from vdb.kernels.gpu.driver import Driver
 from vdb.kernels.reference import Float32s
 from vdb.kernels.reference_batches import fixed_point
 
-__all__ = ["assign", "kmeans", "project"]
+__all__ = [
+    "BLOCKS_PER_PROCESSOR",
+    "MOST_COPIES",
+    "N_THREADS",
+    "PRODUCT_BYTES",
+    "ROWS_PER_BLOCK",
+    "SPREAD_SUMS",
+    "assign",
+    "kmeans",
+    "project",
+]
 
 PRODUCT_BYTES: Final = 256 << 20
 N_THREADS: Final = 256

@@ -25,7 +25,18 @@ from vdb.kernels.device import Block, DeviceFailed
 from vdb.kernels.gpu.driver import Driver
 from vdb.kernels.reference import L2, Float32s, Int64s
 
-__all__ = ["find_nearest"]
+__all__ = [
+    "CAPACITY",
+    "MOST_GROWTH",
+    "MOST_HELD",
+    "MOST_QUERIES",
+    "NO_KEY",
+    "N_THREADS",
+    "SLICE",
+    "STAGES",
+    "TILE",
+    "find_nearest",
+]
 
 TILE: Final = 128
 """Queries of a block, rows of a step: `TILE` of nearest.cu."""

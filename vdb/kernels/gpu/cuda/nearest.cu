@@ -121,12 +121,13 @@ __device__ void append(const Work& work, unsigned query, unsigned row, float acc
     if (place < work.capacity) work.lists[(size_t)query * (work.k + work.capacity) + work.k + place] = key;
 }
 
-// Whether any query of the block's has this chunk still to do.
+// Whether any query of the block's has this chunk still to do; those that fill up the tile have not.
 __device__ bool has_open(const Work& work) {
     __shared__ int n_open;
     if (threadIdx.x == 0) n_open = 0;
     __syncthreads();
-    if (work.is_open[blockIdx.x * TILE + threadIdx.x]) n_open = 1;
+    const unsigned query = blockIdx.x * TILE + threadIdx.x;
+    if (work.is_open[query] && work.limits[query] < POSITIVE_INFINITY) n_open = 1;
     __syncthreads();
     return n_open != 0;
 }
