@@ -165,6 +165,7 @@ def _prompt(
         budget_tokens=budget,
         whole=is_whole,
         exact=backend.counter.is_exact,
+        backend=material.found.backend,
     )
     is_told = question.options.explain and not is_whole
     return Prompt(asked, context, _dropped(material.found.passages, packed) if is_told else [])

@@ -4,6 +4,7 @@ A search is the one that `search` does, in process.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from msgspec import UnsetType
 from msgspec.structs import replace
@@ -40,6 +41,11 @@ class Found:
     answer: SearchAnswer
     sequence: int
     everything: list[Passage] | None = None
+
+    @property
+    def backend(self) -> Literal["cpu", "gpu"]:
+        """What searched the vectors."""
+        return "cpu" if isinstance(self.answer.backend, UnsetType) else self.answer.backend
 
 
 def retrieve(services: Services, asking: Asking, request: Search, whole_tokens: int) -> Found:
