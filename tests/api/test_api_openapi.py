@@ -68,7 +68,9 @@ def test_the_bounds_of_what_a_search_may_cost_are_described() -> None:
         "recall": {"minimum": 0.5, "exclusiveMaximum": 1},
         "budget": {"minimum": 1, "maximum": 2**31 - 1},
         "rerank": {"minimum": 1, "maximum": 10_000},
+        "backend": {},
     }
+    assert "gpu" in json.dumps(described["backend"])
     assert "path" in DOCUMENT["components"]["schemas"]["Explain"]["required"]
 
 
