@@ -6,16 +6,19 @@ BIN       := $(VENV)/bin
 LOCKED    := $(VENV)/.locked
 INSTALLED := $(VENV)/.installed
 LOCK_VENV := .lock-venv
+GPU_VENV  := .gpu-venv
 CODE      := vdb api bench tests
 WORKERS   ?= 2
+CUPY      ?= cupy-cuda13x[ctk]
 PIP       := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: help env serve test check demo format lock clean
+.PHONY: help env serve test test-gpu check demo format lock clean
 
 help:
 	@echo 'make serve    build $(VENV) and start the server on 127.0.0.1:8080 (SERVE_ARGS="--port 9000 ...")'
 	@echo 'make test     build $(VENV) and run the tests (TEST_ARGS="-k name ...", WORKERS=$(WORKERS))'
+	@echo 'make test-gpu run the tests of the kernels on every device of this machine, in $(GPU_VENV) (CUPY="$(CUPY)")'
 	@echo 'make check    format, lint, types, import layers'
 	@echo 'make demo     two tenants and a shared set of real sentences, on a server that is gone afterwards'
 	@echo 'make format   let ruff rewrite what it can'
@@ -31,6 +34,16 @@ serve: $(INSTALLED)
 test: $(INSTALLED)
 	@$(BIN)/python -c 'from vdb.kernels import warm; warm(background=False)'
 	$(BIN)/python -m pytest -q -n $(WORKERS) $(TEST_ARGS)
+
+# The kernels and their tests need no more packages than these. What needs a GPU is skipped where there is none, with the
+# reason. `[ctk]` brings the libraries of CUDA, from CuPy 14 on; CUPY=cupy-cuda13x will do where CUDA Toolkit 13 is.
+test-gpu: $(GPU_VENV)/.installed
+	$(GPU_VENV)/bin/python -m pytest -q -rs tests/kernels $(TEST_ARGS)
+
+$(GPU_VENV)/.installed: requirements.lock
+	@$(find_python); "$$py" -m venv --clear $(GPU_VENV)
+	@$(GPU_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.lock numpy numba pytest '$(CUPY)'
+	@touch $@
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check $(CODE)
@@ -66,7 +79,7 @@ lock:
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links $(LOCK_ARGS) -o requirements.lock pyproject.toml
 
 clean:
-	rm -rf $(VENV) $(LOCK_VENV) build dist vdb.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(LOCK_VENV) $(GPU_VENV) build dist vdb.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 # Shell text: set $py to the first interpreter that will do, or say what is missing and stop. The locked packages have
 # no wheels for 3.15 and later.

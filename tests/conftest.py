@@ -5,16 +5,19 @@ Profiles: `ci` (default: few examples, the same on every run) and `full`, chosen
 
 import os
 import zlib
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
 
-settings.register_profile(
-    "ci", max_examples=25, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.register_profile("full", max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile(os.environ.get("VDB_TEST_PROFILE", "ci"))
+if find_spec("hypothesis"):  # on a machine with a GPU the tests of kernels run with few packages
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile(
+        "ci", max_examples=25, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.register_profile("full", max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile(os.environ.get("VDB_TEST_PROFILE", "ci"))
 
 
 @pytest.fixture

@@ -6,8 +6,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from vdb.kernels.device import Block, DeviceLost, OutOfDeviceMemory
-from vdb.kernels.reference import Int64s, UInt32s
+from vdb.kernels import reference_batches, reference_readings
+from vdb.kernels.device import (
+    Block,
+    Candidates,
+    DeviceFound,
+    DeviceLost,
+    OutOfDeviceMemory,
+    Queries,
+    ResidentModel,
+    ResidentRows,
+    Wanted,
+)
+from vdb.kernels.reference import Float32s, Int64s, UInt32s
 
 __all__ = ["NumpyDevice"]
 
@@ -23,6 +34,9 @@ class _Array:
         self.array = array
         self._owner = owner
         owner.n_bytes += array.nbytes
+
+    def __bool__(self) -> bool:
+        raise ValueError("whether a block is there is told by `is None`: arrays of an accelerator have no truth value")
 
     def __del__(self) -> None:
         self._owner.n_bytes -= self.array.nbytes
@@ -74,8 +88,49 @@ class NumpyDevice:
     def take(self, block: Block, first: int = 0, stop: int | None = None) -> NDArray[Any]:
         return self._held(block)[first:stop].copy()
 
+    # Searching
+
+    def candidates(
+        self, rows: ResidentRows, model: ResidentModel, queries: Queries, wanted: Wanted, m: int
+    ) -> Candidates:
+        return reference_readings.candidates(self._rows(rows), self._model(model), queries, wanted, m)
+
+    def search(
+        self, rows: ResidentRows, model: ResidentModel, queries: Queries, wanted: Wanted, m: int, k: int
+    ) -> DeviceFound:
+        return reference_readings.search(self._rows(rows), self._model(model), queries, wanted, m, k)
+
+    # Searching all rows, and building
+
+    def nearest(
+        self, queries: NDArray[np.float16], vectors: Block, norms: Block | None, visible: Block | None, metric: int,
+        k: int,
+    ) -> tuple[Float32s, Int64s]:  # fmt: skip
+        squares, kept = (None if block is None else self._held(block) for block in (norms, visible))
+        return reference_batches.nearest(queries, self._held(vectors), squares, kept, metric, k)
+
+    def assign(self, rows: Block, centroids: Float32s) -> tuple[NDArray[np.int32], Float32s]:
+        return reference_batches.assign(self._held(rows), centroids)
+
+    def kmeans(self, rows: Block, centroids: Float32s, n_iterations: int) -> Float32s:
+        return reference_batches.kmeans(self._held(rows), centroids, n_iterations)
+
+    def project(self, rows: Block, matrix: Float32s) -> Float32s:
+        return reference_batches.project(self._held(rows), matrix)
+
     def close(self) -> None:
         self.is_lost = True
+
+    def _rows(self, rows: ResidentRows) -> reference_readings.HeldRows:
+        vectors = None if rows.vectors is None else self._held(rows.vectors)
+        return reference_readings.HeldRows(
+            self._held(rows.codes), self._held(rows.heads), self._held(rows.times), self._held(rows.pids), vectors,
+            self._held(rows.pages), self._held(rows.places), self._held(rows.entries), rows.has_times,
+        )  # fmt: skip
+
+    def _model(self, model: ResidentModel) -> reference_readings.HeldModel:
+        nodes = self._held(model.node_codes), self._held(model.node_heads)
+        return reference_readings.HeldModel(model.metric, model.form, model.dimension, *nodes)
 
     def _held(self, block: Block) -> NDArray[Any]:
         self._check(0)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from vdb.index.curator import index, layout, tails, training
-from vdb.kernels import cpu_kernels, dispatch
+from vdb.index.curator import index, layout, resident_pages, resident_places, resident_readings, tails, training
+from vdb.kernels import cpu_kernels, dispatch, reference_readings
 
 
 @pytest.fixture
@@ -23,3 +23,11 @@ def small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
 def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """The compiled kernels answer; `tests/contract` holds their twins to the same results."""
     monkeypatch.setattr(dispatch._loader, "current", cpu_kernels())
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Pages of so few rows that a few hundred are many pages."""
+    for module in (resident_pages, resident_places, resident_readings, reference_readings):
+        monkeypatch.setattr(module, "PAGE_ROWS", 16)
+    return 16

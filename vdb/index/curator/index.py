@@ -30,6 +30,7 @@ from vdb.index.curator.state import (
     State,
 )
 from vdb.index.curator.tails import appended, folded, revoked, should_fold
+from vdb.index.curator.watch import Watched
 from vdb.index.kmeans import Check, unasked
 from vdb.index.noting import Noting
 from vdb.kernels import Kernels, current
@@ -57,8 +58,7 @@ class Vectors(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How far a search goes: rows scored, beyond those that are scanned whole, before it stops; and candidates compared
-    by their full vectors."""
+    """How far a search goes: rows scored beyond those that are scanned whole; candidates compared by full vectors."""
 
     budget: int
     candidates: int
@@ -76,7 +76,7 @@ class Found:
     statistics: Int64s
 
 
-class CuratorIndex(Noting):
+class CuratorIndex(Noting, Watched):
     """Made by `build`, or of a state read from files; takes changes from then on."""
 
     def __init__(self, state: State, vectors: Vectors, n_slots: int) -> None:
@@ -204,8 +204,7 @@ class CuratorIndex(Noting):
             n_rows = mine.n_rows + everyones.n_rows
             n_entries = mine.n_entries + everyones.n_entries
             return Found(distance, row, np.array([n_entries, n_entries, n_rows, n_rows], np.int64))
-        distance = np.empty(k, np.float32)
-        row = np.empty(k, np.int64)
+        distance, row = np.empty(k, np.float32), np.empty(k, np.int64)
         statistics = np.empty(4, np.int64)
         (kernels or current()).search_cells(
             query, *state.tables, mine.table, everyones.table, sequence - state.rows.base_sequence, now_ms // 1000,
@@ -277,8 +276,9 @@ class CuratorIndex(Noting):
     def revoke(self, tenant: int, pids: UInt32s) -> None:
         """`tenant` may not see the points any more; searches already under way are checked against the store."""
         self._note(lambda index: index.revoke(tenant, pids))
-        rows = self.rows_of(pids)
-        revoked(self._state.reading(tenant), self._state.rows, rows[rows >= 0].astype(np.uint32))
+        rows, reading = self.rows_of(pids), self._state.reading(tenant)
+        for marked in revoked(reading, self._state.rows, rows[rows >= 0].astype(np.uint32)):
+            self._tell_revoked(*marked)
         self._n_named += len(pids)
 
     def reuse(self, slots: UInt32s) -> None:
@@ -327,21 +327,21 @@ class CuratorIndex(Noting):
         return made
 
     def _end(self, pids: UInt32s, sequence: int) -> None:
-        rows = self.rows_of(pids)
+        rows, since = self.rows_of(pids), sequence - self._state.rows.base_sequence
         rows = rows[rows >= 0]
-        self._state.rows.dead_at[rows] = sequence - self._state.rows.base_sequence
+        self._state.rows.dead_at[rows] = since
         self._n_ended += len(rows)
+        self._tell_ended(rows, since)
 
     def _append(self, owner: int, pids: UInt32s, vectors: Float32s, expires_at_ms: Int64s, sequence: int) -> Int64s:
         """New rows that no reading names yet."""
         ready = prepared(vectors, self._state.model.metric)
         slots = self._take_slots(len(pids))
         self._vectors.put(slots, ready)
+        self._state = replace(self._state, vectors=self._vectors.rows)  # before `n_rows` counts what they are of
         codes, offsets, cells = self._state.model.place_rows(ready, current())
         expires_at = seconds_of(expires_at_ms) if expires_at_ms.any() else NO_PLACES
-        rows = self.take_in(owner, pids, codes, offsets, cells, slots, expires_at, sequence)
-        self._state = replace(self._state, vectors=self._vectors.rows)
-        return rows
+        return self.take_in(owner, pids, codes, offsets, cells, slots, expires_at, sequence)
 
     def take_in(
         self, owner: int, pids: UInt32s, codes: UInt8s, offsets: Float32s, cells: UInt32s, slots: UInt32s,

@@ -74,7 +74,7 @@ class Rows:
         )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Reading:
     """One tenant's: `spans` int64 (9,), entries uint32 (2, e), listed and tail uint32 rows. See the kernels.
 

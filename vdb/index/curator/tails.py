@@ -17,7 +17,7 @@ from vdb.index.curator.state import (
     Rows,
 )
 from vdb.kernels import Kernels
-from vdb.kernels.reference import UInt32s
+from vdb.kernels.reference import Int64s, UInt32s
 
 LEAST_TAIL, MOST_TAIL = 64, 1_024
 TAIL_SHARE = 1 / 16
@@ -65,12 +65,16 @@ def folded(reading: Reading, model: Model, rows: Rows, sequence: int, kernels: K
     return Reading(mine[0], entries, merged, np.empty(0, np.uint32))
 
 
-def revoked(reading: Reading, rows: Rows, gone: UInt32s) -> None:
-    """Mark the places of rows in the reading's list and tail; what is not there is left alone."""
+def revoked(reading: Reading, rows: Rows, gone: UInt32s) -> list[tuple[UInt32s, int, Int64s]]:
+    """Mark the places of rows in the reading's list and tail; what is not there is left alone.
+
+    Returns the arrays that were written to, where the reading's part of each begins, and the places int64.
+    """
     first, stop = int(reading.spans[LIST_FIRST]), int(reading.spans[LIST_STOP])
     n_tail = int(reading.spans[N_TAIL])
-    tail = reading.tail[:n_tail]
-    tail[np.isin(tail, gone)] |= np.uint32(REVOKED)
+    in_tail = np.flatnonzero(np.isin(reading.tail[:n_tail], gone))
+    reading.tail[in_tail] |= np.uint32(REVOKED)
+    marked = [(reading.tail, 0, in_tail)]
     if stop > first and len(gone):
         listed = reading.listed[first:stop]
         places = listed & np.uint32(REVOKED - 1)
@@ -79,3 +83,5 @@ def revoked(reading: Reading, rows: Rows, gone: UInt32s) -> None:
         at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
         at = at[places[at] == gone]
         listed[at] |= np.uint32(REVOKED)
+        marked.append((reading.listed, first, at + first))
+    return marked

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from vdb.errors import InvalidArgument
 from vdb.index.kmeans import Check, unasked
+from vdb.kernels import acceleration
 from vdb.kernels.reference import Float32s
 
 Float64s = NDArray[np.float64]
@@ -74,14 +75,11 @@ class Projection:
 
     def project_rows(self, rows: Float32s) -> Float32s:
         """(n, D) → (n, d)."""
-        centred: Float32s = rows - self.mean
-        projected: Float32s = np.matmul(centred, self.of_rows.T)
-        return projected
+        return _product(rows - self.mean, self.of_rows)
 
     def project_queries(self, queries: Float32s) -> Float32s:
         """(m, D) → (m, d)."""
-        projected: Float32s = np.matmul(queries, self.of_queries.T)
-        return projected
+        return _product(queries, self.of_queries)
 
 
 def fit_rows(rows: Float32s, dimension: int, check: Check = unasked) -> Projection:
@@ -133,6 +131,15 @@ def loss(projection: Projection, rows: Float32s, queries: Float32s) -> float:
     kept = projection.project_queries(queries).astype(np.float64) @ projection.project_rows(rows).astype(np.float64).T
     total = float((exact**2).sum())
     return float(((exact - kept) ** 2).sum()) / total if total else 0.0
+
+
+def _product(rows: Float32s, matrix: Float32s) -> Float32s:
+    """rows · matrixᵀ, on a device where one is set and many rows make that pay."""
+    found = acceleration.project(rows, matrix)
+    if found is not None:
+        return found
+    projected: Float32s = np.matmul(rows, matrix.T)
+    return projected
 
 
 def _sample_of(rows: Float32s, dimension: int) -> Float32s:
