@@ -19,7 +19,7 @@ __all__ = ["INT_RATES", "LABELS", "command", "write"]
 LABELS = ((5, "label_5p"), (25, "label_20p"), (75, "label_50p"), (100, "others"))
 """Of 100 numbers those below the first belong to the second."""
 INT_RATES = (0.01, 0.02)
-N_TRUE = 100
+_N_TRUE = 100
 _N_CLUSTERS = 50
 _SPREAD = 0.6
 
@@ -38,7 +38,7 @@ def write(folder: Path, n_rows: int, n_queries: int, dimension: int, declared: i
     similarity = queries @ rows.T
     for name, is_meant in _subsets(labels, declared):
         nearest = np.argsort(-np.where(is_meant, similarity, -np.inf), axis=1, kind="stable")
-        n_true = min(N_TRUE, int(is_meant.sum()))
+        n_true = min(_N_TRUE, int(is_meant.sum()))
         truth = {"id": np.arange(n_queries), "neighbors_id": list(nearest[:, :n_true])}
         pq.write_table(pa.table(truth), folder / f"{name}.parquet")
 
