@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from vdb.errors import InvalidArgument
 from vdb.layered import (
@@ -159,6 +159,14 @@ class Settings:
     """Whether some recent queries of each collection are kept, as vectors, to choose its encoding and effort by."""
     check_recall: bool = True
     """Whether one search in 1,000 is compared with all its tenant may see, beside it, for `vdb_index_recall`."""
+    backend: Literal["auto", "cpu", "gpu"] = "auto"
+    """What answers searches that do not say: auto takes a GPU, if there is one, for much work; gpu insists on one."""
+    gpu_memory_bytes: int = 0
+    """Cap of what lies of indexes in the GPU's memory; 0: four fifths of what is free there at the start."""
+    gpu_wait_s: float = 0.0002
+    """How long queries that came while the GPU was busy may wait for more to go with them; alone they never wait."""
+    gpu_from_s: float = 0.001
+    """With backend auto: the CPU time, as estimated, from which a request is the GPU's."""
     compile_kernels: bool = True
     """Whether numba kernels are compiled in the background; without, NumPy answers."""
     models_file: str = ""
@@ -244,8 +252,11 @@ RULES = Rules(
         "tenant_burst_s": (0.001, 1e12),
         "result_set_bytes": (0, 1 << 46),
         "metrics_tenants": (0, 10_000),
+        "gpu_memory_bytes": (0, 1 << 46),
+        "gpu_wait_s": (0.0, 100.0),
+        "gpu_from_s": (0.0, 1e9),
     },
-    choices={"log_level": ("debug", "info", "warning", "error")},
+    choices={"backend": ("auto", "cpu", "gpu"), "log_level": ("debug", "info", "warning", "error")},
     secrets=("admin_key",),
 )
 """What settings may be beyond their kind."""

@@ -15,6 +15,7 @@ from msgspec import Raw
 from vdb.config import MIB, Settings
 from vdb.engine.engine import Engine
 from vdb.engine.shard import ShardGroup
+from vdb.kernels.device import Device
 from vdb.protocol.columns import SearchHead, UpsertHead
 from vdb.protocol.requests import (
     Count,
@@ -42,8 +43,9 @@ def small(path: Path, **given: Any) -> Settings:
 
 @contextmanager
 def opened(path: Path, **given: Any) -> "Iterator[Driver]":
-    """A driver of an engine that is closed at the end."""
-    driver = Driver(Engine.open(small(path, **given)))
+    """A driver of an engine that is closed at the end; on a `device`, if one is given beside the settings."""
+    device: Device | None = given.pop("device", None)
+    driver = Driver(Engine.open(small(path, **given), device=device))
     try:
         yield driver
     finally:

@@ -51,6 +51,9 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--budget", type=int, metavar="N", help="score N rows of the index")
     parser.add_argument("--rerank", type=int, metavar="N", help="compare N of them by their full vectors")
+    parser.add_argument(
+        "--backend", choices=("auto", "cpu", "gpu"), help="what searches vectors, where the server has a GPU"
+    )
     parser.add_argument("--explain", action="store_true", help="say how the search went")
     add_server(parser, tenant=True)
 
@@ -78,6 +81,7 @@ def _search(given: argparse.Namespace, output: Output) -> int:
             recall=given.recall,
             budget=given.budget,
             rerank=given.rerank,
+            backend=given.backend,
         )
     columns = ["id", "owner", *(["score"] if is_ranked else []), "distance", "version"]
     columns += [] if given.no_payload else ["payload"]

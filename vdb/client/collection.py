@@ -139,6 +139,7 @@ class Collection:
         recall: float | None = None,
         budget: int | None = None,
         rerank: int | None = None,
+        backend: str | None = None,
         min_sequence: int = 0,
         timeout_s: float = 10.0,
     ) -> Hits:
@@ -146,14 +147,15 @@ class Collection:
 
         `recall` (0.5 to below 1; None: 0.99, on tier `disk` 0.95) is the share of the true neighbours to be found.
         `budget` (rows scored) and `rerank` (rows compared by their full vectors, `limit` and more) set its effort by
-        hand. `exact` compares with every vector and takes none of the three.
+        hand. `exact` compares with every vector and takes none of the three. `backend` is auto, cpu or gpu.
 
         By `text` (a list of texts for a matrix) the best come first, by `score`: `mode` dense, sparse or hybrid, not
         given the widest that is possible. `fusion` (kind, weight, rrf_k, depth), `reranker` (by, depth, diversity,
         model, query), `group` (a field, or field and size), `combine` (rrf, max, sum: several queries, one list, with
         `weights`) are as in the HTTP API.
         """
-        params = {"exact": None if exact is False else exact, "recall": recall, "budget": budget, "rerank": rerank}
+        params: dict[str, Any] = {"recall": recall, "budget": budget, "rerank": rerank, "backend": backend}
+        params["exact"] = None if exact is False else exact
         fields: dict[str, Any] = {"limit": limit, "with_payload": with_payload, "with_vector": with_vector}
         fields |= {"explain": explain, "min_sequence": min_sequence, "timeout_s": timeout_s}
         named = {"field": group} if isinstance(group, str) else group

@@ -16,6 +16,7 @@ import vdb.kernels as kernels
 from vdb.cache.candidates import Indexes
 from vdb.config import Settings
 from vdb.engine import aliases, backup, caches, collections, edit, jobs, keys, members, read, tenants, tune, usage
+from vdb.engine.acceleration.opening import close_accelerator, open_accelerator
 from vdb.engine.answering.handlers import ANSWER_HANDLERS, STREAMS
 from vdb.engine.answering.result_sets import ResultSets
 from vdb.engine.answering.run import Running
@@ -52,6 +53,7 @@ from vdb.engine.upsert import upsert
 from vdb.errors import CacheNotFound, CorruptData, VdbError
 from vdb.index.coded_rows import CodedRows
 from vdb.index.graph import RowGraph, is_available
+from vdb.kernels.device import Device
 from vdb.protocol.operations import BY_NAME
 from vdb.protocol.requests import Request
 from vdb.storage.catalog import CacheDocument, CollectionDocument
@@ -117,10 +119,11 @@ HANDLERS: dict[str, Handler] = {
 class Engine:
     """An open data directory. `open` locks it; `close` drains the write queues and lets it go."""
 
-    def __init__(self, settings: Settings, directory: DataDirectory) -> None:
+    def __init__(self, settings: Settings, directory: DataDirectory, device: Device | None = None) -> None:
         models = read_models(settings)
         self.settings = settings
         self.is_closed = False
+        self._device = device
         self._directory = directory
         self._writers = ThreadPoolExecutor(settings.n_writers, "vdb-writer")
         self._background = ThreadPoolExecutor(1, "vdb-background")
@@ -171,14 +174,16 @@ class Engine:
         self.cache_upkeep = CacheUpkeep(self.services)
 
     @classmethod
-    def open(cls, settings: Settings, *, is_serving: bool = True) -> "Engine":
+    def open(cls, settings: Settings, *, is_serving: bool = True, device: Device | None = None) -> "Engine":
         """Lock and open the data directory; raises DirectoryLocked, FormatTooNew, CorruptData, StorageFailure.
 
-        An engine that is not serving makes no first key and runs nothing in the background.
+        An engine that is not serving makes no first key, runs nothing in the background and uses no GPU. `device` is
+        used in place of the machine's GPU, and closed with the engine. Raises InvalidArgument where the settings ask
+        for a GPU and there is none.
         """
         directory = DataDirectory(settings.data_dir)
         try:
-            engine = cls(settings, directory)
+            engine = cls(settings, directory, device)
         except BaseException:
             directory.close()
             raise
@@ -191,6 +196,7 @@ class Engine:
         return engine
 
     def _start(self) -> None:
+        self.services.accelerator = open_accelerator(self.settings, self._device)
         self.first_admin_key = keys.ensure_admin_key(self.services)
         tenants.track_all_quotas(self.services)
         self._jobs.start()
@@ -220,6 +226,7 @@ class Engine:
         self.services.model_calls.shutdown()
         self._cache_checks.shutdown()
         self._legs.shutdown()
+        close_accelerator(self.services.accelerator)
         self._background.shutdown()
         for save, what in (
             (keys.save_last_used, "last uses of keys"),

@@ -6,6 +6,7 @@ import vdb.kernels as kernels
 from vdb.engine.answer_figures import answer_metrics
 from vdb.engine.backup_schedule import BackupSchedule
 from vdb.engine.cache_figures import cache_metrics
+from vdb.engine.device_figures import device_metrics
 from vdb.engine.model_figures import model_metrics
 from vdb.engine.services import Services
 
@@ -101,4 +102,5 @@ def metrics(services: Services, n_purged: int, backups: BackupSchedule) -> list[
         *model_metrics(services),
         *cache_metrics(services),
         *answer_metrics(services),
+        *device_metrics(services),
     ]  # fmt: skip

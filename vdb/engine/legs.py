@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from vdb.engine.checked import FIRST_ROUND, WIDENING, Checker
 from vdb.engine.filters import Filter
-from vdb.engine.nearest import FlatNearest, IndexNearest, Listed, Nearest, Place
+from vdb.engine.nearest import FlatNearest, Listed, Nearest, Place
+from vdb.engine.nearest_rows import IndexNearest
 from vdb.engine.ranked_plan import Wish
 from vdb.engine.row_sets import row_set_of
 from vdb.engine.services import Services

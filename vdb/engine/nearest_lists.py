@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vdb.engine.acceleration.figures import Declined
+from vdb.engine.acceleration.offload import Offload, offload_of
 from vdb.engine.choosing import described
 from vdb.engine.filters import Filter
 from vdb.engine.list_figures import PAGE_BYTES, ListFigures
-from vdb.engine.nearest import Nearest, Place, indexed
+from vdb.engine.nearest import Nearest, Place
+from vdb.engine.nearest_rows import indexed
 from vdb.engine.plan import Notes, Plan
 from vdb.engine.plan_lists import ListEffort, list_effort
 from vdb.engine.row_sets import flags_of, row_set_of
@@ -61,10 +64,11 @@ def by_index(
     state = index.state
     if state.floor_sequence > snapshot.sequence:
         return None
+    offload = offload_of(services, plan, tenant, Declined.ON_DISK)
     rows = row_set_of(services, collection, snapshot, parsed)
     figures = shard.index.list_figures
     if rows is None or parsed is None:
-        return ListsNearest(index, state, tenant, snapshot, plan, figures)
+        return ListsNearest(index, state, tenant, snapshot, plan, figures, offload)
     place = (collection.id, parsed.key, tenant, "lists")
     known = services.row_sets.get(place, snapshot.sequence)
     if known is not None and known[0]() is state.directories and known[1]() is state.late.rows:
@@ -74,7 +78,7 @@ def by_index(
         made = narrowed(state, tenant, flags)
         of_state = weakref.ref(state.directories), weakref.ref(state.late.rows)  # old ones are not kept for it
         services.row_sets.put(place, snapshot.sequence, (*of_state, made), made.nbytes)
-    return ListsNearest(index, state, tenant, snapshot, plan, figures, made, rows.is_exact)
+    return ListsNearest(index, state, tenant, snapshot, plan, figures, offload, made, rows.is_exact)
 
 
 @dataclass(slots=True)
@@ -87,6 +91,7 @@ class ListsNearest:
     snapshot: Snapshot
     plan: Plan
     figures: ListFigures
+    offload: Offload
     narrowed: Narrowed | None = None
     """What a filter leaves of the rows."""
     is_filtered: bool = False

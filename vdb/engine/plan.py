@@ -9,7 +9,7 @@ c·n^0.6 had the recall in `PRIOR`.
 from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from msgspec import UNSET, UnsetType
 
@@ -29,6 +29,10 @@ BEYOND = 0.75
 """Above the table c grows by the missing recall to this power, about the slope of its last rows."""
 
 
+Wish = Literal["auto", "cpu", "gpu"]
+"""Where a search is to be answered."""
+
+
 class Reason(StrEnum):
     """Why a search went the way it did."""
 
@@ -40,12 +44,13 @@ class Reason(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a request asks for. `recall` is the target, None where it names none; `budget` and `rerank` win over what it
-    comes to."""
+    comes to. `backend` None: as the server's setting says."""
 
     exact: bool = False
     recall: float | None = None
     budget: int | None = None
     rerank: int | None = None
+    backend: Wish | None = None
 
     @property
     def target(self) -> float:
@@ -97,11 +102,12 @@ def plan_of(request: Search | SearchHead, limits: Limits) -> Plan:
     params = request.params
     if not isinstance(params, SearchParams):
         return Plan()
+    backend = None if params.backend is UNSET else params.backend
     if params.exact:
         for name in ("recall", "budget", "rerank"):
             if getattr(params, name) is not UNSET:
                 raise InvalidArgument.at(f"/params/{name}", f"an exact search has no {name}")
-        return Plan(exact=True)
+        return Plan(exact=True, backend=backend)
     recall, budget, rerank = params.recall, params.budget, params.rerank
     if recall is not UNSET and not LEAST_RECALL <= recall < 1.0:
         raise InvalidArgument.at("/params/recall", f"recall is {LEAST_RECALL} or more and below 1: for 1 ask for exact")
@@ -113,6 +119,7 @@ def plan_of(request: Search | SearchHead, limits: Limits) -> Plan:
         recall=None if recall is UNSET else recall,
         budget=None if budget is UNSET else budget,
         rerank=None if rerank is UNSET else rerank,
+        backend=backend,
     )
 
 

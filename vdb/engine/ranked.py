@@ -14,6 +14,8 @@ import numpy as np
 from msgspec import UnsetType
 from numpy.typing import NDArray
 
+from vdb.engine.acceleration.figures import Declined
+from vdb.engine.acceleration.offload import offload_of
 from vdb.engine.answer_size import AnswerSize
 from vdb.engine.checked import CHUNK, Checker
 from vdb.engine.combining import combined
@@ -76,7 +78,9 @@ def _of_leg(plan: Plan, wish: Wish) -> Plan:
     """The plan of a leg that gives candidates: where the request names no effort, fewer rows are compared by their full
     vectors than for as many hits. The best are found as surely; which are the last of them hardly matters."""
     is_named = plan.exact or not (plan.recall is plan.budget is plan.rerank is None)
-    return plan if is_named or wish.mode != "hybrid" else Plan(rerank=COMPARED_PER_CANDIDATE * wish.depth)
+    if is_named or wish.mode != "hybrid":
+        return plan
+    return Plan(rerank=COMPARED_PER_CANDIDATE * wish.depth, backend=plan.backend)
 
 
 @dataclass(slots=True)
@@ -108,8 +112,9 @@ class _Run:
                 shard.index.tuner.recorded.note(wish.vectors)
                 matches = matches_of(self.parsed)
                 sources = Sources(
-                    self.services, self.collection, shard, self.tenant_id, self.plan, self.parsed, matches
-                )
+                    self.services, self.collection, shard, self.tenant_id, self.plan, self.parsed, matches,
+                    wish.n_queries,
+                )  # fmt: skip
                 found, answer = sources.answer(lambda snapshot, source: self._in_snapshot(shard, snapshot, source))
         results = [self._finished(i, hits) for i, hits in enumerate(found)]
         if wish.is_many and wish.combine is None:
@@ -143,6 +148,8 @@ class _Run:
         size = AnswerSize(self.request, self.collection.dimension, self.services.settings.limits)
         found = [[(self._hit(snapshot, size, scored), scored) for scored in self._kept(ranked)] for ranked in lists]
         answer = SearchAnswer(sequence=snapshot.sequence)
+        if source is not None and source.offload.backend == "gpu":
+            answer.backend = "gpu"
         if self.request.explain:
             answer.explain = self._explain(legs, checker, (time.perf_counter() - began) * 1e6)
         if self.services.stages is not None:
@@ -279,10 +286,12 @@ class _Run:
     def _explain(self, legs: Legs, checker: Checker, run_us: float) -> Explain:
         source = legs.source
         known: dict[str, Any] = {"path": "text"} if source is None else source.explain()
+        offload = offload_of(self.services, self.plan, 0, Declined.WORDS) if source is None else source.offload
         is_filtered = checker.matches is not None
         others = legs.scan_us + legs.sparse_us + checker.recheck_us
         explain = Explain(
             **known,
+            **offload.explain(),
             rows=legs.n_documents if source is None else source.n_seen,
             queries=self.wish.n_queries,
             **(filter_explained(is_filtered, source) if source is not None else {}),

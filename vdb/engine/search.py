@@ -14,6 +14,7 @@ from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 from vdb.config import Limits
+from vdb.engine.acceleration.offload import may_use
 from vdb.engine.answer_size import AnswerSize
 from vdb.engine.checked import Checker
 from vdb.engine.matching import filter_of, matches_of
@@ -89,7 +90,7 @@ def search(
                 queries, is_many
             )
 
-        return Sources(services, collection, shard, tenant_id, plan, parsed, matches).answer(answer)
+        return Sources(services, collection, shard, tenant_id, plan, parsed, matches, len(queries)).answer(answer)
 
 
 def queries_of(
@@ -117,6 +118,8 @@ def cost_s(services: Services, caller: Caller, name: str, request: Search | Sear
     shard = services.shards.peek(collection.id) if collection is not None else None
     if collection is None or shard is None or caller.tenant_id is None or shard.env.is_held:
         return float("inf")
+    if _may_wait_for_device(services, request, n_queries):
+        return float("inf")
     if is_ranked(request):
         return _ranked_cost_s(shard, caller.tenant_id, request)
     is_exact = isinstance(request.params, SearchParams) and request.params.exact is True
@@ -134,6 +137,12 @@ def cost_s(services: Services, caller: Caller, name: str, request: Search | Sear
     n_rows = own.n_rows + public.n_rows
     hit_s = HIT_S + (NUMBER_S * collection.dimension if request.with_vector else 0)
     return scan_cost_s(n_rows, collection.dimension, n_queries) + n_queries * min(request.limit, n_rows) * hit_s
+
+
+def _may_wait_for_device(services: Services, request: Search | SearchHead, n_queries: int) -> bool:
+    params = request.params
+    wish = params.backend if isinstance(params, SearchParams) and params.backend is not UNSET else None
+    return may_use(services, wish or services.settings.backend, n_queries)
 
 
 def _ranked_cost_s(shard: Shard, tenant_id: int, request: Search | SearchHead) -> float:
@@ -189,6 +198,8 @@ class _Run:
             self.services.stages.note("scan", began, scan_s)
             self.services.stages.note("re-check", began + scan_s, total_s - scan_s)
         answer = SearchAnswer(sequence=self.snapshot.sequence)
+        if self.source.offload.backend == "gpu":
+            answer.backend = "gpu"
         if is_many:
             answer.results = [Hits(hits=hits) for hits in results]
         else:
@@ -226,6 +237,7 @@ class _Run:
         is_filtered = checker.matches is not None
         return Explain(
             **self.source.explain(),
+            **self.source.offload.explain(),
             reason=self._reason(),
             rows=self.source.n_seen,
             queries=n_queries,

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from vdb.config import Settings
+from vdb.engine.acceleration.accelerator import Accelerator
 from vdb.engine.answering.figures import AnswerFigures
 from vdb.engine.answering.result_sets import ResultSets
 from vdb.engine.answering.threads import Generations
@@ -102,6 +103,8 @@ class Services:
     result_sets: ResultSets = field(default_factory=lambda: ResultSets(0))
     query_vectors: QueryVectors = field(default_factory=QueryVectors)
     stale_entries: StaleEntries = field(default_factory=StaleEntries)
+    accelerator: Accelerator | None = None
+    """None without a device, and where the setting says so."""
     damaged_indexes: set[int] = field(default_factory=set)
     """Ids of collections whose payload indexes could not be read: they are to be built anew."""
     damaged_texts: set[int] = field(default_factory=set)

@@ -31,7 +31,7 @@ def collection_stats(services: Services, caller: Caller, path: tuple[str, ...], 
         raise TenantRequired("name the tenant in the Vdb-Tenant header")
     tenant_id = None if is_whole else check_tenant_exists(caller)
     with services.shards.use(collection, counts_as_use=False) as shard:
-        return _of_all(shard) if tenant_id is None else _of_tenant(shard, tenant_id)
+        return _of_all(services, shard) if tenant_id is None else _of_tenant(shard, tenant_id)
 
 
 def _of_tenant(shard: Shard, tenant_id: int) -> CollectionStats:
@@ -56,7 +56,7 @@ def _in_memory(shard: Shard, tenant_id: int) -> tuple[int, int]:
     return (reading.vector_bytes, reading.n_bytes - reading.vector_bytes) if reading is not None else (0, 0)
 
 
-def _of_all(shard: Shard) -> CollectionStats:
+def _of_all(services: Services, shard: Shard) -> CollectionStats:
     with shard.env.read() as txn:
         usage, sequence, n_owners = read_totals(txn), read_sequence(txn), count_owners(txn)
     live_bytes, file_bytes = shard.env.live_bytes, shard.env.used_bytes
@@ -81,14 +81,15 @@ def _of_all(shard: Shard) -> CollectionStats:
             n_tenants=sum(tenant_id != EVERYONE_ID for tenant_id, _ in readings),
             map_bytes=shard.env.map_bytes,
         ),
-        index=_index(shard),
+        index=_index(services, shard),
         n_owners=n_owners,
         waiting_writes=shard.queue.n_waiting,
         last_commit_at=moment_of(last_commit_ms) if last_commit_ms else None,
     )
 
 
-def _index(shard: Shard) -> VectorIndex:
+def _index(services: Services, shard: Shard) -> VectorIndex:
+    accelerator = services.accelerator
     index, tuner = shard.index.current, shard.index.tuner
     tuning, profile = tuner.tuning, tuner.profile
     is_there, is_tuned = index is not None, index is not None and shard.index.tier is not Tier.DISK
@@ -114,6 +115,8 @@ def _index(shard: Shard) -> VectorIndex:
         late_rows=shard.index.n_late,
         stage=stages.stage or None,
         stage_share=stages.share,
+        device=accelerator.name if accelerator is not None and not accelerator.is_lost else None,
+        device_bytes=accelerator.residents.nbytes_of(index) if accelerator is not None else 0,
     )
 
 

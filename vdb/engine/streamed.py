@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
+from vdb.engine.acceleration.offload import Offload
 from vdb.engine.filters import Filter
 from vdb.engine.matching import Matches
 from vdb.engine.nearest import Place
@@ -93,6 +94,7 @@ class StreamedNearest:
     matches: Matches | None
     allowed: BitMap | None
     scan_us: float = 0.0
+    offload: Offload = field(default_factory=Offload)
     _n_rows: int | None = None
     _n_read: int | None = None
     _n_seen: int = 0

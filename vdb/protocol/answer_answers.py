@@ -50,7 +50,8 @@ class Dropped(Struct, kw_only=True):
 
 
 class Context(Struct, kw_only=True, omit_defaults=True):
-    """What the answer was written from; `whole`: everything that the tenant may see."""
+    """What the answer was written from; `whole`: everything that the tenant may see. `backend` is what searched the
+    passages' vectors."""
 
     passages: int
     tokens: int
@@ -58,6 +59,7 @@ class Context(Struct, kw_only=True, omit_defaults=True):
     whole: bool = False
     exact: bool = True
     """Whether tokens were counted by the backend's own count."""
+    backend: Literal["cpu", "gpu"] | UnsetType = UNSET
     dropped: list[Dropped] | UnsetType = UNSET
 
 

@@ -5,7 +5,7 @@ the SDK. `vector` is a float32 array of shape (d,) in process and in the SDK; on
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -46,8 +46,9 @@ class Hits(Answer):
 class Explain(Answer, kw_only=True):
     """How a search went, counted over all queries of the request; what does not apply is not there.
 
-    `path` is `exact` or `index`, `reason` why; `streamed`: all vectors were read from the store. `rows` the tenant may
-    see; on the index `entries` of its directory were scored, `cells_probed` scanned, `codes_scored` and `reranked`
+    `path` is `exact` or `index`, `reason` why; `streamed`: all vectors were read from the store. `backend` searched
+    vectors, `gpu` where both did, and `backend_reason` is why the CPU did what a GPU was asked for. `rows` the tenant
+    may see; on the index `entries` of its directory were scored, `cells_probed` scanned, `codes_scored` and `reranked`
     rows, within a `budget` and a number of `candidates` per query. On `tier` disk `lists_scored` and `lists_read` of
     the lists, and of pages of 4 KiB `list_pages` and `vector_pages`, `bytes_read` together, wherever they came from;
     `late_rows` of the codes are in no list yet. `recall` is the target; `reached`: that effort is expected to reach it;
@@ -59,6 +60,8 @@ class Explain(Answer, kw_only=True):
     path: str
     tier: Tier | UnsetType = UNSET
     reason: str | UnsetType = UNSET
+    backend: Literal["cpu", "gpu"] | UnsetType = UNSET
+    backend_reason: str | UnsetType = UNSET
     streamed: bool | UnsetType = UNSET
     rows: int
     queries: int
@@ -97,9 +100,10 @@ class Explain(Answer, kw_only=True):
 
 
 class SearchAnswer(Answer):
-    """`hits` for one query, `results` for several, nearest first."""
+    """`hits` for one query, `results` for several, nearest first. `backend` where a GPU compared vectors."""
 
     sequence: int
+    backend: Literal["gpu"] | UnsetType = UNSET
     hits: list[Hit] | UnsetType = UNSET
     results: list[Hits] | UnsetType = UNSET
     explain: Explain | UnsetType = UNSET

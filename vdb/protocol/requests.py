@@ -242,14 +242,16 @@ class Share(Request):
 class SearchParams(Request):
     """How a search goes about it; what is not given follows from the collection.
 
-    `exact` compares with every vector, and excludes the others. `recall` is the share of the true neighbours to aim at;
-    `budget` (rows scored) and `rerank` (of them compared by their full vectors) take the place of what it comes to.
+    `exact` compares with every vector, and excludes the next three. `recall` is the share of the true neighbours to aim
+    at; `budget` (rows scored) and `rerank` (of them compared by their full vectors) take the place of what it comes to.
+    `backend`: what searches, where the server has an accelerator; `auto` takes that for much work.
     """
 
     exact: bool = False
     recall: float | UnsetType = UNSET
     budget: int | UnsetType = UNSET
     rerank: int | UnsetType = UNSET
+    backend: Literal["auto", "cpu", "gpu"] | UnsetType = UNSET
 
 
 CANDIDATES = 50

@@ -51,7 +51,8 @@ class VectorIndex(Struct, kw_only=True):
     `recorded_queries` are kept. `recall_checks` searches were compared with all rows since the collection was opened;
     `checked_recall` and `checked_target` are the means of the newest 100. On tier `disk` `late_rows` wait for a fold;
     `stage` is what a build of such an index does, null while there is none, `stage_share` how much of it is done, null
-    where that is not known.
+    where that is not known. `device` is the GPU that the server uses, null without one, and `device_bytes` what of
+    the index lies in its memory.
     """
 
     state: str
@@ -74,6 +75,8 @@ class VectorIndex(Struct, kw_only=True):
     late_rows: int
     stage: str | None
     stage_share: float | None
+    device: str | None = None
+    device_bytes: int = 0
 
 
 class CollectionStats(Answer):

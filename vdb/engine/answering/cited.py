@@ -57,7 +57,7 @@ def not_found(asking: Asking, found: Found, support: float, cache: FromCache, ti
         template=f"{asking.template.name}@{asking.template.version}",
         sequence=found.sequence,
         usage=TokenUsage(prompt_tokens=0, completion_tokens=0, counted=True),
-        context=Context(passages=0, tokens=0, budget_tokens=0, exact=backend.counter.is_exact),
+        context=Context(passages=0, tokens=0, budget_tokens=0, exact=backend.counter.is_exact, backend=found.backend),
         cache=cache,
         timings=timings,
     )

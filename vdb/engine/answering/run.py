@@ -19,6 +19,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from vdb.engine.acceleration.wanted import Abandoned, wanted_while
 from vdb.engine.answering.asking import Asking, asking_of
 from vdb.engine.answering.cached import Front, FrontFound
 from vdb.engine.answering.cited import cited_answer, not_found
@@ -113,8 +114,11 @@ class _Run:
             answer.cache = front.store(answer, prompt.asked.passages, None if prompt.context.whole else found.answer)
             return answer
 
+    def _is_wanted(self) -> bool:
+        return not (self.stop.is_requested or self.services.is_stopping.is_set())
+
     def _check_wanted(self) -> None:
-        if self.stop.is_requested or self.services.is_stopping.is_set():
+        if not self._is_wanted():
             raise Cancelled
 
     # What the cache has
@@ -123,7 +127,8 @@ class _Run:
         asking = self.asking
         return Front(
             self.services, asking.caller, asking.tenant_id, asking.cache, asking.collection, asking.search,
-            asking.vector, asking.question.history, asking.fingerprint, asking.backends[0].load,
+            asking.vector, asking.question.history, "" if asking.cache is None else asking.fingerprint,
+            asking.backends[0].load,
         )  # fmt: skip
 
     def _looked_up(self, front: Front) -> FrontFound:
@@ -146,7 +151,11 @@ class _Run:
         request = self.asking.search
         if vector is not None and request.vector is UNSET and request.mode != "sparse":
             request = replace(request, vector=vector)
-        found = retrieve(self.services, self.asking, request, self._whole_tokens())
+        try:
+            with wanted_while(self._is_wanted):
+                found = retrieve(self.services, self.asking, request, self._whole_tokens())
+        except Abandoned:
+            raise Cancelled from None
         self.timings.retrieval_ms = self._noted("retrieval", began, time.perf_counter() - began)
         return found
 
