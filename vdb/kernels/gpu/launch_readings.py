@@ -41,7 +41,18 @@ from vdb.kernels.gpu.driver import Driver
 from vdb.kernels.reference import L2, Float32s, Int64s, UInt8s
 from vdb.kernels.reference_cells import FLOAT16, FLOAT32, LVQ4, LVQ8, RADIUS_WEIGHT
 
-__all__ = ["ReadingLauncher"]
+__all__ = [
+    "BLOCKS_OF_PROCESSOR",
+    "LEAST_ROWS",
+    "MOST_CANDIDATES",
+    "MOST_PART_BYTES",
+    "MOST_QUERIES",
+    "MOST_WHOLE",
+    "N_THREADS",
+    "N_WARPS",
+    "WASTE",
+    "ReadingLauncher",
+]
 
 N_THREADS: Final = 256
 N_WARPS: Final = N_THREADS // 32
