@@ -262,7 +262,7 @@ class Service:
     ) -> Answered:
         engine, name = self.engine, operation.name
         if operation.streams:
-            return await self._run_underway(exchange, operation, caller, path, request)
+            return await self._run_underway(exchange, operation, caller, path, request, is_small)
         if is_small and engine.is_quick(name, caller, path, request, vectors):
             answer = engine.run(name, caller, path, request, vectors)
             if not isinstance(answer, Future):
@@ -281,15 +281,24 @@ class Service:
         return encode(found)
 
     async def _run_underway(
-        self, exchange: Exchange, operation: Operation, caller: Caller, path: tuple[str, ...], request: Request
+        self,
+        exchange: Exchange,
+        operation: Operation,
+        caller: Caller,
+        path: tuple[str, ...],
+        request: Request,
+        is_small: bool,
     ) -> Answered:
         """An answer that is stopped when its caller leaves; as a stream once there is something to send."""
         underway = Underway(exchange, operation.shape, self.streams)
         is_streamed = bool(getattr(request, "stream", False))
         emit = underway.put if is_streamed else None
         try:
-            begin = self.engine.stream
-            underway.begin(await self._in_thread(caller, begin, operation.name, caller, path, request, emit))
+            begin, name = self.engine.stream, operation.name
+            if is_small and self.engine.is_quick(name, caller, path, request):
+                underway.begin(begin(name, caller, path, request, emit))
+            else:
+                underway.begin(await self._in_thread(caller, begin, name, caller, path, request, emit))
             if is_streamed:
                 await underway.first_event()
                 return EventStream(underway, self.streams)

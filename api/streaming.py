@@ -235,8 +235,11 @@ class Underway:
     async def _wait(self, timeout_s: float | None) -> bool:
         """Until something changes; whether it did within the time."""
         try:
-            async with asyncio.timeout(timeout_s):
+            if timeout_s is None:
                 await self._changed.wait()
+            else:
+                async with asyncio.timeout(timeout_s):
+                    await self._changed.wait()
         except TimeoutError:
             return False
         self._changed.clear()

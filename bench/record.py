@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,16 +17,28 @@ RESULTS = Path(__file__).parent / "results"
 _PACKAGES = ("numpy", "numba", "lmdb")
 
 
-def record(workload: str, figures: Mapping[str, Any], command: str, folder: Path = RESULTS) -> Path:
-    """Append a row to `<folder>/<workload>.json`, a list of rows, oldest first; returns the file."""
+def record(
+    workload: str,
+    figures: Mapping[str, Any],
+    command: str,
+    folder: Path = RESULTS,
+    *,
+    accelerator: Mapping[str, Any] | None = None,
+    packages: Sequence[str] = (),
+) -> Path:
+    """Append a row to `<folder>/<workload>.json`, a list of rows, oldest first; returns the file.
+
+    `accelerator` is what the figures were measured on, its name first; `packages` are those whose releases they depend
+    on beside the usual ones.
+    """
     path = folder / f"{workload}.json"
     rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     rows.append(
         {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "commit": commit(),
-            "machine": machine(),
-            "versions": versions(),
+            "machine": machine() | ({"accelerator": dict(accelerator)} if accelerator else {}),
+            "versions": versions() | {name: version_of(name) for name in packages},
             "command": command,
             "figures": dict(figures),
         }

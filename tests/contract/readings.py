@@ -272,3 +272,14 @@ def make_case(
     width = world.codes.shape[1] - (8 if encoding in (LVQ8, LVQ4) else 0)
     query = make_query(rng, d, metric)
     return Case(query, world, mine, everyones, n_laid, metric, encoding, width, budget, max(m, k), k)
+
+
+def blurred(rng: np.random.Generator, case: Case) -> Case:
+    """The case with estimates that do not tie, so that the m-th place is decided."""
+    world = case.world
+    if case.encoding in (LVQ8, LVQ4):
+        world.constants[:, -2:] *= 1 + rng.random((len(world.codes), 2), np.float32) / 16
+        directions = world.of_queries[:, : len(case.query)].astype(np.float32) + LOWEST
+        if len(directions) and not np.any(directions @ case.query):
+            case.query[:] = 1
+    return case

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.contract.readings import ENCODINGS, HUGE, LOWEST, Case, make_case, search
+from tests.contract.readings import ENCODINGS, HUGE, Case, blurred, make_case, search
 from vdb.kernels import METRIC_NUMBER, Kernels, cpu_kernels, reference_kernels
 from vdb.kernels.reference import COSINE, IP, L2
 from vdb.kernels.reference_cells import (
@@ -16,7 +16,6 @@ from vdb.kernels.reference_cells import (
     LIST_ENTRIES,
     LIST_FIRST,
     LIST_STOP,
-    LVQ4,
     LVQ8,
     N_TAIL,
     OWN_ENTRIES,
@@ -44,17 +43,6 @@ def only_mine(case: Case, rows: np.ndarray) -> Case:
     case.world.dead_at[:] = 0xFFFF_FFFF
     case.world.added_at[:] = 0
     case.world.expires_at = np.zeros(0, np.uint32)
-    return case
-
-
-def blurred(rng: np.random.Generator, case: Case) -> Case:
-    """The case with estimates that do not tie, so that the m-th place is decided."""
-    world = case.world
-    if case.encoding in (LVQ8, LVQ4):
-        world.constants[:, -2:] *= 1 + rng.random((len(world.codes), 2), np.float32) / 16
-        directions = world.of_queries[:, : len(case.query)].astype(np.float32) + LOWEST
-        if len(directions) and not np.any(directions @ case.query):
-            case.query[:] = 1
     return case
 
 

@@ -1,6 +1,7 @@
 """The pool of reader threads: tenants take turns, nothing is lost, closing and cancelling hold nobody up."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
@@ -162,3 +163,26 @@ def test_a_tenant_of_endless_work_leaves_threads_to_others() -> None:
     pool.shutdown()
     assert sorted(order) == [i for i in range(10) if i != 3]
     assert pool.n_waiting == 0
+
+
+def test_the_thread_that_worked_last_works_next() -> None:
+    pool = FairPool(3, 100, "test")
+    all_there = threading.Barrier(3)
+    for future in [pool.submit(1, all_there.wait, WAIT_S) for _ in range(3)]:
+        future.result(WAIT_S)
+    workers = []
+    for _ in range(6):
+        while len(pool._idle) < 3:
+            time.sleep(0.001)
+        workers.append(pool.submit(1, threading.get_ident).result(WAIT_S))
+    pool.shutdown()
+    assert len(set(workers)) == 1
+
+
+def test_threads_without_work_end_with_the_pool() -> None:
+    pool = FairPool(2, 100, "test")
+    all_there = threading.Barrier(2)
+    for future in [pool.submit(1, all_there.wait, WAIT_S) for _ in range(2)]:
+        future.result(WAIT_S)
+    pool.shutdown()
+    assert not any(thread.is_alive() for thread in pool._threads)

@@ -70,7 +70,7 @@ def make_cases(
     return cases
 
 
-def lay(device: Device, rng: np.random.Generator, cases: Sequence[Case], n_spare: int = 2) -> Laid:
+def lay(device: Device, rng: np.random.Generator, cases: Sequence[Case], n_spare: int = 1) -> Laid:
     """The cases' index in pages in a random order, among `n_spare` that belong to no row and hold anything."""
     case = cases[0]
     n = len(case.world.pids)
@@ -122,8 +122,8 @@ def queries_of(cases: Sequence[Case]) -> Queries:
     """The cases' queries as the kernels of the CPU make them ready."""
     with np.errstate(over="ignore", invalid="ignore"):
         made = [prepare(c.query, c.world.of_queries, c.metric) for c in cases]
-    kept = np.stack([part for _, part, _ in made])
-    coded, step, total = quantize(kept)
+        kept = np.stack([part for _, part, _ in made])
+        coded, step, total = quantize(kept)
     norm = np.array([part for _, _, part in made], np.float32)
     return Queries(np.stack([part for part, _, _ in made]), kept, coded, step, total, norm)
 

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.contract.readings import ENCODINGS, HUGE
-from tests.contract.test_search_cells import METRICS, blurred
+from tests.contract.readings import ENCODINGS, HUGE, blurred
 from tests.kernels.reading_cases import Laid, expected, lay, make_cases
 from vdb.kernels.device import NO_PAGE, PAGE_ROWS
 from vdb.kernels.numpy_device import NumpyDevice
-from vdb.kernels.reference import L2
+from vdb.kernels.reference import COSINE, IP, L2
+
+METRICS = (COSINE, L2, IP)
 
 
 @given(

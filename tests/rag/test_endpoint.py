@@ -282,3 +282,33 @@ def test_a_file_without_certificates_is_refused(tmp_path: Path) -> None:
     for name in ("ca.pem", "absent.pem"):
         with pytest.raises(InvalidArgument, match="holds no certificates"):
             address_of("https://a", "here", str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "target"),
+    [
+        ("http://models.example", "models.example", "/"),
+        ("http://models.example:80/v1", "models.example", "/v1"),
+        ("http://models.example:443/v1?a=b", "models.example:443", "/v1?a=b"),
+        ("https://models.example:443/v1", "models.example", "/v1"),
+        ("http://[::1]:8000/v1", "[::1]:8000", "/v1"),
+    ],
+)
+def test_a_request_names_its_host_and_target(url: str, host: str, target: str) -> None:
+    lines = address_of(url, "url").head.decode().split("\r\n")
+    assert lines == [f"POST {target} HTTP/1.1", f"Host: {host}", "Accept-Encoding: identity", ""]
+
+
+def test_a_request_is_sent_in_one_piece() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = address_of(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", "url")
+        endpoint = Endpoint("model 'm'", address, QUICK)
+        asker = threading.Thread(target=endpoint.post, args=(b'{"a":1}',))
+        asker.start()
+        connection, _ = listener.accept()
+        with connection:
+            head, _, body = connection.recv(65_536).partition(b"\r\n\r\n")
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            asker.join(QUICK.timeout_s)
+        endpoint.close()
+    assert body == b'{"a":1}' and b"\r\nContent-Length: 7" in head and b"\r\nContent-Type: application/json" in head

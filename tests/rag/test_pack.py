@@ -1,6 +1,5 @@
 """Packing: never over the budget, the same answer for the same candidates, and a reason for what is left out."""
 
-import dataclasses
 import re
 from collections.abc import Sequence
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from vdb.errors import BudgetTooSmall
 from vdb.rag.pack import Packed, PackOptions, pack
@@ -76,12 +76,12 @@ def test_never_over_the_budget_and_every_passage_is_somewhere(
     assert len(made.passages) == len(made.chosen)
     for place, part in zip(made.chosen, made.passages, strict=True):
         assert part.text.strip() and part.text in found[place].text
-        assert dataclasses.replace(part, text="", start=None, end=None) == dataclasses.replace(found[place], text="")
+        assert replace(part, text="", start=None, end=None) == replace(found[place], text="")
 
 
 @given(passages, st.integers(1, 200), options)
 def test_the_same_candidates_give_the_same_context(found: list[Passage], budget: int, chosen: PackOptions) -> None:
-    assert packed(found, budget, chosen) == packed([dataclasses.replace(one) for one in found], budget, chosen)
+    assert packed(found, budget, chosen) == packed([replace(one) for one in found], budget, chosen)
 
 
 def test_empty_and_repeated_passages_are_left_out_with_their_reason() -> None:
@@ -119,9 +119,8 @@ def test_orders() -> None:
 
 def test_the_prefix_order_does_not_depend_on_scores(rng: np.random.Generator) -> None:
     found = [passage(place, f"Text number {place}.", float(place), f"d{place % 3}", place) for place in range(8)]
-    other = [dataclasses.replace(one, score=float(rng.random())) for one in found]
+    other = [replace(one, score=float(rng.random())) for one in found]
     options = PackOptions(order="prefix", redundancy=0.0)
     assert pack(found, 500, Words(), options).passages == tuple(
-        dataclasses.replace(one, score=found[int(one.id[1:])].score)
-        for one in pack(other, 500, Words(), options).passages
+        replace(one, score=found[int(one.id[1:])].score) for one in pack(other, 500, Words(), options).passages
     )

@@ -1,12 +1,17 @@
 """Support: questions of the passages' subject have it, others have not; what is missing is done without."""
 
 from math import nan
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vdb.rag.analysis import analyser_of
 from vdb.rag.extractive import DEFAULT_THRESHOLD, similarities_of, support
+from vdb.rag.extractive.analysed import Analysed
+from vdb.rag.extractive.features import most_of, rows_of
+from vdb.rag.extractive.question import context_of, read
 from vdb.rag.passage import Passage
 from vdb.types import Metric
 
@@ -82,3 +87,35 @@ def test_support_is_between_0_and_1(question: str, given: list[str], most: float
     similarities: list[float | None] = [most - i / 10 for i in range(len(given))]
     found = support(question, passages(*given), similarities=similarities, language=language)
     assert 0.0 <= found <= 1.0 and found is not nan
+
+
+WORDS = st.lists(st.sampled_from(["rhine", "alps", "sea", "new", "river", "the", "."]), max_size=40).map(" ".join)
+
+
+@given(st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=5), WORDS)
+def test_the_most_of_a_sentence_is_that_of_the_rows_of_all_features(
+    texts: list[tuple[str, str]], question: str
+) -> None:
+    analyser = analyser_of("english")
+    found = [Passage(f"p{i}", "acme", 1, text, -float(i), title) for i, (text, title) in enumerate(texts)]
+    analysed = [Analysed(one.text, analyser) for one in found]
+    contexts = [context_of(one, analyser) for one in found]
+    asked = read(question, analyser, {"rhine": 3.0, "new": 1.25})
+    rows = rows_of(asked, analysed, contexts, [one.score for one in found])
+    share, pairs = rows.features[:, (0, 2)].max(axis=0, initial=0.0).tolist()
+    assert most_of(asked, analysed, contexts) == pytest.approx((share, max(rows.wholes), pairs), rel=1e-12)
+
+
+def test_passages_whose_scores_are_known_are_looked_at_only_where_they_are_among_the_best() -> None:
+    class Watched(list[Passage]):
+        asked: ClassVar[set[int]] = set()
+
+        def __getitem__(self, place: Any) -> Any:
+            self.asked.add(place)
+            return super().__getitem__(place)
+
+    found = Watched(passages(*SUBJECT, *["Nothing."] * 30))
+    weights = {"rhine": 3.0, "begin": 2.0}
+    known = support(OWN[0], found, scores=[one.score for one in found], weights=weights)
+    assert found.asked == set(range(10))
+    assert known == support(OWN[0], list(found), weights=weights)

@@ -41,14 +41,15 @@ class FairPool:
         self._n_per_tenant = n_threads if n_per_tenant is None else n_per_tenant
         self._name = name
         self._clock = clock
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._waiting: FairQueue[_Work] = FairQueue()
         self._n_let_in: Counter[int] = Counter()
         """Work of each tenant that waits for a thread or has one; more of it is held back."""
         self._held_back: dict[int, deque[_Work]] = {}
         self._room = Room(max_waiting)
         self._threads: list[threading.Thread] = []
-        self._n_idle = 0
+        self._idle: list[threading.Lock] = []
+        """What each thread without work waits for. The one that worked last is woken first: what it used is at hand."""
         self._is_closed = False
 
     @property
@@ -58,7 +59,7 @@ class FairPool:
     def submit(self, tenant: int, work: Callable[..., T], *arguments: Any) -> "Future[T]":
         """Run `work(*arguments)` for a tenant; raises QueueFull where too much waits, of all or of this tenant."""
         future: Future[T] = Future()
-        with self._changed:
+        with self._lock:
             if self._is_closed:
                 raise ShuttingDown("the server is shutting down", retry_after_s=1.0)
             if not self._room.has_place(tenant):
@@ -68,17 +69,18 @@ class FairPool:
                 self._held_back.setdefault(tenant, deque()).append((future, work, arguments))
                 return future
             self._let_in(tenant, (future, work, arguments))
-            if self._n_idle >= len(self._waiting) or len(self._threads) == self._n_threads:
-                self._changed.notify()
-            else:
+            if self._idle:
+                self._idle.pop().release()
+            elif len(self._threads) < self._n_threads:
                 self._start()
         return future
 
     def shutdown(self) -> None:
         """Do what waits, then end the threads."""
-        with self._changed:
+        with self._lock:
             self._is_closed = True
-            self._changed.notify_all()
+            while self._idle:
+                self._idle.pop().release()
         for thread in self._threads:
             thread.join()
 
@@ -103,25 +105,30 @@ class FairPool:
         thread.start()
 
     def _run(self) -> None:
+        woken = threading.Lock()
+        woken.acquire()
         while True:
-            with self._changed:
-                while not self._waiting and not self._is_closed:
-                    self._n_idle += 1
-                    self._changed.wait()
-                    self._n_idle -= 1
-                if not self._waiting:
+            with self._lock:
+                has_work, is_closed = bool(self._waiting), self._is_closed
+                if has_work:
+                    tenant, (future, work, arguments) = self._waiting.take()
+                    self._room.leave(tenant)
+                elif not is_closed:
+                    self._idle.append(woken)
+            if not has_work:
+                if is_closed:
                     return
-                tenant, (future, work, arguments) = self._waiting.take()
-                self._room.leave(tenant)
+                woken.acquire()
+                continue
             if not future.set_running_or_notify_cancel():
-                with self._changed:
+                with self._lock:
                     self._let_next_in(tenant)
                 continue
             began = self._clock()
             _settle(future, work, arguments)
             took_s = self._clock() - began
             del future, work, arguments  # what the work held is not kept until the next
-            with self._changed:
+            with self._lock:
                 self._waiting.charge(tenant, took_s - EXPECTED_S)
                 self._let_next_in(tenant)
 

@@ -3,10 +3,13 @@
 All others go to a pool of threads: what may wait for a disk, and what would hold up everybody else.
 """
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
+from vdb.engine.answering.choices import answering_of
 from vdb.engine.search import cost_s
 from vdb.engine.services import Services
+from vdb.protocol.answer_requests import Answer, AnswerCache, AnswerOptions
+from vdb.protocol.chat_requests import Chat
 from vdb.protocol.columns import SearchHead, UpsertHead
 from vdb.protocol.requests import Request, Search, Upsert
 from vdb.types import Caller
@@ -21,7 +24,7 @@ INLINE_POINTS = 64
 
 
 def is_quick(services: Services, name: str, caller: Caller, path: tuple[str, ...], request: Request) -> bool:
-    """Whether an operation returns within some hundred microseconds without waiting for a disk."""
+    """Whether an operation returns, or its answer is begun, within some hundred microseconds, and waits for no disk."""
     if name == "search" and isinstance(request, Search | SearchHead):
         if request.filter is not None:
             return False
@@ -29,9 +32,32 @@ def is_quick(services: Services, name: str, caller: Caller, path: tuple[str, ...
     if name == "cache_lookup":
         cache = services.catalog.cache(path[0])
         return cache is None or (caller.tenant_id is not None and _is_cache_at_hand(services, cache.id))
+    if isinstance(request, Answer):
+        return _is_question_at_hand(services, request.collection, request)
+    if isinstance(request, Chat):
+        options = request.rag if isinstance(request.rag, AnswerOptions) else AnswerOptions()
+        return _is_question_at_hand(services, request.model.partition("/")[0], options)
     if name != "upsert" or caller.tenant_id is None or not _is_open(services, path[0]):
         return False
     return _n_points(request) <= INLINE_POINTS and not _names_tenants(request)
+
+
+def _is_question_at_hand(services: Services, name: str, options: AnswerOptions) -> bool:
+    """Whether a question is checked without waiting; it is answered on a thread of its own, whoever has checked it."""
+    collection = services.catalog.collection(name)
+    if collection is None:
+        return True
+    shard = services.shards.peek(collection.id)
+    is_held = services.catalog.env.is_held  # templates lie there
+    if shard is None or shard.env.is_held or is_held or options.filter is not None:
+        return False
+    wish = options.cache
+    if wish == "off":
+        return True
+    named = wish.name if isinstance(wish, AnswerCache) else UNSET
+    cache_name = answering_of(collection).cache if isinstance(named, UnsetType) else named
+    cache = None if cache_name is None else services.catalog.cache(cache_name)
+    return cache is None or _is_cache_at_hand(services, cache.id)
 
 
 def _is_cache_at_hand(services: Services, cache_id: int) -> bool:

@@ -146,7 +146,8 @@ class Queries:
 class Wanted:
     """What each of q queries searches: `readings` int64 (q, 2, COLUMNS), a tenant's and everyone's; `sequence` int64
     (q,) since the state's base; `now_s` int64 (q,); `budget` int64 (q,): rows that entries are visited for, those
-    scanned whole included. `is_exact`: all rows of the readings are compared by their vectors, entries play no part."""
+    scanned whole included. `is_exact`: all rows of the readings are compared by their vectors, entries play no part; of
+    equal distances the lowest pids are found."""
 
     readings: Int64s
     sequence: Int64s

@@ -35,6 +35,9 @@ class _Array:
         self._owner = owner
         owner.n_bytes += array.nbytes
 
+    def __bool__(self) -> bool:
+        raise ValueError("whether a block is there is told by `is None`: arrays of an accelerator have no truth value")
+
     def __del__(self) -> None:
         self._owner.n_bytes -= self.array.nbytes
 

@@ -38,6 +38,8 @@ _IS_HIDDEN = re.compile(
     f"[{_HIDDEN}]|(?<![^\x00-\x7f\u200c\u200d])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f\u200c\u200d])"
 )
 """A joiner stays between two characters beyond ASCII that are none themselves."""
+_PLAIN = bytes(range(0x7F))
+"""Bytes of characters that are never hidden."""
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f]")
 _CODE = re.compile(r"\\(?=u)")
 _CODED = re.compile(r"(?:\\u[0-9a-f]{4})+")
@@ -53,7 +55,7 @@ def neutral(text: str) -> str:
         inside = json.dumps(text)[1:-1]
     if _ROLE_FIRST.match(inside):
         inside = _ROLE_FIRST.sub(_without_colon, inside, count=1)
-    if "\\n" in inside or "\\r" in inside:
+    if "\\" in inside and ("\\n" in inside or "\\r" in inside):  # looking for one character costs next to nothing
         inside = _ROLE_LATER.sub(_without_colon, inside)
     return _without_marks(inside)
 
@@ -80,14 +82,21 @@ def read_back_turn(inside: str) -> str:
 
 
 def _without_marks(inside: str) -> str:
-    inside = inside.replace("[", "\\u005b")
+    if "[" in inside:
+        inside = inside.replace("[", "\\u005b")
     if "<" in inside:
         inside = _TAG.sub(r"\\u003c", inside)
-    if "{" in inside:
+    if "{" in inside and ("{{" in inside or "{%" in inside or "{#" in inside):
         inside = _BRACES.sub(r"\\u007b", inside)
-    if (not inside.isascii() or "\x7f" in inside) and _MAY_BE_HIDDEN.search(inside):
+    if (not inside.isascii() or "\x7f" in inside) and _MAY_BE_HIDDEN.search(_beyond_plain(inside)):
         inside = _IS_HIDDEN.sub(_escaped, inside)
     return inside
+
+
+def _beyond_plain(text: str) -> str:
+    """The characters of a text that may be hidden: an expression takes far longer over all of them than this does."""
+    coded = text.encode("utf-8", "surrogatepass").translate(None, _PLAIN)
+    return coded.decode("utf-8", "surrogatepass")
 
 
 def _without_colon(match: re.Match[str]) -> str:

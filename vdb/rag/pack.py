@@ -7,11 +7,11 @@ sent: tokens of a whole are not the sum of its parts', so the whole is counted, 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from vdb.errors import BudgetTooSmall
@@ -181,18 +181,19 @@ def _all(
     """The context of all candidates that are worth what they take; None where they do not fit."""
     if not found.places:
         return _Made([], "", 0, Choice([], set(), set(), 0.0))
-    sizes = np.array(found.texts) + np.array(found.fixed)
-    if float(sizes.sum()) > budget_tokens + 1.0:
+    sizes = [n_tokens + around for n_tokens, around in zip(found.texts, found.fixed, strict=True)]
+    if sum(sizes) > budget_tokens + 1.0:
         return None
-    is_worth = chances([one.score for one in found.passages]) > options.cost / budget_tokens * sizes
-    is_worth[0] = True
-    runs = [Run(int(at), 0, 0) for at in np.flatnonzero(is_worth)]
+    price = options.cost / budget_tokens
+    chance = chances([one.score for one in found.passages]).tolist()
+    worthless = {at for at, size in enumerate(sizes) if at and chance[at] <= price * size}
+    runs = [Run(at, 0, 0) for at in range(len(sizes)) if at not in worthless]
     parts = [(run.passage, found.passages[run.passage]) for run in runs]
     parts = [parts[at] for at in ordered([part for _, part in parts], options.order)]
     block, n_tokens = _counted(parts, counter, template)
     if n_tokens > budget_tokens:
         return None
-    return _Made(parts, block, n_tokens, Choice(runs, set(), set(np.flatnonzero(~is_worth).tolist()), 0.0))
+    return _Made(parts, block, n_tokens, Choice(runs, set(), worthless, 0.0))
 
 
 def _read(found: _Found, budget_tokens: int, analysis: Callable[[str], Analysed]) -> _Found:

@@ -1,12 +1,11 @@
 """A passage: a chunk as it goes into the context that an answer is written from."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 __all__ = ["Passage"]
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
+class Passage(Struct, frozen=True, gc=False):
     """`score` is that of its search, higher is better; `document` and `title` are "" where the point has none."""
 
     id: str

@@ -95,18 +95,23 @@ def _check(pointer: str, text: str, needed: frozenset[str], more: frozenset[str]
 
 def passage_block(n: int, passage: Passage, template: Template) -> str:
     """A passage as it stands in the context, as number `n`. A path of headings is joined by " > "."""
-    parts = {
-        "n": str(n),
-        "title": neutral(passage.title),
-        "heading": neutral(" > ".join(passage.heading)),
-        "text": neutral(passage.text),
-    }
-    return _filled(template.passage, parts)
+    return _filled(template.passage, _values(n, passage))
 
 
 def context_block(passages: Sequence[Passage], template: Template) -> str:
     """The passages as they stand in the prompt, numbered from 1."""
-    return "\n".join(passage_block(n, passage, template) for n, passage in enumerate(passages, 1))
+    text = template.passage
+    return "\n".join([_filled(text, _values(n, passage)) for n, passage in enumerate(passages, 1)])
+
+
+def _values(n: int, passage: Passage) -> Mapping[str, str]:
+    heading = passage.heading
+    return {
+        "n": str(n),
+        "title": neutral(passage.title),
+        "heading": neutral(" > ".join(heading)) if heading else "",
+        "text": neutral(passage.text),
+    }
 
 
 def messages(

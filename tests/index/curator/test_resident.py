@@ -23,7 +23,7 @@ from tests.index.curator.resident_world import (
     resident_of,
 )
 from tests.index.curator.world import Point, World
-from vdb.index.curator.index import Effort
+from vdb.index.curator.index import Effort, Found
 from vdb.index.curator.model import Encoding, Form
 from vdb.index.curator.narrowing import narrowed
 from vdb.index.curator.resident import Refusal, ResidentIndex
@@ -130,6 +130,11 @@ def test_states_of_another_layout_are_refused_and_the_old_copy_answers_for_its_o
     new = resident_of(world)
     newer = asks_of_all(world)
     assert set(old.search(newer)) == {Refusal.OLDER} and set(new.search(asks)) == {Refusal.OLDER}
+    for mixed in ([*asks[:1], *newer], [*newer, *asks[:1]]):  # the sequence of each is since its own layout
+        for answer, ask in zip(new.search(mixed), mixed, strict=True):
+            assert ask is asks[0] or isinstance(answer, Found)
+            if isinstance(answer, Found):
+                check_found(answer, ask)
     for found, ask in zip(answers_of(old, asks), asks, strict=True):
         check_found(found, ask)
     assert asks[0].sequence == at and old_index is not world.index
@@ -259,3 +264,19 @@ def test_a_state_has_the_vectors_of_all_rows_that_are_counted(
     for _ in range(5):
         world.insert(20)
     assert taken == [True] * 5
+
+
+def test_larger_blocks_take_the_place_of_those_that_are_given_back_first(rng: np.random.Generator) -> None:
+    """Both were held for a moment, more than there may be memory for."""
+    world = some_world(rng, 200)
+    device = NumpyDevice()
+    resident = resident_of(world, device=device)
+    check_copy(world, resident, asks_of_all(world))
+    before = resident.nbytes
+    device.capacity_bytes = before + 15_000
+    while world.index.state.rows.capacity < 300:
+        world.insert(20)
+    asks = asks_of_all(world)
+    resident.search(asks)
+    assert before < resident.nbytes == device.n_bytes
+    check_copy(world, resident, asks)

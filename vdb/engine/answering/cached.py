@@ -103,7 +103,7 @@ class Front:
         self._turns = fingerprint_of([(turn.role, turn.content) for turn in history]) if history else ""
         self._is_given = vector is not None
         how = (search.mode, search.fusion, search.reranker, search.params)
-        self._fingerprint = fingerprint_of(fingerprint, *how, *self._searched_by())
+        self._fingerprint = fingerprint_of(fingerprint, *how, *self._searched_by()) if choice is not None else ""
         self._load = min(1.0, max(0.0, load))
         self._example_sources: list[Source] = []
         self._found: LookupAnswer | None = None

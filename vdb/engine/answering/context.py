@@ -13,6 +13,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from vdb.engine.answering.asking import Asking
+from vdb.engine.answering.passages import FoundPassages
 from vdb.engine.answering.retrieval import Found
 from vdb.engine.answering.supporting import Supported
 from vdb.errors import BudgetTooSmall
@@ -107,37 +108,34 @@ def _packed(asking: Asking, backend: Backend, material: Material, budget: int) -
         )
     except BudgetTooSmall as exc:
         raise _too_small(asking, budget, exc.detail) from exc
-    return _among_all(packed, places, found.passages), False
+    return _among_all(packed, places), False
 
 
-def _best(passages: Sequence[Passage], most: int) -> list[int]:
+def _best(passages: FoundPassages, most: int) -> list[int]:
     """The places of the best passages that have a text, best first."""
-    with_text = [place for place, passage in enumerate(passages) if passage.text.strip()]
-    return sorted(with_text, key=lambda place: (-passages[place].score, place))[:most]
+    best: list[int] = []
+    for place in sorted(range(len(passages)), key=passages.scores.__getitem__, reverse=True):  # equal ones by place
+        if passages[place].text.strip():
+            best.append(place)
+            if len(best) == most:
+                break
+    return best
 
 
-def _among_all(packed: Packed, places: Sequence[int], passages: Sequence[Passage]) -> Packed:
-    """What was packed of the passages at `places`, told as of all that were found."""
+def _among_all(packed: Packed, places: Sequence[int]) -> Packed:
+    """What was packed of the passages at `places`, told by their places among all that were found."""
     left = [Left(places[one.place], one.reason, one.n_tokens) for one in packed.left]
-    left += _others(passages, places)
-    return replace(packed, chosen=tuple(places[at] for at in packed.chosen), left=tuple(left))
+    return replace(packed, chosen=tuple([places[at] for at in packed.chosen]), left=tuple(left))
 
 
-def _unpacked(backend: Backend, passages: Sequence[Passage], most: int, budget: int) -> Packed | None:
+def _unpacked(backend: Backend, passages: FoundPassages, most: int, budget: int) -> Packed | None:
     """The best passages for a backend that takes sentences out of them, and chooses these by itself; None where they
     do not fit."""
     chosen = _best(passages, most)
     n_tokens = sum(backend.counter.count([passages[place].text for place in chosen]))
     if not chosen or n_tokens > budget:
         return None
-    best = tuple(passages[place] for place in chosen)
-    return Packed(tuple(chosen), best, "", n_tokens, tuple(_others(passages, chosen)))
-
-
-def _others(passages: Sequence[Passage], places: Sequence[int]) -> list[Left]:
-    """The passages that are not at `places`, as they are told to be left out."""
-    others = sorted(set(range(len(passages))).difference(places))
-    return [Left(place, "budget" if passages[place].text.strip() else "empty", 0) for place in others]
+    return Packed(tuple(chosen), tuple([passages[place] for place in chosen]), "", n_tokens, ())
 
 
 def _prompt(
@@ -169,7 +167,8 @@ def _prompt(
         exact=backend.counter.is_exact,
         backend=material.found.backend,
     )
-    return Prompt(asked, context, _dropped(material.found.passages, packed) if question.options.explain else [])
+    is_told = question.options.explain and not is_whole
+    return Prompt(asked, context, _dropped(material.found.passages, packed) if is_told else [])
 
 
 def _answer_tokens(asking: Asking, backend: Backend) -> int:
@@ -185,9 +184,13 @@ def _n_tokens(backend: Backend, prompt: Sequence[Message]) -> int:
 
 
 def _dropped(passages: Sequence[Passage], packed: Packed) -> list[Dropped]:
+    """What was found and is not in the context: those that were packed first, then those that were not."""
+    known = {*packed.chosen, *(left.place for left in packed.left)}
+    others = [place for place in range(len(passages)) if place not in known]
+    left_out = [*packed.left, *(Left(at, "budget" if passages[at].text.strip() else "empty", 0) for at in others)]
     return [
         Dropped(id=passages[left.place].id, owner=passages[left.place].owner, reason=left.reason, tokens=left.n_tokens)
-        for left in packed.left
+        for left in left_out
     ]
 
 

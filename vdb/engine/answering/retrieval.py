@@ -3,18 +3,19 @@
 A search is the one that `search` does, in process.
 """
 
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from msgspec import UnsetType
+from msgspec.structs import replace
 
 from vdb.engine.answering.asking import Asking
-from vdb.engine.answering.passages import PassageReader
+from vdb.engine.answering.passages import FoundPassages, PassageReader
 from vdb.engine.answering.searched import searched
 from vdb.engine.matching import matches_of
 from vdb.engine.read import visible
 from vdb.engine.services import Services
-from vdb.protocol.answers import Hit, SearchAnswer
+from vdb.protocol.answers import SearchAnswer
 from vdb.protocol.requests import Search
 from vdb.rag.passage import Passage
 from vdb.storage.keyspace import EVERYONE_ID
@@ -36,7 +37,7 @@ class Found:
     `sequence` is that of the earlier of the two.
     """
 
-    passages: list[Passage]
+    passages: FoundPassages
     answer: SearchAnswer
     sequence: int
     everything: list[Passage] | None = None
@@ -55,18 +56,12 @@ def retrieve(services: Services, asking: Asking, request: Search, whole_tokens: 
     whole = everything(services, asking, whole_tokens) if whole_tokens > 0 else None
     answer = searched(services, asking.caller, asking.collection, request, may_be_kept=asking.may_be_kept)
     hits = [] if isinstance(answer.hits, UnsetType) else answer.hits
-    reader = PassageReader(asking.collection)
-    passages = [_passage_of(reader, hit) for hit in hits]
+    passages = FoundPassages(asking.collection, hits)
     if whole is None:
         return Found(passages, answer, answer.sequence)
-    scores = {(passage.owner, passage.id): passage.score for passage in passages}
+    scores = {(hit.owner, hit.id): score for hit, score in zip(hits, passages.scores, strict=True)}
     scored = [replace(one, score=scores.get((one.owner, one.id), 0.0)) for one in whole[0]]
     return Found(passages, answer, whole[1], scored)
-
-
-def _passage_of(reader: PassageReader, hit: Hit) -> Passage:
-    score: Any = hit.score
-    return reader.read(hit.id, hit.owner, hit.version, float(score), bytes(hit.payload))
 
 
 def everything(services: Services, asking: Asking, budget_tokens: int) -> tuple[list[Passage], int] | None:

@@ -127,7 +127,8 @@ class _Run:
         asking = self.asking
         return Front(
             self.services, asking.caller, asking.tenant_id, asking.cache, asking.collection, asking.search,
-            asking.vector, asking.question.history, asking.fingerprint, asking.backends[0].load,
+            asking.vector, asking.question.history, "" if asking.cache is None else asking.fingerprint,
+            asking.backends[0].load,
         )  # fmt: skip
 
     def _looked_up(self, front: Front) -> FrontFound:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from msgspec import UnsetType
 
+from vdb.engine.answering.passages import FoundPassages
 from vdb.engine.answering.term_weights import language_of, term_weights
 from vdb.engine.services import Services
 from vdb.protocol.answers import Hit
 from vdb.rag.extractive import similarities_of, support
-from vdb.rag.passage import Passage
 from vdb.storage.catalog import CollectionDocument
 
 __all__ = ["Supported", "supported"]
@@ -29,7 +29,7 @@ def supported(
     collection: CollectionDocument,
     tenant_id: int,
     question: str,
-    passages: Sequence[Passage],
+    passages: FoundPassages,
     hits: Sequence[Hit] | None,
 ) -> Supported:
     """Of all `passages` that a search found, whose `hits` are given in the same order; None where none was made."""
@@ -39,5 +39,12 @@ def supported(
     if hits is not None:
         distances = [None if isinstance(hit.distance, UnsetType) else hit.distance for hit in hits]
         similarities = similarities_of(collection.metric, distances)
-    found = support(question, passages, similarities=similarities, weights=weights, language=language)
+    found = support(
+        question,
+        passages,
+        scores=passages.scores,
+        similarities=similarities,
+        weights=weights,
+        language=language,
+    )
     return Supported(found, weights, language)

@@ -30,8 +30,11 @@ def term_weights(
     terms = analyser_of(language_of(collection)).terms(question)
     try:
         with services.shards.use(collection) as shard, shard.snapshot() as snapshot:
-            text_ready(snapshot.txn, collection)
+            version = snapshot.txn.id(), snapshot.sequence
+            known = services.postings.of((collection.id, tenant_id), version)  # the search has just read them
+            if collection.text is not known.text:
+                known.text = text_ready(snapshot.txn, collection)
             with reading_text(services, collection):
-                return rarities(snapshot.txn, tenant_id, terms) or None
+                return rarities(snapshot.txn, tenant_id, terms, known) or None
     except TextIndexBuilding:
         return None

@@ -242,9 +242,9 @@ class ResidentIndex:
         room = int((1 - READINGS_SHARE) * self._most_bytes) - self._model_bytes - 4 * n_all
         has_vectors = n_all * page_bytes(encoding, dimension, True) <= room
         n_slots = max(0, min(n_all, room // page_bytes(encoding, dimension, has_vectors)))
-        pages = self._pages
-        if pages is None or has_vectors != pages.has_vectors or n_slots > pages.n_slots:
-            n_lost = self._drop_pages()
+        n_now = self._pages.n_slots if self._pages is not None else 0
+        if has_vectors != self.has_vectors or n_slots > n_now:
+            n_lost = self._drop_pages()  # nobody else holds them: there need not be memory for both
             if n_slots:
                 self._pages = ResidentPages(self._device, encoding, dimension, n_slots, has_vectors, n_lost)
         self._laid_for = laid_for
@@ -280,15 +280,14 @@ class ResidentIndex:
         state = self._catch_up()
         if state is None:
             return answers
-        for group in self._groups(asks, answers):
+        for group in self._groups(asks, answers, state.rows.base_sequence):
             self._answer(group, asks, answers, state)
         self._come(state, BROUGHT_BYTES)
         return answers
 
-    def _groups(self, asks: Sequence[Ask], answers: list[Answer]) -> list[_Group]:
+    def _groups(self, asks: Sequence[Ask], answers: list[Answer], base: int) -> list[_Group]:
         """Those that can be answered; of the others `answers` says why not."""
         fit = self._fitting(asks, answers)
-        base = asks[0].state.rows.base_sequence if asks else 0
         groups: dict[tuple[bool, int], _Group] = {}
         for i, (mine, everyones) in zip(fit, self._known(asks, fit), strict=True):
             ask = asks[i]

@@ -127,7 +127,7 @@ class ResidentReadings:
     def settle(self, readings: Iterable[Reading]) -> None:
         """Have all these there, as many as there is room for; others that are there may go."""
         distinct = {id(reading): reading for reading in readings}
-        new = {reading: _Parts.of(reading) for reading in distinct.values() if self.find(reading) is None}
+        new = self._chosen(reading for reading in distinct.values() if self.find(reading) is None)
         if not self._fit(new.values()):
             new = self._chosen(distinct.values())
             self._forget()

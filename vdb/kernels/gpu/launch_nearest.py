@@ -140,7 +140,8 @@ def _look(
     kernel = ("nearest_held" if is_held else "nearest_streamed") + ("" if dimension % 8 == 0 else "_unaligned")
     driver.launch(
         kernel, (n_query_tiles, n_groups), N_THREADS, shared_bytes,
-        queries, rows.vectors, rows.norms or kept.squares, rows.visible or kept.no_mask,
+        queries, rows.vectors, rows.norms if rows.norms is not None else kept.squares,
+        rows.visible if rows.visible is not None else kept.no_mask,
         kept.squares, kept.limits, kept.bounds, kept.is_open, kept.counts, kept.lists,
         np.uint32(n_rows), np.int32(dimension), np.int32(n_slices), np.int32(rows.metric),
         np.int32(rows.visible is not None), np.int32(k), np.int32(capacity),

@@ -50,8 +50,9 @@ MOST_WHOLE: Final = 6
 MOST_CANDIDATES: Final = 1_024
 MOST_QUERIES: Final = 4_096
 """Of one launch; more are taken in turns."""
-BLOCKS_OF_PROCESSOR: Final = 8
-"""Parts that are made for each multiprocessor where there is work for so many: it runs four at once."""
+BLOCKS_OF_PROCESSOR: Final = 16
+"""Parts that are made for each multiprocessor where there is work for so many: it runs four at once, and the more
+there are, the less the last ones run alone."""
 LEAST_ROWS: Final = 512
 """Of a part: fewer would take longer to merge than they save."""
 MOST_PART_BYTES: Final = 1 << 28
@@ -80,9 +81,11 @@ _SCANS: Final = {LVQ8: "scan_lvq8", LVQ4: "scan_lvq4", FLOAT32: "scan_float32", 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Packed:
     """What is asked, as one block: for each query `Asked` and its components three times over, as nodes are compared
-    (`nodes_at`), as rows are (`codes_at`), as vectors are (`full_at`); n_bytes of a query."""
+    (`nodes_at`), as rows are (`codes_at`), as vectors are (`full_at`); n_bytes of a query. `n_entries` int64 (q,) are
+    scored."""
 
     block: Block
+    n_entries: Int64s
     n_bytes: int
     nodes_at: int
     codes_at: int
@@ -176,13 +179,13 @@ class ReadingLauncher:
         packed[:, full_at : full_at + 4 * queries.full.shape[1]] = _bytes_of(queries.full)
         block = self._kept("asked", packed.size, np.uint8)
         self._driver.write(block, 0, packed.reshape(-1))
-        return _Packed(block, n_bytes, nodes_at, codes_at if n_rows else full_at, full_at)
+        return _Packed(block, n_entries, n_bytes, nodes_at, codes_at if n_rows else full_at, full_at)
 
     def _shares(self, wanted: Wanted, m: int) -> _Shares:
         readings = wanted.readings
         runs = readings[:, :, OWN_STOP] - readings[:, :, OWN_FIRST]
         named = (runs + readings[:, :, LIST_N] + readings[:, :, N_TAIL]).sum(axis=1)
-        assert np.all(named < 1 << 32), "rows are counted in 32 bits"
+        assert np.all(named < 1 << 31), "rows are counted in 32 bits"
         whole = np.where(readings[:, :, OWN_ENTRIES] == 0, runs, 0) + readings[:, :, N_TAIL]
         whole += np.where(readings[:, :, LIST_ENTRIES] == 0, readings[:, :, LIST_N], 0)
         scanned = named if wanted.is_exact else np.minimum(named, np.maximum(whole.sum(axis=1), wanted.budget))
@@ -197,7 +200,7 @@ class ReadingLauncher:
         self, rows: ResidentRows, model: ResidentModel, packed: _Packed, wanted: Wanted, n_answers: int
     ) -> Block:
         """Launch what says which rows are scanned; returns the block of answers, where statistics are begun."""
-        n_queries, n_entries = len(wanted.sequence), _n_entries(wanted)
+        n_queries, n_entries = len(wanted.sequence), packed.n_entries
         n_all, n_held = int(n_entries.sum()), np.int64(rows.entries.shape[1])
         scores, weights = self._kept("scores", n_all, np.uint32), self._kept("weights", n_all, np.uint32)
         if n_all:
@@ -305,7 +308,7 @@ def _n_entries(wanted: Wanted) -> Int64s:
     """Entries that are scored for each query, int64 (q,)."""
     if wanted.is_exact:
         return np.zeros(len(wanted.sequence), np.int64)
-    n_entries: Int64s = wanted.readings[:, :, [OWN_ENTRIES, LIST_ENTRIES]].sum(axis=(1, 2))
+    n_entries: Int64s = (wanted.readings[:, :, OWN_ENTRIES] + wanted.readings[:, :, LIST_ENTRIES]).sum(axis=1)
     return n_entries
 
 

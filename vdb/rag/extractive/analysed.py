@@ -1,6 +1,5 @@
-"""Passages as the extractive backend sees them: sentences, where their terms stand, what they name. Kept by digest."""
+"""Passages as the extractive backend sees them: sentences, where their terms stand, what they name. Kept by text."""
 
-import hashlib
 import re
 import sys
 import threading
@@ -123,12 +122,13 @@ class Analyses:
     def __init__(self, kept_bytes: int = _KEPT_BYTES) -> None:
         self._kept_bytes = kept_bytes
         self._lock = threading.Lock()
-        self._known: OrderedDict[tuple[str, bytes], tuple[int, Analysed]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], tuple[int, Analysed]] = OrderedDict()
         self._n_bytes = 0
 
     def of(self, text: str, analyser: Analyser) -> Analysed:
         """The analysis of a text in the analyser's language."""
-        key = analyser.language, hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        text = text[:_LONGEST]
+        key = analyser.language, text  # which the analysis holds anyway
         with self._lock:
             known = self._known.get(key)
             if known is not None:

@@ -14,7 +14,7 @@ from vdb.rag.analysis import analyser_of
 from vdb.rag.citations import quoted
 from vdb.rag.extractive.analysed import CODE, HEADING, PROSE, ROW, SHARED, Analysed
 from vdb.rag.extractive.features import rows_of
-from vdb.rag.extractive.question import read, weights_among
+from vdb.rag.extractive.question import context_of, read, weights_among
 from vdb.rag.extractive.weights import WEIGHTS
 from vdb.rag.generate.base import Asked, Cancelled, Generated, Stop, TokenCounter, Usage
 from vdb.rag.passage import Passage
@@ -110,7 +110,7 @@ class Extractive:
         passages = [self._analyses.of(passage.text, analyser) for passage in asked.passages]
         terms = analyser.terms(asked.question)
         weights = weights_among(terms, passages) if asked.weights is None else asked.weights
-        contexts = [frozenset(analyser.terms(_context(passage))) for passage in asked.passages]
+        contexts = [context_of(passage, analyser) for passage in asked.passages]
         rows = rows_of(
             read(asked.question, analyser, weights), passages, contexts, [one.score for one in asked.passages]
         )
@@ -135,10 +135,6 @@ def _demerit(passage: Analysed, sentence: int) -> float:
     """What speaks against a sentence as an answer, whatever it says: it is none, or far too long."""
     start, end = passage.spans[sentence]
     return _DEMERITS[passage.forms[sentence]] + max(0, end - start - _LONG_SENTENCE) / _LONG_SENTENCE
-
-
-def _context(passage: Passage) -> str:
-    return " ".join((passage.title, *passage.heading))
 
 
 def _said(passage: Passage, start: int, end: int) -> str:

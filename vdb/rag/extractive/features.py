@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vdb.rag.extractive.analysed import NAME, Analysed
 from vdb.rag.extractive.question import Read
 
-__all__ = ["FEATURES", "N_FEATURES", "Rows", "rows_of"]
+__all__ = ["FEATURES", "N_FEATURES", "Rows", "most_of", "rows_of"]
 
 FEATURES: Final = ("share", "around", "pairs", "kind", "new name", "gap")
 N_FEATURES: Final = len(FEATURES)
@@ -68,6 +68,59 @@ def rows_of(
             )
             places.append((i, j))
     return Rows(places, np.array(rows, np.float64).reshape(len(rows), N_FEATURES), wholes)
+
+
+def most_of(read: Read, passages: Sequence[Analysed], contexts: Sequence[frozenset[str]]) -> tuple[float, float, float]:
+    """The most that a sentence has of the question, that a passage has with its context, and that a sentence has of the
+    pairs: `share`, `wholes` and `pairs` of `rows_of`, without the rest of it."""
+    weights = read.weights
+    share = whole = pairs = 0.0
+    for passage, context in zip(passages, contexts, strict=True):
+        known, firsts = passage.places, passage.firsts
+        shares: dict[int, float] = {}
+        held = 0.0
+        for term, weight in weights.items():
+            places = known.get(term)
+            if places is None:
+                held += weight if term in context else 0.0
+                continue
+            held += weight
+            last = -1
+            for place in places:
+                sentence = bisect_right(firsts, place) - 1
+                if sentence != last:
+                    shares[sentence] = shares.get(sentence, 0.0) + weight
+                    last = sentence
+        whole = max(whole, held)
+        if shares:
+            share = max(share, *shares.values())
+            pairs = max(pairs, _most_pairs(read, passage))
+    return share, whole, pairs
+
+
+def _most_pairs(read: Read, passage: Analysed) -> float:
+    """What `_pairs` says of the sentence that has most of them."""
+    known, firsts = passage.places, passage.firsts
+    totals: dict[int, float] = {}
+    for first, second in read.pairs:
+        one, other = known.get(first), known.get(second)
+        if one is None or other is None or first == second:
+            continue
+        nearest: dict[int, int] = {}
+        i = j = 0
+        while i < len(one) and j < len(other):
+            apart = one[i] - other[j]
+            if -_NEAR <= apart <= _NEAR:
+                sentence = bisect_right(firsts, one[i]) - 1
+                if sentence == bisect_right(firsts, other[j]) - 1:
+                    nearest[sentence] = min(nearest.get(sentence, _NEAR), abs(apart))
+            if apart < 0:
+                i += 1
+            else:
+                j += 1
+        for sentence, apart in nearest.items():
+            totals[sentence] = totals.get(sentence, 0.0) + 1.0 / apart
+    return max(totals.values()) / len(read.pairs) if totals else 0.0
 
 
 def _found(read: Read, passage: Analysed) -> _Found:

@@ -9,13 +9,15 @@ from typing import Final
 
 from vdb.rag.analysis import Analyser
 from vdb.rag.extractive.analysed import CAUSE, DATE, NAME, NUMBER, Analysed
+from vdb.rag.passage import Passage
 from vdb.rag.sparse import rarity
 
-__all__ = ["Read", "read", "weights_among"]
+__all__ = ["Read", "context_of", "read", "weights_among"]
 
 _WORDS_THAT_ASK: Final = "many much kind kinds type types sort name names called term year years"
 """The answer need not have them."""
 _ASKING_SHARE: Final = 0.3
+_NO_TERMS: Final[frozenset[str]] = frozenset()
 
 _HOW: Final = "many|much|long|old|tall|far|large|big|often|high|fast"
 _TIMES: Final = "year|date|century|decade|month|day|period|era|time"
@@ -51,6 +53,13 @@ def read(question: str, analyser: Analyser, weights: Mapping[str, float]) -> Rea
         frozenset(pairwise(terms)),
         wanted,
     )
+
+
+def context_of(passage: Passage, analyser: Analyser) -> frozenset[str]:
+    """The terms of a passage's title and headings."""
+    if not passage.title and not passage.heading:
+        return _NO_TERMS
+    return frozenset(analyser.terms(" ".join((passage.title, *passage.heading))))
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from vdb.rag.kept_postings import TermPostings
 from vdb.rag.sparse import rarity
 from vdb.storage.env import Transaction
 from vdb.storage.keyspace import EVERYONE_ID, postings_prefix
@@ -14,25 +15,37 @@ _POSTING_SHIFT = 3
 """A posting takes 8 bytes."""
 
 
-def rarities(txn: Transaction, tenant_id: int, terms: Iterable[str]) -> dict[str, float]:
+def rarities(
+    txn: Transaction, tenant_id: int, terms: Iterable[str], known: TermPostings | None = None
+) -> dict[str, float]:
     """Rarity of each term among the points with text that the tenant or everyone may see; empty where there are none.
 
-    Raises CorruptData for damaged blocks or statistics.
+    `known`: what is known already of the tenant at this snapshot, as its search keeps it. Raises CorruptData for
+    damaged blocks or statistics.
     """
-    audiences = [
-        (audience, n_points) for audience in (tenant_id, EVERYONE_ID) if (n_points := read_statistics(txn, audience)[0])
-    ]
-    n_points = sum(n for _, n in audiences)
+    statistics, lists = (None, {}) if known is None else (known.statistics, known.lists)
+    if statistics is None:
+        statistics = read_statistics(txn, tenant_id), read_statistics(txn, EVERYONE_ID)
+    counts = [(audience, n) for audience, (n, _) in zip((tenant_id, EVERYONE_ID), statistics, strict=True) if n]
+    n_points = sum(n for _, n in counts)
     if not n_points:
         return {}
     found: dict[str, float] = {}
-    with txn.cursor() as cursor:
-        for term in dict.fromkeys(terms):
-            name = term_hash(term)
-            n_bytes = sum(
-                len(block)
-                for audience, _ in audiences
-                for block in read_blocks(cursor, postings_prefix(audience, name))
-            )
-            found[term] = rarity(n_points, n_bytes >> _POSTING_SHIFT)
+    missing: list[str] = []
+    for term in terms:
+        if (kept := lists.get(term)) is not None:
+            found[term] = rarity(n_points, sum(map(len, kept)) >> _POSTING_SHIFT)
+        elif term not in found:
+            found[term] = 0.0
+            missing.append(term)
+    if missing:
+        with txn.cursor() as cursor:
+            for term in missing:
+                name = term_hash(term)
+                n_bytes = sum(
+                    len(block)
+                    for audience, _ in counts
+                    for block in read_blocks(cursor, postings_prefix(audience, name))
+                )
+                found[term] = rarity(n_points, n_bytes >> _POSTING_SHIFT)
     return found

@@ -12,8 +12,8 @@ from typing import Final
 
 from vdb.rag.analysis import analyser_of
 from vdb.rag.extractive.analysed import SHARED, Analyses
-from vdb.rag.extractive.features import FEATURES, rows_of
-from vdb.rag.extractive.question import read, weights_among
+from vdb.rag.extractive.features import most_of
+from vdb.rag.extractive.question import context_of, read, weights_among
 from vdb.rag.passage import Passage
 from vdb.types import Metric
 
@@ -36,13 +36,12 @@ _BY_BOTH: Final = (4.02, 4.19, 4.50, 9.96, -5.33)
 """Weights of the most that a sentence has of the question, a passage has, and a sentence of its pairs, of how far the
 nearest stands out; and a constant."""
 
-_SHARE, _PAIRS = FEATURES.index("share"), FEATURES.index("pairs")
-
 
 def support(
     question: str,
     passages: Sequence[Passage],
     *,
+    scores: Sequence[float] | None = None,
     similarities: Sequence[float | None] | None = None,
     weights: Mapping[str, float] | None = None,
     language: str = "english",
@@ -50,6 +49,7 @@ def support(
 ) -> float:
     """Of a question and all that was found for it, best first or not: 50 candidates say more than 5.
 
+    `scores` of the passages, where they are known without them: then only the best are looked at, by index.
     `similarities` to the question's vector, 1 for the same, None where a point has no vector (`similarities_of`);
     `weights`: rarity of the question's terms among what the tenant may see, else that among the passages counts.
     0 without passages. Raises KeyError for an unknown language.
@@ -57,7 +57,13 @@ def support(
     if not passages:
         return 0.0
     known = evidence(
-        question, passages, similarities=similarities, weights=weights, language=language, analyses=analyses
+        question,
+        passages,
+        scores=scores,
+        similarities=similarities,
+        weights=weights,
+        language=language,
+        analyses=analyses,
     )
     weighed = _BY_BOTH if len(known) == len(_BY_BOTH) - 1 else _BY_WORDS
     logit = weighed[-1] + sum(weight * value for weight, value in zip(weighed[:-1], known, strict=True))
@@ -68,6 +74,7 @@ def evidence(
     question: str,
     passages: Sequence[Passage],
     *,
+    scores: Sequence[float] | None = None,
     similarities: Sequence[float | None] | None = None,
     weights: Mapping[str, float] | None = None,
     language: str = "english",
@@ -75,18 +82,17 @@ def evidence(
 ) -> list[float]:
     """What support weighs, of at least one passage: the three of `_BY_WORDS`, and where vectors tell it the fourth."""
     analyser = analyser_of(language)
-    best = sorted(range(len(passages)), key=lambda i: (-passages[i].score, i))
-    n_read = _READ if passages[best[0]].score > passages[best[-1]].score else len(passages)
+    if scores is None:
+        scores = [passage.score for passage in passages]
+    best = sorted(range(len(passages)), key=scores.__getitem__, reverse=True)  # equal ones by place
+    n_read = _READ if scores[best[0]] > scores[best[-1]] else len(passages)
     n_analysed = len(passages) if weights is None else n_read
     read_first = [analyses.of(passages[i].text, analyser) for i in best[:n_analysed]]
     if weights is None:
         weights = weights_among(analyser.terms(question), read_first)
     asked = read(question, analyser, weights)
     chosen = [passages[i] for i in best[:n_read]]
-    contexts = [frozenset(analyser.terms(" ".join((one.title, *one.heading)))) for one in chosen]
-    rows = rows_of(asked, read_first[:n_read], contexts, [one.score for one in chosen])
-    share, pairs = rows.features[:, (_SHARE, _PAIRS)].max(axis=0, initial=0.0).tolist()
-    whole = max(rows.wholes)
+    share, whole, pairs = most_of(asked, read_first[:n_read], [context_of(one, analyser) for one in chosen])
     long = max(1.0, 1.0 / (_FULL_TERMS * max(asked.weights.values(), default=1.0)))
     known = [min(share * long, 1.0), min(whole * long, 1.0), pairs]
     near = _nearness(similarities) if similarities is not None else None

@@ -10,8 +10,6 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 
-from vdb.rag.generate.tokens import upper_bound
-
 __all__ = ["FIRST_SHARE", "Estimate"]
 
 FIRST_SHARE = 0.5
@@ -21,6 +19,7 @@ _LEAST_SHARE = 0.15
 _N_REMEMBERED = 32
 _LEAST_BYTES = 1000
 """A prompt of fewer teaches nothing: what the chat's template adds would be too much of it."""
+_ASCII = bytes(range(0x80))
 
 
 class Estimate:
@@ -69,4 +68,5 @@ def _bytes_of(text: str) -> tuple[int, int]:
     """Bytes in UTF-8, and how many of them are ASCII."""
     if text.isascii():
         return len(text), len(text)
-    return upper_bound(text), len(text.encode("ascii", "ignore"))
+    coded = text.encode("utf-8", "surrogatepass")
+    return len(coded), len(coded) - len(coded.translate(None, _ASCII))  # half of what encoding it as ASCII takes

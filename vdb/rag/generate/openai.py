@@ -63,11 +63,11 @@ class OpenAIBackend:
         """
         try:
             body = self._body(asked)
-            streamed, plain = msgspec.json.encode(body | self._of_streams), msgspec.json.encode(body)
+            streamed = msgspec.json.encode(body | self._of_streams)
         except UnicodeEncodeError as exc:
             raise InvalidArgument("a text is not valid Unicode") from exc
         try:
-            reply = self._upstream.stream(streamed, plain, lambda: Reply(emit), stop)
+            reply = self._upstream.stream(streamed, lambda: msgspec.json.encode(body), lambda: Reply(emit), stop)
         except ContextTooLong:
             if isinstance(self.counter, Estimate):
                 self.counter.was_too_low()

@@ -125,10 +125,10 @@ class Upstream:
         """Attempts after the first, of all calls."""
         return self._n_retries
 
-    def stream(self, body: bytes, plain_body: bytes, new_reply: Callable[[], Reply], stop: Stop) -> Reply:
+    def stream(self, body: bytes, plain_body: Callable[[], bytes], new_reply: Callable[[], Reply], stop: Stop) -> Reply:
         """Post, and feed what comes to a reply, a new one for each attempt; returns the one that is whole.
 
-        `plain_body` asks for no stream: it is posted where the stream that `body` asks for says nothing.
+        What `plain_body` makes asks for no stream: it is posted where the stream that `body` asks for says nothing.
 
         Raises ModelUnavailable, InvalidArgument (the request is refused), ContextTooLong, Cancelled.
         """
@@ -138,7 +138,7 @@ class Upstream:
         try:
             stop.ends(call.end)
             with self._place(call):
-                reply = self._tried(call, (body, plain_body), new_reply)
+                reply = self._tried(call, body, plain_body, new_reply)
             has_worked = True
             return reply
         except _Busy as exc:
@@ -176,9 +176,10 @@ class Upstream:
         finally:
             self._places.give_back()
 
-    def _tried(self, call: _Call, bodies: tuple[bytes, bytes], new_reply: Callable[[], Reply]) -> Reply:
-        body, plain_body = bodies
-        n_tried = 0
+    def _tried(
+        self, call: _Call, body: bytes, plain_body: Callable[[], bytes], new_reply: Callable[[], Reply]
+    ) -> Reply:
+        n_tried, is_plain = 0, False
         while True:
             reply = new_reply()
             try:
@@ -186,8 +187,8 @@ class Upstream:
                 reply.checked()
                 return reply
             except Failed as exc:
-                if isinstance(exc, Silent) and body is not plain_body:
-                    body = plain_body
+                if isinstance(exc, Silent) and not is_plain:
+                    body, is_plain = plain_body(), True
                     continue
                 n_tried += 1
                 wait_s = max(exc.retry_after_s, pause_s(n_tried, FIRST_PAUSE_S))

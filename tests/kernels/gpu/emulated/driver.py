@@ -51,6 +51,9 @@ class _Block:
         bytes_there = (ctypes.c_ubyte * self.nbytes).from_address(self.address)
         self.array: NDArray[Any] = np.ndarray(self.shape, self.dtype, buffer=memoryview(bytes_there))
 
+    def __bool__(self) -> bool:
+        raise ValueError("an array of an accelerator has no truth value")
+
 
 class _Library:
     """The functions of `launch.h` in a library that `build` made, and the kernels in it by name."""

@@ -10,20 +10,21 @@ __device__ __forceinline__ float sum_of_vector(const unsigned char* vector, cons
     const unsigned n_pieces = (n_bytes + 15) / 16, lane = threadIdx.x % 32;
     float sum = 0;
     for (unsigned first = lane; first < n_pieces; first += 32 * ROWS_AT_ONCE) {
-        uint4 words[ROWS_AT_ONCE];
+        uint4 words[ROWS_AT_ONCE], asked[ROWS_AT_ONCE][2];
 #pragma unroll
         for (unsigned j = 0; j < ROWS_AT_ONCE; j++) {
-            const unsigned piece = first + 32 * j;
-            words[j] = piece < n_pieces ? load_piece<IS_ALIGNED>(vector, piece, n_bytes) : uint4{0, 0, 0, 0};
+            const unsigned piece = min(first + 32 * j, n_pieces - 1);
+            words[j] = load_piece<IS_ALIGNED>(vector, piece, n_bytes);
+            asked[j][0] = __ldg(query + piece);
         }
 #pragma unroll
         for (unsigned j = 0; j < ROWS_AT_ONCE; j++) {
-            const unsigned piece = first + 32 * j;
-            const uint4 asked[2] = {piece < n_pieces ? __ldg(query + piece) : uint4{0, 0, 0, 0}, {0, 0, 0, 0}};
-            sum = add_piece<FORM>(words[j], asked, sum);
+            const float longer = add_piece<FORM>(words[j], asked[j], sum);
+            sum = first + 32 * j < n_pieces ? longer : sum;
         }
     }
-    return sum_of_lanes(sum, 32);
+    for (unsigned apart = 16; apart > 0; apart /= 2) sum += __shfl_xor_sync(ALL_LANES, sum, apart);
+    return sum;
 }
 
 template <bool IS_ALIGNED>
@@ -58,7 +59,7 @@ __device__ __forceinline__ void compare(
 
 // A warp for each of the m candidates of each query, a grid of (parts of m, queries): the key of its distance and pid.
 #define COMPARE_KERNEL(name, is_aligned)                                                                               \
-    extern "C" __global__ void __launch_bounds__(readings::N_THREADS) name(                                            \
+    extern "C" __global__ void __launch_bounds__(readings::N_THREADS, 4) name(                                         \
         const unsigned char* asked, int asked_bytes, int full_at, const key64* words, int m, const int* pages,         \
         unsigned n_pages, const unsigned* pids, const void* vectors, int vector_bytes, int metric,                     \
         key64* keys) {                                                                                                 \
@@ -72,7 +73,7 @@ COMPARE_KERNEL(compare_rows_unaligned, false)
 
 // A block per query: its candidates sorted by (distance, pid), the first k as words of distance and row, and how many
 // were compared.
-extern "C" __global__ void __launch_bounds__(readings::N_THREADS) order_rows(
+extern "C" __global__ void __launch_bounds__(readings::N_THREADS, 4) order_rows(
     const key64* words, const key64* keys, int m, int k, key64* answers) {
     using namespace readings;
     __shared__ key64 held[MOST_CANDIDATES];

@@ -180,7 +180,7 @@ __device__ void add_entries(
 }  // namespace readings
 
 // Scores (ordered bits, smaller is nearer) and rows of all entries of each query; a grid of (parts, queries).
-extern "C" __global__ void __launch_bounds__(readings::N_THREADS) score_entries(
+extern "C" __global__ void __launch_bounds__(readings::N_THREADS, 4) score_entries(
     const unsigned char* asked, int asked_bytes, int nodes_at, const unsigned* entries, long long n_held,
     const unsigned char* node_codes, const uint4* node_heads, int node_bytes, int lanes, int metric,
     float radius_weight, unsigned* scores, unsigned* n_rows) {
@@ -196,7 +196,9 @@ extern "C" __global__ void __launch_bounds__(readings::N_THREADS) score_entries(
     const Entry entry = i < n ? entry_of(mine, entries, n_held, i) : Entry{NO_ROW, 0, 0, false};
     nodes[threadIdx.x] = entry.node;
     __syncthreads();
-    sum_rows<LVQ8, true>(node_codes, node_bytes, nodes, min(N_THREADS, n - begin), (const uint4*)dynamic, lanes, sums);
+    sum_rows<LVQ8, true>(
+        node_codes, node_bytes, (const unsigned char*)&mine + nodes_at, nodes, min(N_THREADS, n - begin),
+        (const uint4*)dynamic, lanes, sums);
     __syncthreads();
     if (i >= n) return;
     const uint4 head = node_heads[entry.node];
@@ -212,7 +214,7 @@ extern "C" __global__ void __launch_bounds__(readings::N_THREADS) score_entries(
 // A block per query: the spans of rows and places that it scans, their plan, and the first of its statistics, which lie
 // behind the `n_answers` of each query. Entries are taken by score until they name `budget` rows that are not revoked,
 // all that score the same together.
-extern "C" __global__ void __launch_bounds__(readings::N_THREADS) choose_entries(
+extern "C" __global__ void __launch_bounds__(readings::N_THREADS, 4) choose_entries(
     const unsigned char* asked, int asked_bytes, const unsigned* entries, long long n_held, const unsigned* places,
     int is_exact, const unsigned* scores, const unsigned* n_rows, unsigned* span_first, unsigned* span_end,
     uint4* plans, key64* answers, int n_answers) {

@@ -36,7 +36,7 @@ __device__ __forceinline__ int dot4(unsigned int unsigned_bytes, unsigned int si
 //   sum[0], sum[1]: row g, columns 2t and 2t + 1; sum[2], sum[3]: row g + 8
 // Halves lie two to a word, the lower one first.
 __device__ __forceinline__ void mma_f16(float (&sum)[4], const unsigned int (&a)[4], const unsigned int (&b)[2]) {
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
         : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }

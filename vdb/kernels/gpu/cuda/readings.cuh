@@ -21,15 +21,13 @@ struct Asked {
     float step, total, norm;
     int unused;
 };
-
-// What of the rows of a query is scanned.
-struct Plan {
-    unsigned n_spans, n_rows, may_repeat, unused;
-};
+static_assert(sizeof(Asked) == 208 && sizeof(Asked) % 16 == 0, "components begin at multiples of 16 bytes");
 
 __device__ __forceinline__ const Asked& asked_of(const unsigned char* asked, int asked_bytes, unsigned query) {
     return *(const Asked*)(asked + (size_t)query * asked_bytes);
 }
+
+// A plan, uint4, is how many spans a query scans, how many rows they have, whether rows may be among them twice.
 
 // Where the spans of a query begin, among those of all.
 __device__ __forceinline__ size_t spans_at(const Asked& asked, unsigned query) {
@@ -44,8 +42,8 @@ __device__ __forceinline__ float settled(float score) {
 // Where a row of the index lies in the blocks; NO_ROW where its page is not there.
 __device__ __forceinline__ unsigned place_of_row(const int* pages, unsigned n_pages, unsigned row) {
     const unsigned page = row >> PAGE_SHIFT;
-    const int at = page < n_pages ? pages[page] : -1;
-    return at < 0 ? NO_ROW : ((unsigned)at << PAGE_SHIFT) + (row & ((1u << PAGE_SHIFT) - 1));
+    if (page >= n_pages || pages[page] < 0) return NO_ROW;
+    return ((unsigned)pages[page] << PAGE_SHIFT) + (row & ((1u << PAGE_SHIFT) - 1));
 }
 
 // How many parts the rows of a query are scanned in.
@@ -131,44 +129,40 @@ __device__ __forceinline__ uint4 load_piece(const unsigned char* row, unsigned p
     return {__ldg(words), n > 1 ? __ldg(words + 1) : 0, n > 2 ? __ldg(words + 2) : 0, n > 3 ? __ldg(words + 3) : 0};
 }
 
-template <class Sum>
-__device__ __forceinline__ Sum sum_of_lanes(Sum sum, unsigned lanes) {
-    for (unsigned apart = lanes / 2; apart > 0; apart /= 2) sum += __shfl_xor_sync(ALL_LANES, sum, apart);
-    return sum;
-}
-
-// For each of n rows at `places` (shared; NO_ROW for none) its sum with the query, to `sums`. Groups of `lanes`, a power
-// of two up to 32, read a row each, whole sectors of it together, and `ROWS_AT_ONCE` of them before they use the first.
+// For each of n rows at `places` (shared) its sum with the query, to `sums`; where the place is NO_ROW, whatever comes of
+// `absent`, as many bytes as a row has. Groups of `lanes`, a power of two up to 32, read a row each, whole sectors of it
+// together: ROWS_AT_ONCE loads of a thread are under way, none of them behind a branch, before the first is used.
 template <int FORM, bool IS_ALIGNED>
 __device__ __forceinline__ void sum_rows(
-    const unsigned char* codes, unsigned row_bytes, const unsigned* places, unsigned n, const uint4* query,
-    unsigned lanes, typename Sums<FORM>::Sum* sums) {
+    const unsigned char* codes, unsigned row_bytes, const unsigned char* absent, const unsigned* places, unsigned n,
+    const uint4* query, unsigned lanes, typename Sums<FORM>::Sum* sums) {
     const unsigned n_pieces = (row_bytes + 15) / 16, lane = threadIdx.x % lanes, n_groups = N_THREADS / lanes;
-    for (unsigned first = 0; first < n; first += ROWS_AT_ONCE * n_groups) {
+    for (unsigned first = threadIdx.x / lanes; first - threadIdx.x / lanes < n; first += ROWS_AT_ONCE * n_groups) {
         const unsigned char* rows[ROWS_AT_ONCE];
         typename Sums<FORM>::Sum sum[ROWS_AT_ONCE];
 #pragma unroll
         for (unsigned j = 0; j < ROWS_AT_ONCE; j++) {
-            const unsigned i = first + j * n_groups + threadIdx.x / lanes, place = i < n ? places[i] : NO_ROW;
-            rows[j] = place == NO_ROW ? nullptr : codes + (size_t)place * row_bytes;
+            const unsigned i = first + j * n_groups, place = places[min(i, n - 1)];
+            rows[j] = place == NO_ROW ? absent : codes + (size_t)place * row_bytes;
             sum[j] = 0;
         }
+#pragma unroll 1
         for (unsigned piece = lane; piece < n_pieces; piece += lanes) {
-            uint4 words[ROWS_AT_ONCE];
+            uint4 words[ROWS_AT_ONCE], asked[2];
 #pragma unroll
-            for (unsigned j = 0; j < ROWS_AT_ONCE; j++) {
-                words[j] = rows[j] ? load_piece<IS_ALIGNED>(rows[j], piece, row_bytes) : uint4{0, 0, 0, 0};
-            }
-            uint4 asked[2];
-            asked[0] = query[query_pieces<FORM>() * piece];
-            if (query_pieces<FORM>() > 1) asked[1] = query[query_pieces<FORM>() * piece + 1];
+            for (unsigned j = 0; j < ROWS_AT_ONCE; j++) words[j] = load_piece<IS_ALIGNED>(rows[j], piece, row_bytes);
+#pragma unroll
+            for (unsigned j = 0; j < query_pieces<FORM>(); j++) asked[j] = query[query_pieces<FORM>() * piece + j];
 #pragma unroll
             for (unsigned j = 0; j < ROWS_AT_ONCE; j++) sum[j] = add_piece<FORM>(words[j], asked, sum[j]);
         }
+        for (unsigned apart = lanes / 2; apart > 0; apart /= 2) {
+#pragma unroll
+            for (unsigned j = 0; j < ROWS_AT_ONCE; j++) sum[j] += __shfl_xor_sync(ALL_LANES, sum[j], apart);
+        }
 #pragma unroll
         for (unsigned j = 0; j < ROWS_AT_ONCE; j++) {
-            const unsigned i = first + j * n_groups + threadIdx.x / lanes;
-            sum[j] = sum_of_lanes(sum[j], lanes);
+            const unsigned i = first + j * n_groups;
             if (lane == 0 && i < n) sums[i] = sum[j];
         }
     }

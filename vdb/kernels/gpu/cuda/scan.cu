@@ -24,17 +24,15 @@ struct Held {
         if (HAS_ROWS) rows[place] = row;
     }
 
-    // The block calls it together: only the m best stay, and `limit` is the m-th.
-    __device__ __forceinline__ void keep(unsigned m, bool may_repeat, key64& limit) {
+    // The block calls it together before it scores a tile, and `at_last`: the m best stay and `limit` is the m-th, where
+    // there would not be room for the tile.
+    __device__ __forceinline__ void make_room(bool at_last, unsigned m, bool may_repeat, key64& limit) {
         const unsigned n = n_keys;
+        if (!at_last && n + TILE <= MOST_KEYS) return;
         const unsigned n_kept =
             keep_smallest<N_THREADS, PER_THREAD, HAS_ROWS>(keys, rows, n, m, may_repeat, limit, scratch);
         if (threadIdx.x == 0) n_keys = n_kept;
         __syncthreads();
-    }
-
-    __device__ __forceinline__ void make_room(unsigned n, unsigned m, bool may_repeat, key64& limit) {
-        if (n_keys + n > MOST_KEYS) keep(m, may_repeat, limit);
     }
 };
 
@@ -60,39 +58,63 @@ struct Scan {
     int n_answers;
 };
 
-// A row to be scored, and where it lies; NO_ROW where there is none or it is not to be seen.
+// A row to be scored, and where it lies; NO_ROW where there is none or it is not to be seen. What it is scored with.
 struct Row {
     unsigned row, place;
-    uint4 head;
+    float step, bias, offset;
 };
 
-// What stands at `at` among the rows that a query scans. `n_named` counts what is not revoked.
-__device__ __forceinline__ Row row_at(
-    const Scan& scan, const Asked& asked, const unsigned* span_first, const unsigned* span_end, unsigned n_spans,
-    unsigned at, unsigned& n_named) {
-    unsigned low = 0, high = n_spans - 1;  // the first span that ends beyond it
-    while (low < high) {
-        const unsigned middle = (low + high) / 2;
-        if (__ldg(span_end + middle) > at) {
-            high = middle;
-        } else {
-            low = middle + 1;
+// The spans that a query scans, and how many.
+struct Spans {
+    const unsigned* first;
+    const unsigned* end;
+    unsigned n;
+};
+
+// What stands at [first, first + TILE) among the rows that a query scans, up to `end`, for each thread those N_THREADS
+// apart. Each load of one row waits for the one before it, but not for those of the other rows: what need not be read is
+// read from where something is, so that there is no branch. `n_named` counts what is not revoked.
+__device__ __forceinline__ void find_rows(
+    const Scan& scan, const Asked& asked, const Spans& spans, unsigned first, unsigned end,
+    Row (&rows)[ROWS_OF_THREAD], unsigned& n_named) {
+    const long long sequence = asked.sequence, now_s = asked.now_s;
+    unsigned at[ROWS_OF_THREAD], span[ROWS_OF_THREAD], row[ROWS_OF_THREAD], place[ROWS_OF_THREAD];
+#pragma unroll
+    for (unsigned j = 0; j < ROWS_OF_THREAD; j++) {
+        at[j] = min(first + threadIdx.x + j * N_THREADS, end - 1);
+        span[j] = 0;
+    }
+    for (unsigned n = spans.n; n > 1; n -= n / 2) {  // the first span that ends beyond it
+#pragma unroll
+        for (unsigned j = 0; j < ROWS_OF_THREAD; j++) {
+            span[j] += __ldg(spans.end + span[j] + n / 2 - 1) <= at[j] ? n / 2 : 0;
         }
     }
-    const unsigned begin = low ? __ldg(span_end + low - 1) : 0, first = __ldg(span_first + low);
-    unsigned row = (first & ~LISTED) + (at - begin);
-    if (first & LISTED) row = __ldg(scan.places + row);
-    if (row >= REVOKED) return {NO_ROW, NO_ROW, {}};
-    n_named++;
-    const unsigned place = place_of_row(scan.pages, scan.n_pages, row);
-    if (place == NO_ROW) return {row, NO_ROW, {}};
-    const uint4 head = __ldg(scan.heads + place);
-    bool is_visible = (long long)head.w > asked.sequence;
-    if (scan.has_times) {
-        const uint2 times = __ldg(scan.times + place);
-        is_visible &= (long long)times.x <= asked.sequence && (times.y == 0 || (long long)times.y > asked.now_s);
+#pragma unroll
+    for (unsigned j = 0; j < ROWS_OF_THREAD; j++) {
+        const unsigned before = __ldg(spans.end + (span[j] ? span[j] - 1 : 0)), from = __ldg(spans.first + span[j]);
+        const unsigned in_span = (from & ~LISTED) + at[j] - (span[j] ? before : 0);
+        const unsigned listed = __ldg(from & LISTED ? scan.places + in_span : spans.first);
+        row[j] = from & LISTED ? listed : in_span;
     }
-    return {row, is_visible ? place : NO_ROW, head};
+#pragma unroll
+    for (unsigned j = 0; j < ROWS_OF_THREAD; j++) {
+        const bool is_named = first + threadIdx.x + j * N_THREADS < end && row[j] < REVOKED;
+        const unsigned page = row[j] >> PAGE_SHIFT;
+        const bool is_paged = is_named && page < scan.n_pages;
+        const int of_page = __ldg(is_paged ? scan.pages + page : (const int*)spans.first);
+        n_named += is_named;
+        place[j] = is_paged && of_page >= 0 ? ((unsigned)of_page << PAGE_SHIFT) + row[j] % (1u << PAGE_SHIFT) : NO_ROW;
+    }
+#pragma unroll
+    for (unsigned j = 0; j < ROWS_OF_THREAD; j++) {
+        const uint4 head = __ldg(place[j] != NO_ROW ? scan.heads + place[j] : scan.plans);
+        const uint2 times = __ldg(scan.has_times && place[j] != NO_ROW ? scan.times + place[j] : (const uint2*)scan.plans);
+        const bool is_timely = ((long long)times.x <= sequence) & ((times.y == 0) | ((long long)times.y > now_s));
+        const bool is_visible = ((long long)head.w > sequence) & (!scan.has_times | is_timely);
+        rows[j] = {row[j], is_visible ? place[j] : NO_ROW, __uint_as_float(head.x), __uint_as_float(head.y),
+                   __uint_as_float(head.z)};
+    }
 }
 
 template <int FORM>
@@ -108,13 +130,11 @@ __device__ __forceinline__ key64 key_of_row(
     } else {
         float product;
         if constexpr (FORM == LVQ8 || FORM == LVQ4) {
-            product = product_of_levels(
-                __uint_as_float(row.head.x), __uint_as_float(row.head.y), asked.step, asked.total, sum);
+            product = product_of_levels(row.step, row.bias, asked.step, asked.total, sum);
         } else {
             product = sum;
         }
-        const float score =
-            scan.metric == L2 ? __fsub_rn(__uint_as_float(row.head.z), __fmul_rn(2.0f, product)) : -product;
+        const float score = scan.metric == L2 ? __fsub_rn(row.offset, __fmul_rn(2.0f, product)) : -product;
         return key_of(settled(score), row.row);
     }
 }
@@ -130,32 +150,30 @@ __device__ __forceinline__ void scan_part(const Scan& scan) {
     __shared__ unsigned n_named;
     DYNAMIC_SHARED(query);
     const uint4 plan = __ldg(scan.plans + blockIdx.y);
-    const unsigned n_spans = plan.x, n_rows = plan.y, n = n_parts(n_rows, scan.rows_of_part, gridDim.x);
+    const unsigned n_rows = plan.y, n = n_parts(n_rows, scan.rows_of_part, gridDim.x);
     if (blockIdx.x >= n) return;
     const Asked& asked = asked_of(scan.asked, scan.asked_bytes, blockIdx.y);
+    const unsigned char* components = (const unsigned char*)&asked + scan.query_at;
     const size_t at = spans_at(asked, blockIdx.y);
+    const Spans spans = {scan.span_first + at, scan.span_end + at, plan.x};
     const unsigned begin = (unsigned)((unsigned long long)n_rows * blockIdx.x / n);
     const unsigned end = (unsigned)((unsigned long long)n_rows * (blockIdx.x + 1) / n);
-    copy_words((uint4*)query, (const unsigned char*)&asked + scan.query_at, scan.query_bytes);
+    copy_words((uint4*)query, components, scan.query_bytes);
     if (threadIdx.x == 0) held.n_keys = n_named = 0;
     key64 limit = NO_KEY;
     unsigned n_mine = 0;
     __syncthreads();
-    for (unsigned first = begin; first < end; first += TILE) {
+    for (unsigned first = begin;; first += TILE) {
+        held.make_room(first >= end, scan.m, plan.z, limit);
+        if (first >= end) break;
         Row rows[ROWS_OF_THREAD];
+        find_rows(scan, asked, spans, first, end, rows, n_mine);
 #pragma unroll
-        for (unsigned j = 0; j < ROWS_OF_THREAD; j++) {
-            const unsigned i = threadIdx.x + j * N_THREADS;
-            rows[j] = {NO_ROW, NO_ROW, {}};
-            if (first + i < end) {
-                rows[j] = row_at(scan, asked, scan.span_first + at, scan.span_end + at, n_spans, first + i, n_mine);
-            }
-            places[i] = rows[j].place;
-        }
-        held.make_room(TILE, scan.m, plan.z, limit);
+        for (unsigned j = 0; j < ROWS_OF_THREAD; j++) places[threadIdx.x + j * N_THREADS] = rows[j].place;
         __syncthreads();
         sum_rows<FORM, IS_ALIGNED>(
-            scan.codes, scan.row_bytes, places, min(TILE, end - first), (const uint4*)query, scan.lanes, sums);
+            scan.codes, scan.row_bytes, components, places, min(TILE, end - first), (const uint4*)query, scan.lanes,
+            sums);
         __syncthreads();
 #pragma unroll
         for (unsigned j = 0; j < ROWS_OF_THREAD; j++) {
@@ -165,7 +183,6 @@ __device__ __forceinline__ void scan_part(const Scan& scan) {
         }
         __syncthreads();
     }
-    held.keep(scan.m, plan.z, limit);
     const size_t part = ((size_t)blockIdx.y * gridDim.x + blockIdx.x) * scan.m;
     for (unsigned i = threadIdx.x; i < scan.m; i += N_THREADS) {
         const bool is_there = i < held.n_keys;
@@ -194,7 +211,9 @@ __device__ __forceinline__ void merge_parts(
     if (threadIdx.x == 0) held.n_keys = 0;
     key64 limit = NO_KEY;
     __syncthreads();
-    for (unsigned first = 0; first < n; first += TILE) {
+    for (unsigned first = 0;; first += TILE) {
+        held.make_room(first >= n, m, plan.z, limit);
+        if (first >= n) break;
         key64 keys[ROWS_OF_THREAD];
         unsigned rows[ROWS_OF_THREAD];
 #pragma unroll
@@ -203,13 +222,11 @@ __device__ __forceinline__ void merge_parts(
             keys[j] = i < n ? part_keys[i] : NO_KEY;
             rows[j] = HAS_ROWS && i < n ? part_rows[i] : 0;
         }
-        held.make_room(TILE, m, plan.z, limit);
-        __syncthreads();
+        __syncthreads();  // all have seen how many keys there are
 #pragma unroll
         for (unsigned j = 0; j < ROWS_OF_THREAD; j++) held.add(keys[j], rows[j], limit);
         __syncthreads();
     }
-    held.keep(m, plan.z, limit);
     if (!plan.z) sort_keys<N_THREADS, HAS_ROWS>(held.keys, held.rows, held.n_keys);
     for (unsigned i = threadIdx.x; i < n_words; i += N_THREADS) {
         const bool is_there = i < held.n_keys;
@@ -244,7 +261,7 @@ SCAN_KERNEL(scan_differences, readings::DIFFERENCES, true)
 SCAN_KERNEL(scan_differences_unaligned, readings::DIFFERENCES, false)
 
 #define MERGE_KERNEL(name, has_rows)                                                                                   \
-    extern "C" __global__ void __launch_bounds__(readings::N_THREADS) name(                                            \
+    extern "C" __global__ void __launch_bounds__(readings::N_THREADS, 4) name(                                         \
         const uint4* plans, const key64* part_keys, const unsigned* part_rows, unsigned most_parts,                    \
         unsigned rows_of_part, int m, int n_words, int width, key64* words) {                                          \
         readings::merge_parts<has_rows>(                                                                               \

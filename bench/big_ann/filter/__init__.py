@@ -1,0 +1,1 @@
+"""The filter track of big-ann-benchmarks."""

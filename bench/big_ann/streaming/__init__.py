@@ -1,0 +1,1 @@
+"""The streaming track of big-ann-benchmarks."""

@@ -1,0 +1,1 @@
+"""vdb in the streaming track: `vdb.py` has the class that `config.yaml` names."""

@@ -1,0 +1,1 @@
+"""vdb as a client of VectorDBBench, in the files that the harness keeps for each database."""
