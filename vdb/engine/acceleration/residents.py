@@ -212,7 +212,7 @@ def bytes_of_whole(index: CuratorIndex) -> int:
     n_pages = max(1, pages_for(state.rows.capacity))
     n_bytes = n_pages * (page_bytes(model.encoding, model.dimension, True) + _PLACE_BYTES) + _bytes_of_nodes(index)
     of_readings = _PLACE_BYTES * len(directories.listed) + _ENTRY_BYTES * directories.entries.shape[1]
-    return max(_with_readings(n_bytes), n_bytes + of_readings)
+    return max(_with_readings(n_bytes), int(n_bytes + of_readings))
 
 
 def _bytes_of_nodes(index: CuratorIndex) -> int:
