@@ -60,6 +60,11 @@ def test_an_exact_search_compares_all_rows_there(shelf: Shelf) -> None:
     assert (here.explain.path, here.explain.reason, here.explain.backend) == ("exact", "asked for", "cpu")
 
 
+def test_a_copy_that_may_be_whole_has_the_vectors(shelf: Shelf) -> None:
+    copy = shelf.accelerator.residents.of(shelf.books.in_ram)
+    assert copy is not None and copy.has_vectors
+
+
 def test_an_exact_search_goes_another_way_where_vectors_are_not_there(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:

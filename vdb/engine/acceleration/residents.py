@@ -9,11 +9,13 @@ import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Final
 
 from vdb.index.curator.index import CuratorIndex
-from vdb.index.curator.resident import ResidentIndex, Traffic
-from vdb.kernels.device import PAGE_ROWS, Device, coded_width
+from vdb.index.curator.resident import READINGS_SHARE, ResidentIndex, Traffic
+from vdb.index.curator.resident_pages import page_bytes, pages_for
+from vdb.kernels.device import Device, coded_width
 
 __all__ = [
     "COLD_S",
@@ -39,8 +41,8 @@ LEAST_SHARE: Final = 0.75
 """What is left of the cap where the device had no memory for it."""
 RECOVERS_S: Final = 600.0
 """After so long without such a thing a step of it is taken back."""
-_ROW_BYTES: Final = 28
-"""Of a row's head, times and pid."""
+_HEAD_BYTES: Final = 16
+"""Of a node."""
 _ENTRY_BYTES: Final = 8
 _PLACE_BYTES: Final = 4
 
@@ -197,15 +199,27 @@ def _add(total: Traffic, traffic: Traffic) -> None:
 
 
 def bytes_of_page(index: CuratorIndex) -> int:
-    """What a page of an index's rows takes, without their vectors."""
-    return PAGE_ROWS * (coded_width(index.state.rows.codes.shape[1]) + _ROW_BYTES)
+    """The least that a copy can be of use with: a page of the index's rows, without their vectors."""
+    model = index.state.model
+    return _with_readings(page_bytes(model.encoding, model.dimension, False) + _bytes_of_nodes(index))
 
 
 def bytes_of_whole(index: CuratorIndex) -> int:
-    """What all of an index takes on a device: rows with their vectors, nodes, lists and entries, about."""
+    """What all of an index takes on a device: its rows with their vectors, as many as there is room for, and nodes; or
+    what its readings take, where their share of it is less than that."""
     state = index.state
     model, directories = state.model, state.directories
-    n_pages = -(-index.n_rows // PAGE_ROWS)
-    n_bytes = n_pages * (bytes_of_page(index) + PAGE_ROWS * 4 * model.dimension)
-    n_bytes += len(model.centroid) * (coded_width(model.node_codes.shape[1]) + 16)
-    return int(n_bytes + _PLACE_BYTES * len(directories.listed) + _ENTRY_BYTES * directories.entries.shape[1])
+    n_pages = max(1, pages_for(state.rows.capacity))
+    n_bytes = n_pages * (page_bytes(model.encoding, model.dimension, True) + _PLACE_BYTES) + _bytes_of_nodes(index)
+    of_readings = _PLACE_BYTES * len(directories.listed) + _ENTRY_BYTES * directories.entries.shape[1]
+    return max(_with_readings(n_bytes), int(n_bytes + of_readings))
+
+
+def _bytes_of_nodes(index: CuratorIndex) -> int:
+    model = index.state.model
+    return len(model.centroid) * (coded_width(model.encoding.dimension) + _HEAD_BYTES)
+
+
+def _with_readings(n_bytes: int) -> int:
+    """So much that what is not kept for readings is `n_bytes`."""
+    return ceil(n_bytes / (1 - READINGS_SHARE)) + 1
