@@ -7,7 +7,7 @@ Order of a search: take a snapshot and what is searched in it (`vdb.engine.sourc
 
 import time
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from msgspec import UNSET, UnsetType
@@ -186,6 +186,8 @@ class _Run:
     source: Nearest
     size: AnswerSize
     plan_us: float
+    names: dict[int, str] = field(default_factory=dict)
+    """Owners of hits."""
 
     def answer(self, queries: NDArray[np.float32], is_many: bool) -> SearchAnswer:
         began = time.perf_counter()
@@ -211,9 +213,12 @@ class _Run:
     def _hit(self, distance: float, pid: int, owner: int, record: Record) -> Hit:
         request = self.request
         self.size.add(record)
+        name = self.names.get(owner)
+        if name is None:
+            name = self.names[owner] = self.services.tenant_name(owner)
         hit = Hit(
             id=record.id.decode(),
-            owner=self.services.tenant_name(owner),
+            owner=name,
             distance=distance,
             version=record.version,
         )
