@@ -175,3 +175,36 @@ def _until(holds: Callable[[], bool]) -> bool:
             return True
         pause.wait(0.001)
     return False
+
+
+def test_a_device_whose_driver_raises_anything_fails_no_build(rng: np.random.Generator) -> None:
+    rows = _rows(rng)
+    acceleration.set_device(_Failing(ValueError("a bug")), ALWAYS)
+    before = acceleration.figures().n_failures
+    assert acceleration.assign(rows, rows[:5], kmeans.unasked) is None
+    assert acceleration.project(rows, rows[:5]) is None
+    assert acceleration.figures().n_failures == before + 2
+
+
+def test_a_build_does_not_wait_for_ever_for_a_device_that_hangs(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acceleration, "TURN_S", 0.01)
+    rows = _rows(rng)
+    acceleration.set_device(NumpyDevice(), ALWAYS)
+    begun, ended = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        with acceleration.for_search():
+            begun.set()
+            ended.wait(20)
+
+    hanging = threading.Thread(target=hang, daemon=True)
+    hanging.start()
+    try:
+        assert begun.wait(20)
+        assert acceleration.assign(rows, rows[:5], kmeans.unasked) is None
+    finally:
+        ended.set()
+        hanging.join()
+    assert acceleration.assign(rows, rows[:5], kmeans.unasked) is not None, "and has it again"

@@ -14,7 +14,7 @@ from vdb.engine.filters import Filter
 from vdb.engine.matching import Matches
 from vdb.engine.nearest import Nearest, flat
 from vdb.engine.nearest_lists import DamagedIndex, by_index
-from vdb.engine.nearest_rows import NotThere
+from vdb.engine.nearest_rows import NotThere, indexed
 from vdb.engine.plan import Plan
 from vdb.engine.readings import Reading
 from vdb.engine.services import Services
@@ -49,7 +49,7 @@ class Sources:
         shard, tenant_id = self.shard, self.tenant_id
         is_there, declined = self._may_be_exact_there(), str(Declined.NOT_INDEXED)
         for _ in range(MAX_ATTEMPTS):
-            is_indexed = is_there or (not self.plan.exact and shard.index.take() is not None)
+            is_indexed = (is_there or not self.plan.exact) and shard.index.take() is not None
             is_streamed = not is_indexed and keeps_no_vectors(self.collection, shard.index)
             if is_streamed and shard.readings.n_residents:  # of the time before it was to be so
                 shard.drop_readings()
@@ -75,7 +75,8 @@ class Sources:
     ) -> Nearest | None:
         services, collection, shard, tenant_id = self.services, self.collection, self.shard, self.tenant_id
         if is_indexed:
-            return by_index(services, collection, shard, tenant_id, snapshot, self.parsed, self.plan)
+            of = indexed if self.plan.exact else by_index  # one that came on disk meanwhile does not compare all rows
+            return of(services, collection, shard, tenant_id, snapshot, self.parsed, self.plan)
         if is_streamed:
             return streamed(services, collection, tenant_id, snapshot, self.parsed, self.matches)
         own, public = readings

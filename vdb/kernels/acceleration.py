@@ -25,6 +25,7 @@ from vdb.kernels.reference import Float32s
 __all__ = [
     "BLOCK_BYTES",
     "BLOCK_PRODUCTS",
+    "TURN_S",
     "Costs",
     "Figures",
     "assign",
@@ -41,6 +42,8 @@ BLOCK_BYTES: Final = 32 << 20
 """Of rows that one turn copies: a search waits some milliseconds for it."""
 BLOCK_PRODUCTS: Final = 5e10
 """Multiplications of one turn at most."""
+TURN_S = 10.0
+"""A build that gets no turn for so long goes on with the CPU: the device may hang."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,8 @@ class _Turns:
     @contextmanager
     def of_build(self) -> Iterator[None]:
         with self._changed:
-            self._changed.wait_for(lambda: self._owner is None and not self._n_searches)
+            if not self._changed.wait_for(lambda: self._owner is None and not self._n_searches, TURN_S):
+                raise DeviceFailed(f"others used the device for {TURN_S:g} s")
             self._owner = threading.get_ident()
         with self._ending():
             yield
@@ -160,10 +164,9 @@ def assign(rows: Float32s, centroids: Float32s, check: Callable[[], None]) -> tu
     labels, distances = np.empty(len(rows), np.int32), np.empty(len(rows), np.float32)
 
     def run(used: Device, block: Block, part: slice) -> None:
-        check()
         labels[part], distances[part] = used.assign(block, centroids)
 
-    if not _in_blocks(rows, len(centroids), run):
+    if not _in_blocks(rows, len(centroids), run, check):
         return None
     _count(n_rows_assigned=len(rows))
     return labels, distances
@@ -179,7 +182,7 @@ def project(rows: Float32s, matrix: Float32s) -> Float32s | None:
     def run(used: Device, block: Block, part: slice) -> None:
         projected[part] = used.project(block, matrix)
 
-    if not _in_blocks(rows, len(matrix), run):
+    if not _in_blocks(rows, len(matrix), run, _unasked):
         return None
     _count(n_rows_projected=len(rows))
     return projected
@@ -189,7 +192,13 @@ def _pays(n_products: float, n_bytes: float) -> bool:
     return _SHARED.device is not None and _SHARED.costs.pays(n_products, n_bytes) and not _TURNS.is_mine()
 
 
-def _in_blocks(rows: Float32s, n_columns: int, run: Callable[[Device, Block, slice], None]) -> bool:
+def _unasked() -> None:
+    """Nothing is checked before a block."""
+
+
+def _in_blocks(
+    rows: Float32s, n_columns: int, run: Callable[[Device, Block, slice], None], check: Callable[[], None]
+) -> bool:
     """Run over all rows, a turn for each block of them; False where the device is gone or failed."""
     products = max(1, rows.shape[1] * n_columns)
     n_block = max(1, min(BLOCK_BYTES // (4 * max(1, rows.shape[1])), int(BLOCK_PRODUCTS / products)))
@@ -198,13 +207,26 @@ def _in_blocks(rows: Float32s, n_columns: int, run: Callable[[Device, Block, sli
         for first in range(0, len(rows), n_block):
             part = slice(first, min(first + n_block, len(rows)))
             with _TURNS.of_build():
+                check()
                 if used is None or used is not _SHARED.device:
                     return False
-                run(used, used.put(np.ascontiguousarray(rows[part], np.float32)), part)
+                with _failures_told():
+                    run(used, used.put(np.ascontiguousarray(rows[part], np.float32)), part)
     except DeviceFailed as failure:
         _failed(used, failure)
         return False
     return True
+
+
+@contextmanager
+def _failures_told() -> Iterator[None]:
+    """Whatever a device's driver raises is a DeviceFailed: no build fails of it."""
+    try:
+        yield
+    except DeviceFailed:
+        raise
+    except Exception as failure:
+        raise DeviceFailed(f"{type(failure).__name__}: {failure}") from failure
 
 
 def _failed(used: Device | None, failure: DeviceFailed) -> None:

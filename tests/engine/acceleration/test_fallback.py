@@ -2,6 +2,8 @@
 
 import gc
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -12,6 +14,7 @@ from vdb.engine.acceleration.backoff import FIRST_S, LONGEST_S, Backoff
 from vdb.engine.acceleration.figures import Declined
 from vdb.index.curator.index import CuratorIndex
 from vdb.index.curator.resident import Refusal
+from vdb.kernels import acceleration
 from vdb.kernels.device import DeviceFailed, DeviceLost, OutOfDeviceMemory
 from vdb.kernels.numpy_device import NumpyDevice
 
@@ -73,6 +76,34 @@ def test_a_device_that_goes_on_failing_is_taken_for_lost(index: CuratorIndex, mo
         for _ in range(MOST_FAILURES):
             assert tags(accelerator.search(index, 1, [ask(index, 1)])) == [Declined.FAILED]
         assert tags(accelerator.search(index, 1, [ask(index, 1)])) == [Declined.LOST]
+
+
+def test_a_lost_device_is_closed_in_its_turn_and_builds_do_without_it(
+    index: CuratorIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Backoff, "is_pausing", property(lambda self: False))
+    device, has_turn, closed_in_turn = NumpyDevice(), [False], []
+    script = Script(failures=[DeviceFailed("again")] * MOST_FAILURES)
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        has_turn[0] = True
+        yield
+        has_turn[0] = False
+
+    def close() -> None:
+        closed_in_turn.append(has_turn[0])
+
+    device.close = close  # type: ignore[method-assign]
+    acceleration.set_device(device)
+    try:
+        with accelerated(script, device, turn=turn) as accelerator:
+            for _ in range(MOST_FAILURES + 1):
+                accelerator.search(index, 1, [ask(index, 1)])
+            assert accelerator.is_lost and acceleration.device() is None
+    finally:
+        acceleration.set_device(None)
+    assert closed_in_turn and all(closed_in_turn)
 
 
 def test_a_device_that_is_lost_while_memory_is_given_back_is_lost(index: CuratorIndex) -> None:

@@ -10,6 +10,7 @@ from msgspec import UNSET
 from tests.engine.acceleration.shelf import AUTO, CPU, GPU, Shelf, hits_of
 from tests.engine.driver import Driver, opened, wait_until
 from tests.engine.indexed.books import TENANTS, indexed_books, opened_books
+from vdb.engine import sources
 from vdb.engine.acceleration.figures import Declined
 from vdb.engine.quick import is_quick
 from vdb.errors import InvalidArgument
@@ -63,6 +64,18 @@ def test_an_exact_search_compares_all_rows_there(shelf: Shelf) -> None:
 def test_a_copy_that_may_be_whole_has_the_vectors(shelf: Shelf) -> None:
     copy = shelf.accelerator.residents.of(shelf.books.in_ram)
     assert copy is not None and copy.has_vectors
+
+
+def test_an_exact_search_is_not_answered_by_an_index_that_came_on_disk_meanwhile(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(sources, "by_index", lambda *given: asked.append(given))  # would take one on disk
+    monkeypatch.setattr(sources, "indexed", lambda *given: None)  # what it is then for one in RAM
+    may_be_there = [True, False]
+    monkeypatch.setattr(sources.Sources, "_may_be_exact_there", lambda self: may_be_there.pop(0))
+    assert shelf.told(params=SearchParams(exact=True, backend="gpu")) == ("cpu", Declined.NOT_INDEXED)
+    assert not asked and not may_be_there
 
 
 def test_an_exact_search_goes_another_way_where_vectors_are_not_there(

@@ -280,3 +280,25 @@ def test_larger_blocks_take_the_place_of_those_that_are_given_back_first(rng: np
     resident.search(asks)
     assert before < resident.nbytes == device.n_bytes
     check_copy(world, resident, asks)
+
+
+def test_its_bytes_are_told_to_another_thread_while_pages_are_given_back(rng: np.random.Generator) -> None:
+    class Fleeting(ResidentIndex):
+        """Its pages are gone just after they were looked at, as by the thread that uses it."""
+
+        @property
+        def _pages(self) -> Any:
+            found, self.__dict__["pages"] = self.__dict__.get("pages"), None
+            return found
+
+        @_pages.setter
+        def _pages(self, pages: Any) -> None:
+            self.__dict__["pages"] = pages
+
+    world = some_world(rng)
+    plain = resident_of(world)
+    pages, resident = plain._pages, Fleeting(NumpyDevice(), world.index, PLENTY)
+    assert pages is not None
+    without = resident.nbytes
+    resident._pages = pages
+    assert resident.nbytes == without + pages.nbytes

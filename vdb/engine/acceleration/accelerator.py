@@ -17,6 +17,7 @@ from vdb.engine.acceleration.residents import Make, Residents
 from vdb.engine.acceleration.waiting import Piece, Request, Waiting
 from vdb.index.curator.index import CuratorIndex, Found
 from vdb.index.curator.resident import Ask, ResidentIndex
+from vdb.kernels import acceleration
 from vdb.kernels.device import Device, DeviceLost, OutOfDeviceMemory
 
 __all__ = ["HANGS_S", "IDLE_S", "MOST_FAILURES", "N_QUERIES", "PATIENCE_S", "Accelerator", "always"]
@@ -224,8 +225,11 @@ class Accelerator:
             return
         self.is_lost = True
         logger.error("a device is lost, the CPU answers from now on", exc_info=exc, extra={"device": self.name})
+        if acceleration.device() is self.device:
+            acceleration.set_device(None)  # builds go on without it too
         try:
-            self._let_go()
+            with self._turn():  # others may be using it still
+                self._let_go()
         except Exception as again:  # nothing that it held is there any more
             logger.debug("a lost device was not closed", exc_info=again, extra={"device": self.name})
 

@@ -132,9 +132,9 @@ class ResidentIndex:
 
     @property
     def nbytes(self) -> int:
-        """Bytes on the device, now."""
-        pages = self._pages.nbytes if self._pages is not None else 0
-        return self._model_bytes + self._readings.nbytes + pages
+        """Bytes on the device, now. Any thread."""
+        pages = self._pages
+        return self._model_bytes + self._readings.nbytes + (pages.nbytes if pages is not None else 0)
 
     @property
     def most_bytes(self) -> int:
@@ -230,7 +230,8 @@ class ResidentIndex:
 
     @property
     def _model_bytes(self) -> int:
-        return 0 if self._of_model is None else self._of_model.node_codes.nbytes + self._of_model.node_heads.nbytes
+        model = self._of_model
+        return 0 if model is None else model.node_codes.nbytes + model.node_heads.nbytes
 
     def _make_room(self, state: State) -> None:
         """Blocks of pages as many as the index may come to have, or as there is memory for."""

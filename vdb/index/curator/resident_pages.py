@@ -91,9 +91,9 @@ class ResidentPages:
 
     @property
     def nbytes(self) -> int:
-        """Bytes on the device."""
-        table = self._table.nbytes if self._table is not None else 0
-        return table + sum(block.nbytes for block in self._blocks.all)
+        """Bytes on the device. Any thread."""
+        table = self._table
+        return (table.nbytes if table is not None else 0) + sum(block.nbytes for block in self._blocks.all)
 
     @property
     def n_known(self) -> int:

@@ -70,8 +70,9 @@ class Places:
 
     @property
     def nbytes(self) -> int:
-        """Bytes on the device."""
-        return self._block.nbytes if self._block is not None else 0
+        """Bytes on the device. Any thread."""
+        block = self._block
+        return block.nbytes if block is not None else 0
 
     @property
     def block(self) -> Block:
