@@ -68,6 +68,7 @@ def serve(settings: Settings, announce: Announce, warnings: Sequence[str] = ()) 
     _map_large_blocks()
     sys.setswitchinterval(_SWITCH_S)
     _check_exposure(settings)
+    _check_workers()
     certificate = Certificate(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
     with contextlib.ExitStack() as opened:
         listeners = [opened.enter_context(_listen(settings.host, settings.port))]
@@ -146,11 +147,15 @@ def _server(application: Any, certificate: Certificate | None) -> _Server:
         timeout_graceful_shutdown=_GRACE_S,
         ssl_context_factory=None if certificate is None else lambda config, make: certificate.context,
     )
-    if config.workers > 1:
+    return _Server(config)
+
+
+def _check_workers() -> None:
+    """Uvicorn reads how many from the environment."""
+    if uvicorn.Config("", log_config=None).workers > 1:
         raise InvalidArgument(
             "more than one worker is refused: a data directory has one server (unset WEB_CONCURRENCY)"
         )
-    return _Server(config)
 
 
 def _greet(engine: Engine, listener: socket.socket, is_secure: bool, announce: Announce) -> None:
