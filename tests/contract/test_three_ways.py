@@ -141,13 +141,13 @@ def test_what_a_search_may_cost_changes_no_exact_answer(world: World, docs: Any,
     found = docs.search(X, explain=True, **params)
     assert world.plain(found) == world.plain(docs.search(X))
     reason = "asked for" if params.get("exact") else "small collection"
-    assert _explained(found) == {"path": "exact", "reason": reason, "rows": 3, "queries": 1}
+    assert _explained(found) == {"path": "exact", "backend": "cpu", "reason": reason, "rows": 3, "queries": 1}
     assert [_ids(row) for row in docs.search([X, XY], limit=2, **params)] == [["a", "b"], ["c", "b"]]
 
 
 def test_explain_says_what_applies(world: World, docs: Any) -> None:
     rows = docs.search(X, filter={"field": "lang", "eq": "de"}, explain=True)
-    wanted = {"path": "exact", "reason": "small collection", "rows": 3, "queries": 1}
+    wanted = {"path": "exact", "backend": "cpu", "reason": "small collection", "rows": 3, "queries": 1}
     assert _explained(rows) == wanted | {"filter": "rounds", "candidates_tested": 3}
     assert docs.search(X).explain is None
 
