@@ -176,3 +176,28 @@ def test_an_answer_ends_where_a_hit_expires_and_what_is_new_moves_up(tmp_path: P
         assert driver.run("cache_lookup", "acme", ("answers",), lookup).hit == "exact"
         time.sleep(max(0.0, (soon[0] - datetime.now(UTC)).total_seconds()) + 0.01)
         assert driver.run("cache_lookup", "acme", ("answers",), lookup).hit is None
+
+
+def test_an_answer_ends_where_a_candidate_expires_and_what_is_new_moves_up(tmp_path: Path) -> None:
+    """What lies far off makes all distances beside it look alike; without it the nearer one is the best."""
+    with opened(tmp_path / "data") as driver:
+        _make(driver)
+        driver.upsert("acme", "docs", ["old"], [[1.0, 0.0]], payloads=[{"text": "gasket" + 9 * " bolt"}])
+        soon = [datetime.now(UTC) + timedelta(seconds=1)]
+        driver.upsert("acme", "docs", ["far"], [[50.0, 50.0]], payloads=[{"text": "bolt"}], expires_at=soon)
+        search: dict[str, Any] = {"text": "gasket", "vector": [0.0, 0.0], "limit": 1, "mode": "hybrid"}
+        lookup = CacheLookup(text="gasket", category="faq", retrieval=Retrieval(collection="docs", limit=1))
+        missed = driver.run("cache_lookup", "acme", ("answers",), lookup)
+        found = driver.run("search", "acme", ("docs",), Search(**search))
+        assert [hit.id for hit in found.hits] == ["old"]
+        source = Source(collection="docs", owner="acme", id="old", version=found.hits[0].version)
+        hits = [HitName(id="old", owner="acme")]
+        made = Retrieval(collection="docs", sequence=found.sequence, hits=hits, **search)
+        request = CacheStore(lookup_id=missed.lookup_id, answer="yes", sources=[source], retrieval=made)
+        assert driver.run("cache_store", "acme", ("answers",), request).reason == "stored"
+        driver.upsert("acme", "docs", ["new"], [[0.1, 0.0]], payloads=[{"text": "gasket" + 10 * " bolt"}])
+        assert [hit.id for hit in driver.run("search", "acme", ("docs",), Search(**search)).hits] == ["old"]
+        assert driver.run("cache_lookup", "acme", ("answers",), lookup).hit == "exact"
+        time.sleep(max(0.0, (soon[0] - datetime.now(UTC)).total_seconds()) + 0.01)
+        assert [hit.id for hit in driver.run("search", "acme", ("docs",), Search(**search)).hits] == ["new"]
+        assert driver.run("cache_lookup", "acme", ("answers",), lookup).hit is None

@@ -35,7 +35,7 @@ from vdb.storage.cache_codec import CacheEntry, Retrieval, Source
 from vdb.storage.catalog import CollectionDocument
 from vdb.storage.codec import Record
 from vdb.storage.index_changes import Touch
-from vdb.storage.points import find_pids, read_record, read_vector
+from vdb.storage.points import find_pids, first_expiry, read_record, read_vector
 from vdb.tenancy.access import may_use
 from vdb.types import Caller, Metric, Role
 
@@ -129,7 +129,7 @@ class Moment:
         expiry_ms = self._first_expiry(entry.sources)
         if expiry_ms is None:
             return False
-        resident.sources_expire_ms = self._first_expiry_of_hits(entry.retrieval, expiry_ms)
+        resident.sources_expire_ms = self._first_expiry_of_found(entry.retrieval, expiry_ms, now_ms)
         resident.checked_at = {place.document.id: place.snapshot.sequence for place in places}
         return True
 
@@ -179,11 +179,18 @@ class Moment:
                 first_ms = record.expires_at_ms
         return first_ms
 
-    def _first_expiry_of_hits(self, retrieval: Retrieval | None, first_ms: int) -> int:
-        """The first expiry among the hits that are still there, or `first_ms`, where that is not 0 and is earlier."""
+    def _first_expiry_of_found(self, retrieval: Retrieval | None, first_ms: int, now_ms: int) -> int:
+        """The first expiry among the hits that are still there, or `first_ms`, where that is not 0 and is earlier.
+
+        By words every point counts that expires after `now_ms`, as the lookup began: scores of all candidates change
+        with the one that goes.
+        """
         place = None if retrieval is None else self.place(retrieval.collection)
         if retrieval is None or place is None:
             return first_ms
+        if searched_by(retrieval) is not None:
+            next_ms = first_expiry(place.snapshot.txn, now_ms)
+            return min(next_ms, first_ms) if next_ms and first_ms else next_ms or first_ms
         for owner, point_id in retrieval.hits:
             self._look_at(1)
             record = _record_of(place.snapshot, owner, point_id)

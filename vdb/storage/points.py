@@ -37,6 +37,7 @@ from vdb.storage.keyspace import (
 )
 
 LAST_PID = 0xFFFF_FFFF
+_LAST_MS = 0xFFFF_FFFF_FFFF_FFFF
 
 
 def find_pids(txn: Transaction, owner: int, ids: Sequence[bytes]) -> dict[bytes, int]:
@@ -142,6 +143,12 @@ def iterate_expiries(txn: Transaction, until_ms: int) -> Iterator[tuple[int, int
     """(pid, owner) of the points expired by `until_ms`, earliest first."""
     for key, value in _iterate(txn, expiry_key(0, 0), expiry_key(until_ms, LAST_PID)):
         yield expiry_of(key)[1], decode_u32(value)
+
+
+def first_expiry(txn: Transaction, after_ms: int) -> int:
+    """When the first of the points expires that expire after `after_ms`, in epoch ms; 0 where none does."""
+    found = next(_iterate(txn, expiry_key(after_ms + 1, 0), expiry_key(_LAST_MS, LAST_PID)), None)
+    return 0 if found is None else expiry_of(found[0])[0]
 
 
 def iterate_owners(txn: Transaction, first: int = 1) -> Iterator[tuple[int, Usage]]:
