@@ -73,9 +73,7 @@ def test_compiled_kernels_and_twins_keep_the_rows_of_least_score(
         for row, score in found.items():
             assert score == pytest.approx(meant[row], abs=rounding)
         by_both.append(sorted(found.values()))
-    # A score is the difference of sums that may be as large as this: float32 keeps so much of it.
-    largest = float(np.abs(query).sum() * np.abs(vectors).max(initial=0))
-    np.testing.assert_allclose(by_both[0], by_both[1], rtol=1e-5, atol=float(np.finfo(np.float32).eps) * largest)
+    np.testing.assert_allclose(by_both[0], by_both[1], rtol=1e-5, atol=1e-5)
 
 
 def test_the_nearest_by_vector_are_among_the_candidates_by_code(kernels: Kernels, rng: np.random.Generator) -> None:
