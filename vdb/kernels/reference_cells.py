@@ -87,7 +87,7 @@ def quantize(kept: Float32s) -> tuple[Int8s, Float32s, Float32s]:
     )
     inverse = np.float32(1) / step
     coded = np.rint(np.clip(kept * inverse[:, None], -127, 127)).astype(np.int8)
-    return coded, step, kept.sum(axis=1, dtype=np.float32)
+    return coded, step, kept.sum(axis=1, dtype=np.float64).astype(np.float32)
 
 
 def byte_products(codes: UInt8s, coded: Int8s) -> NDArray[np.float64]:

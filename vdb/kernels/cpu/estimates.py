@@ -109,16 +109,16 @@ def quantize(kept: Float32s, coded: Int8s) -> tuple[np.float32, np.float32]:
     most = np.uint32(0)
     for i in range(bits.shape[0]):
         most = max(most, np.uint32(bits[i] & MAGNITUDE))
-    total = np.float32(0)
+    total = np.float64(0)  # float32 would be off by what biases make visible, and by the order of its terms
     for i in range(kept.shape[0]):
-        total += kept[i]
+        total += np.float64(kept[i])
     step = max(np.uint32(most).view(np.float32) * STEP_SHARE, LEAST_STEP)
     inverse = np.float32(1) / step
     for i in range(kept.shape[0]):
         coded[i] = np.int8(np.rint(max(np.float32(-127), min(np.float32(127), kept[i] * inverse))))
     for i in range(kept.shape[0], coded.shape[0]):
         coded[i] = np.int8(0)
-    return step, total
+    return step, np.float32(total)
 
 
 @inlined
