@@ -78,9 +78,9 @@ def test_compiled_kernels_and_twins_keep_the_rows_of_least_score(
 
 
 def rounding_of_scores(query: Float32s, coded: Codes) -> float:
-    """What two float32 computations of one score may differ by at most, whatever they do first: a score is the difference
-    of two terms, the sum of the query's components is the same number to both, and each term is rounded twice on
-    each side and the difference once: three half-units of the terms a side."""
+    """What two float32 computations of one score may differ by at most, whatever they do first. A score is a sum of two
+    terms, and the sum of the query's components is the same number to both: each side rounds each term twice and
+    their sum once, by half a unit."""
     of_biases = np.abs(coded.bias.astype(float) * query.sum(dtype=float))
     of_levels = np.abs(decode(coded).astype(float) @ query) + of_biases
     return 3 * float(np.finfo(np.float32).eps * (of_levels + of_biases).max(initial=0))
