@@ -96,7 +96,9 @@ def test_the_sum_of_a_query_is_the_same_to_both_in_whatever_order_it_is_taken(d:
         by_both = [scan(kernels, query, arrays, live, EVERY, 27, 5) for kernels in (reference_kernels(), cpu_kernels())]
         total = np.float32(-query.sum(dtype=float))
         for found in by_both:
-            np.testing.assert_array_max_ulp(np.float32(list(found.values())), np.full(5, total), maxulp=1)
+            np.testing.assert_array_max_ulp(
+                np.array(list(found.values()), np.float32), np.full(5, total, np.float32), maxulp=1
+            )
 
 
 def test_the_nearest_by_vector_are_among_the_candidates_by_code(kernels: Kernels, rng: np.random.Generator) -> None:
