@@ -1,0 +1,49 @@
+"""Who takes part in races, by name: the program of each and the packages of its environment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.race.environments import environment
+from bench.race.process import PEERS_FOLDER, Start
+
+__all__ = ["DATABASES", "LIBRARIES", "Entry", "start_of", "versions_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A module below `bench/race/peers/` with its arguments, and requirements with their releases.
+
+    Without requirements it is ours: a module of this repository, run by this interpreter.
+    """
+
+    module: str
+    requirements: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+
+
+LIBRARIES: Mapping[str, Entry] = {
+    "vdb-index": Entry("bench.race.ours"),
+    "hnswlib": Entry("hnsw", ("hnswlib==0.8.0",)),
+}
+"""Indexes in process: `race unfiltered`."""
+
+DATABASES: Mapping[str, Entry] = {}
+"""Databases in process: `race databases`."""
+
+
+def start_of(name: str, entry: Entry, cache: Path) -> Start:
+    """How to start an entry; its environment is made where there is none. Raises LeftOut where it cannot be."""
+    if not entry.requirements:
+        return Start(("-m", entry.module, *entry.arguments))
+    place = environment(cache, name, entry.requirements)
+    return Start(("-m", f"peers.{entry.module}", *entry.arguments), place.python, PEERS_FOLDER)
+
+
+def versions_of(name: str, entry: Entry, cache: Path) -> dict[str, str]:
+    """Releases of what an entry's environment holds, those asked for alone; empty for ours."""
+    if not entry.requirements:
+        return {}
+    installed = environment(cache, name, entry.requirements).versions()
+    asked = {requirement.partition("==")[0].partition("[")[0].lower() for requirement in entry.requirements}
+    return {package: release for package, release in installed.items() if package.lower() in asked}

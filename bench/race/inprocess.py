@@ -1,0 +1,148 @@
+"""Contenders in processes of their own, asked in turns: the row of a race between libraries or databases.
+
+Each is built alone, saved and loaded again by a second process, where it can be. A first pass of each (contender,
+setting) over all queries gives the answers that are judged. Then each repetition runs every (contender, setting) once,
+so that what the machine does meanwhile falls on all alike; a query's time is the median of its repetitions. A contender
+that fails on the way is left out with the reason.
+"""
+
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.datasets import queries_path, vectors_path
+from bench.race.entries import Entry, start_of, versions_of
+from bench.race.process import Answers, Process
+from bench.tenants.contender import LeftOut
+from bench.tenants.store import Store
+from bench.tenants.summary import at_recall
+from bench.tenants.truth import Judged, judge
+from bench.tenants.workload import K, Workload
+
+__all__ = ["TARGETS", "Plan", "measure"]
+
+TARGETS = (0.9, 0.95, 0.99)
+_N_WARM = 100
+Found = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long and with how many threads: `threads` of builds; searches have one."""
+
+    repetitions: int = 3
+    threads: int = 2
+
+
+@dataclass(slots=True)
+class _Run:
+    """A contender under way."""
+
+    process: Process
+    facts: Found
+    settings: list[str]
+    judged: list[Judged] = field(default_factory=list)
+    passes: list[list[Answers]] = field(default_factory=list)
+
+
+def measure(entries: Mapping[str, Entry], workload: Workload, store: Store, plan: Plan) -> Found:
+    """The row of a race on one data set: contenders with their sweeps, and who is left out."""
+    left_out: dict[str, str] = {}
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vdb-bench-")))
+        runs: dict[str, _Run] = {}
+        for name, entry in entries.items():
+            try:
+                runs[name] = _built(stack, name, entry, workload, store, place / name, plan)
+            except LeftOut as exc:
+                left_out[name] = str(exc)
+        for turn in range(1 + plan.repetitions):
+            for name in list(runs):
+                try:
+                    _turn(runs[name], workload, store, is_first=turn == 0)
+                except LeftOut as exc:
+                    left_out[name] = str(exc)
+                    del runs[name]
+            print(f"turn {turn} of {plan.repetitions} is done", file=sys.stderr, flush=True)
+        return {
+            "data set": {"name": workload.name, "metric": workload.metric, "dimension": workload.dimension}
+            | workload.about
+            | {"raw bytes": workload.raw_bytes},
+            "k": K,
+            "threads of a search": 1,
+            "repetitions": plan.repetitions,
+            "contenders": {name: _row(run) for name, run in runs.items()},
+            "left out": left_out,
+        }
+
+
+def _built(
+    stack: ExitStack, name: str, entry: Entry, workload: Workload, store: Store, folder: Path, plan: Plan
+) -> _Run:
+    start = start_of(name, entry, store.folder)
+    folder.mkdir()
+    process = stack.enter_context(Process(start))
+    given = {"vectors": vectors_path(store, workload), "metric": workload.metric, "folder": folder}
+    print(f"{name} is built", file=sys.stderr, flush=True)
+    facts: Found = {"packages": versions_of(name, entry, store.folder)}
+    facts |= process.ask("build", threads=plan.threads, **given)
+    facts |= process.ask("save")
+    if facts["disk bytes"] is not None:
+        with Process(start) as second:
+            loaded = second.ask("load", **given)
+        facts |= {"restart s": loaded["restart s"], "anonymous bytes after a restart": loaded["anonymous bytes"]}
+    return _Run(process, facts, facts.pop("settings"))
+
+
+def _turn(run: _Run, workload: Workload, store: Store, *, is_first: bool) -> None:
+    """One pass of every setting; the first is judged, the others are timed."""
+    queries = queries_path(store, workload)
+    for i, setting in enumerate(run.settings):
+        n_warm = len(workload.queries) if i == 0 and not is_first else _N_WARM  # others filled the caches meanwhile
+        answers = run.process.queries(queries, setting, K, n_warm)
+        if is_first:
+            run.judged.append(judge(workload, answers.rows))
+            run.passes.append([])
+        else:
+            run.passes[i].append(answers)
+
+
+def _row(run: _Run) -> Found:
+    facts = {name: _rounded(value) if isinstance(value, float) else value for name, value in run.facts.items()}
+    sweeps = [_sweep(*one) for one in zip(run.settings, run.judged, run.passes, strict=True)]
+    at = {}
+    for target in TARGETS:
+        cost = at_recall([(one["recall"], one["cpu us"]["mean"]) for one in sweeps], target)
+        at[f"{target:g}"] = None if cost is None else {"cpu us": _rounded(cost), "qps": round(1e6 / cost)}
+    return facts | {"at recall": at, "sweeps": sweeps}
+
+
+def _sweep(setting: str, judged: Judged, passes: list[Answers]) -> Found:
+    """Cost is CPU: the median of each query's repetitions, or what the process took where that is more."""
+    cpu_us = np.median(np.stack([one.cpu_us for one in passes]), axis=0)
+    wall_us = np.median(np.stack([one.wall_us for one in passes]), axis=0)
+    beside = float(np.median([one.process_us - one.cpu_us.mean() for one in passes]))
+    of_others = beside if beside > 0.2 * cpu_us.mean() + 2 else 0.0  # the loop itself takes a little
+    return {
+        "setting": setting,
+        "recall": _rounded(float(judged.recalls.mean())),
+        "recall p1": _rounded(float(np.percentile(judged.recalls, 1))),
+        "hits twice": judged.n_twice,
+        "cpu us": {"mean": _rounded(float(cpu_us.mean()) + of_others), "of other threads": _rounded(of_others)},
+        "wall us": {
+            "mean": _rounded(float(wall_us.mean())),
+            **{f"p{p}": _rounded(float(np.percentile(wall_us, p))) for p in (50, 95, 99)},
+        },
+        "qps": round(1e6 / float(wall_us.mean())),
+        "runs cpu us": [_rounded(float(one.cpu_us.mean())) for one in passes],
+    }
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.5g}")

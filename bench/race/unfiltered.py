@@ -1,0 +1,57 @@
+"""Indexes in process, one thread, no filter: what a query costs at each recall, beside everything an index takes."""
+
+import argparse
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench import report
+from bench.datasets import load
+from bench.race.entries import LIBRARIES, Entry
+from bench.race.inprocess import Plan, measure
+from bench.race.show import text
+from bench.record import record
+from bench.report import Figure
+from bench.tenants.contender import LeftOut
+from bench.tenants.store import Store
+
+__all__ = ["DATA_SETS", "run"]
+
+DATA_SETS = ("arxiv-120k", "fashion-mnist")
+OURS, RIVAL = "vdb-index", "hnswlib"
+TARGET, BAR = "0.95", 1.4
+
+
+def run(given: argparse.Namespace, arguments: Sequence[str]) -> int:
+    """Race the libraries on each data set; a row for each. 1 where a bar is missed."""
+    return race("unfiltered", LIBRARIES, given, arguments, given.data or DATA_SETS)
+
+
+def race(
+    name: str, entries: Mapping[str, Entry], given: argparse.Namespace, arguments: Sequence[str], sets: Sequence[str]
+) -> int:
+    """Race these on each data set, print the report and write the rows as `race-<name>`; 1 where a bar is missed."""
+    store, codes = Store(given.cache), [0]
+    chosen = {one: entry for one, entry in entries.items() if not given.only or one in given.only}
+    for data_set in sets:
+        try:
+            workload = load(data_set, store, given.seed, is_quick=given.quick)
+        except LeftOut as exc:
+            print(f"\n== {data_set}: left out: {exc}", flush=True)
+            continue
+        row = measure(chosen, workload, store, Plan(given.repetitions, given.threads))
+        figures = _against(row["contenders"]) if name == "unfiltered" else []
+        row["bars"] = {figure.name: figure.as_row() for figure in figures}
+        print(text(row), report.table(figures) if figures else "", sep="\n", flush=True)
+        record(f"race-{name}", row, shlex.join(["python", "-m", "bench", "race", *arguments]), given.results)
+        codes.append(int(any(figure.passes is False for figure in figures)))
+    return max(codes)
+
+
+def _against(contenders: Mapping[str, Any]) -> list[Figure]:
+    """How many times the rival's queries a second ours answers, at the recall of the bar."""
+    costs = [contenders.get(name, {}).get("at recall", {}).get(TARGET) for name in (OURS, RIVAL)]
+    if None in costs:
+        return []
+    ratio = costs[1]["cpu us"] / costs[0]["cpu us"]
+    return [Figure(f"QPS at {TARGET}, ours / {RIVAL}", ratio, "x", BAR, at_least=True)]
