@@ -40,7 +40,8 @@ def race(
             print(f"\n== {data_set}: left out: {exc}", flush=True)
             continue
         row = measure(chosen, workload, store, Plan(given.repetitions, given.threads))
-        figures = _against(row["contenders"]) if name == "unfiltered" else []
+        is_judged = name == "unfiltered" and not given.quick  # of a few thousand rows the cost of a call is all
+        figures = _against(row["contenders"]) if is_judged else []
         row["bars"] = {figure.name: figure.as_row() for figure in figures}
         print(text(row), report.table(figures) if figures else "", sep="\n", flush=True)
         record(f"race-{name}", row, shlex.join(["python", "-m", "bench", "race", *arguments]), given.results)

@@ -6,6 +6,7 @@ Its inner product expects vectors of length 1, as the cosine metric has them. It
 from __future__ import annotations
 
 import importlib
+import os
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,9 @@ import numpy as np
 from .contender import Contender, Float32s, LeftOut, Rows
 from .serving import serve
 
+os.environ["NUMBA_NUM_THREADS"] = str(os.cpu_count())  # the most that a build can ask for, read on import
 NNDescent: Any = importlib.import_module("pynndescent").NNDescent
+set_num_threads: Any = importlib.import_module("numba").set_num_threads
 
 N_NEIGHBORS, PRUNING, DIVERSIFY = 40, 2.0, 0.0
 _METRICS = {"l2": "euclidean", "cosine": "dot"}
@@ -33,9 +36,11 @@ class Descent(Contender):
             raise LeftOut("its inner product is of vectors of length 1 only")
         self._index = NNDescent(
             vectors, metric=_METRICS[metric], n_neighbors=N_NEIGHBORS, pruning_degree_multiplier=PRUNING,
-            diversify_prob=DIVERSIFY, random_state=1, n_jobs=n_threads, compressed=False,
+            diversify_prob=DIVERSIFY, random_state=1,
+            n_jobs=min(n_threads, os.cpu_count() or 1), compressed=False,
         )  # fmt: skip
         self._index.prepare()
+        set_num_threads(1)
         return f"n_neighbors {N_NEIGHBORS}, pruning {PRUNING}, diversify {DIVERSIFY}, {_METRICS[metric]}"
 
     def use(self, setting: str) -> None:
@@ -51,6 +56,7 @@ class Descent(Contender):
 
     def load(self, folder: Path) -> None:
         self._index = pickle.loads((folder / _FILE).read_bytes())  # its own, of a moment ago
+        set_num_threads(1)
 
 
 if __name__ == "__main__":
