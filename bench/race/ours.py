@@ -12,7 +12,7 @@ import numpy as np
 from bench.race.peers.contender import Contender, Float32s, Rows
 from bench.race.peers.serving import serve
 from bench.tenants.access import single
-from bench.tenants.ours import SEQUENCE, Ours
+from bench.tenants.ours import POWER, SEQUENCE, Ours
 from bench.tenants.workload import Truth, Workload
 from vdb.engine.index_files import Files, read_index, write_index
 from vdb.kernels import warm
@@ -22,6 +22,8 @@ from vdb.types import Metric, Sharing
 
 __all__ = ["OursAlone"]
 
+FACTORS = (0.3, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 9, 14, 20)
+CANDIDATES = (20, 30, 40, 60, 100)
 _ABOUT = "about.txt"
 
 
@@ -51,7 +53,7 @@ class OursAlone(Contender):
 
     @property
     def settings(self) -> Sequence[str]:
-        return self._index.settings
+        return [f"budget {factor} n^{POWER}, candidates {n}" for n in CANDIDATES for factor in FACTORS]
 
     def build(self, vectors: Float32s, metric: str, folder: Path, n_threads: int) -> str:
         self._collection = _collection(vectors.shape[1], metric)
