@@ -13,8 +13,9 @@ from bench.race.peers.contender import Contender, Float32s, Rows
 from bench.race.peers.serving import serve
 from bench.tenants.access import single
 from bench.tenants.ours import POWER, SEQUENCE, Ours
-from bench.tenants.workload import Truth, Workload
+from bench.tenants.workload import K, Truth, Workload
 from vdb.engine.index_files import Files, read_index, write_index
+from vdb.index.curator.profile import BUDGETS, CANDIDATES
 from vdb.kernels import warm
 from vdb.storage.catalog import ACTIVE, CollectionDocument
 from vdb.storage.vectors_file import VectorsFile
@@ -22,8 +23,8 @@ from vdb.types import Metric, Sharing
 
 __all__ = ["OursAlone"]
 
-FACTORS = (0.3, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 9, 14, 20)
-CANDIDATES = (20, 30, 40, 60, 100)
+FACTORS = tuple(factor for factor in BUDGETS if factor < 30)
+"""Efforts are those of the grid that the server measures its profile on."""
 _ABOUT = "about.txt"
 
 
@@ -53,7 +54,8 @@ class OursAlone(Contender):
 
     @property
     def settings(self) -> Sequence[str]:
-        return [f"budget {factor} n^{POWER}, candidates {n}" for n in CANDIDATES for factor in FACTORS]
+        kept = [round(factor * K) for factor in CANDIDATES if factor <= 20]
+        return [f"budget {factor} n^{POWER}, candidates {n}" for n in kept for factor in FACTORS]
 
     def build(self, vectors: Float32s, metric: str, folder: Path, n_threads: int) -> str:
         self._collection = _collection(vectors.shape[1], metric)

@@ -24,8 +24,10 @@ def text(row: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-_COLUMNS = f"{'x leader':>10}{'p99 us':>9}{'best':>8}{'build s':>9}{'CPU s':>8}{'anon MiB':>10}{'res MiB':>9}"
+_COLUMNS = (
+    f"{'x leader':>10}{'p99 us':>9}{'best':>8}{'build s':>9}{'CPU s':>8}{'anon MiB':>10}{'res MiB':>9}"
     f"{'disk MiB':>10}{'restart s':>11}"
+)
 
 
 def _line(name: str, found: dict[str, Any], targets: list[str], leader: float) -> str:

@@ -50,7 +50,7 @@ def race(
 
 
 def _against(contenders: Mapping[str, Any]) -> list[Figure]:
-    """How many times the queries of the rival, and of the best peer, ours answers in a CPU second, at the bar's recall."""
+    """How many times the queries of the rival, and of the best peer, ours answers in a second of CPU."""
     at = {name: found["at recall"][TARGET] for name, found in contenders.items()}
     costs = {name: cost["cpu us"] for name, cost in at.items() if cost is not None}
     own = costs.pop(OURS, None)
