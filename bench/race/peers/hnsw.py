@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import hnswlib
-import numpy as np
 
 from .contender import Contender, Float32s, Rows
 from .serving import serve
@@ -35,7 +34,7 @@ class Hnswlib(Contender):
 
     def search(self, query: Float32s, k: int) -> Rows:
         rows: Rows = self._index.knn_query(query, k)[0][0]
-        return rows.astype(np.int64)
+        return rows
 
     def save(self, folder: Path) -> bool:
         self._index.save_index(str(folder / "index.bin"))

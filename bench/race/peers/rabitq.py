@@ -40,8 +40,8 @@ class RabitqGraph(Contender):
         self._ef = int(setting.split()[1])
 
     def search(self, query: Float32s, k: int) -> Rows:
-        found: Rows = self._index.search(query[np.newaxis], k, self._ef)[0]
-        return found[0]
+        found: Rows = self._index.search(query[np.newaxis], k, self._ef)[0][0]
+        return found
 
     def save(self, folder: Path) -> bool:
         self._index.save(str(folder / _FILE))
@@ -69,8 +69,8 @@ class RabitqLists(Contender):
         self._n_probes = int(setting.split()[1])
 
     def search(self, query: Float32s, k: int) -> Rows:
-        found: Rows = self._index.search(query[np.newaxis], k, self._n_probes)[0]
-        return found[0]
+        found: Rows = self._index.search(query[np.newaxis], k, self._n_probes)[0][0]
+        return found
 
     def save(self, folder: Path) -> bool:
         self._index.save(str(folder / _FILE))
