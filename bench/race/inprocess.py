@@ -40,7 +40,7 @@ TARGETS = (0.9, 0.95, 0.99)
 _N_WARM = 100
 _LEAST_OF_OTHERS = 0.05
 """The share of a query's cost from which CPU that its thread did not take is told from noise."""
-Found = dict[str, Any]
+_Found = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +56,13 @@ class _Run:
     """A contender under way."""
 
     process: Process
-    facts: Found
+    facts: _Found
     settings: list[str]
     judged: list[Judged] = field(default_factory=list)
     passes: list[list[Answers]] = field(default_factory=list)
 
 
-def measure(entries: Mapping[str, Entry], workload: Workload, store: Store, plan: Plan) -> Found:
+def measure(entries: Mapping[str, Entry], workload: Workload, store: Store, plan: Plan) -> _Found:
     """The row of a race on one data set: contenders with their sweeps, and who is left out."""
     left_out: dict[str, str] = {}
     with ExitStack() as stack:
@@ -102,7 +102,7 @@ def _built(
     process = stack.enter_context(Process(start))
     given = {"vectors": vectors_path(store, workload), "metric": workload.metric, "folder": folder}
     print(f"{name} is built", file=sys.stderr, flush=True)
-    facts: Found = {"packages": versions_of(name, entry, store.folder)}
+    facts: _Found = {"packages": versions_of(name, entry, store.folder)}
     try:
         facts |= process.ask("start") | {"start s": time.perf_counter() - began}
         facts |= process.ask("build", threads=plan.threads, **given)
@@ -115,7 +115,7 @@ def _built(
     return _Run(process, facts, facts.pop("settings"))
 
 
-def _restarted(start: Start, given: Found, workload: Workload, store: Store) -> Found:
+def _restarted(start: Start, given: _Found, workload: Workload, store: Store) -> _Found:
     """What a second process takes that loads what the first one saved, and what it finds with the last setting."""
     try:
         with Process(start) as second:
@@ -141,7 +141,7 @@ def _turn(run: _Run, workload: Workload, store: Store, *, is_first: bool) -> Non
             run.passes[i].append(answers)
 
 
-def _row(run: _Run) -> Found:
+def _row(run: _Run) -> _Found:
     facts = {name: _rounded(value) if isinstance(value, float) else value for name, value in run.facts.items()}
     loop_us = run.facts["loop us"]
     sweeps = [_sweep(*one, loop_us) for one in zip(run.settings, run.judged, run.passes, strict=True)]
@@ -152,7 +152,7 @@ def _row(run: _Run) -> Found:
     return facts | {"at recall": at, "sweeps": sweeps}
 
 
-def _sweep(setting: str, judged: Judged, passes: list[Answers], loop_us: float) -> Found:
+def _sweep(setting: str, judged: Judged, passes: list[Answers], loop_us: float) -> _Found:
     """Cost is CPU: the median of each query's repetitions, and what other threads of the process took meanwhile."""
     cpu_us = np.median(np.stack([one.cpu_us for one in passes]), axis=0)
     wall_us = np.median(np.stack([one.wall_us for one in passes]), axis=0)

@@ -21,7 +21,7 @@ from vdb.storage.catalog import ACTIVE, CollectionDocument
 from vdb.storage.vectors_file import VectorsFile
 from vdb.types import Metric, Sharing
 
-__all__ = ["OursAlone"]
+__all__ = ["FACTORS", "OursAlone"]
 
 FACTORS = tuple(factor for factor in BUDGETS if factor < 30)
 """Efforts are those of the grid that the server measures its profile on."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from bench.record import ROOT
 from bench.tenants.contender import LeftOut
 
-__all__ = ["PEERS_FOLDER", "Answers", "Process", "Start"]
+__all__ = ["LIMIT_S", "PEERS_FOLDER", "Answers", "Process", "Start"]
 
 PEERS_FOLDER = Path(__file__).parent
 """Where `python -m peers.<name>` works."""

@@ -15,7 +15,7 @@ from bench.report import Figure
 from bench.tenants.contender import LeftOut
 from bench.tenants.store import Store
 
-__all__ = ["DATA_SETS", "run"]
+__all__ = ["BAR", "DATA_SETS", "OURS", "RIVAL", "TARGET", "race", "run"]
 
 DATA_SETS = ("arxiv-120k", "fashion-mnist")
 OURS, RIVAL = "vdb-index", "hnswlib"

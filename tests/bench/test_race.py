@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from bench.datasets import load, queries_path, vectors_path
-from bench.race import WORKLOADS, inprocess, process, unfiltered
+from bench.race import WORKLOADS, process, unfiltered
 from bench.race.entries import LIBRARIES, Entry, start_of
 from bench.race.inprocess import Plan, measure
 from bench.race.process import Process, Start
@@ -24,6 +24,7 @@ from bench.race.show import text
 from bench.record import ROOT
 from bench.tenants.contender import LeftOut
 from bench.tenants.store import Store
+from bench.tenants.truth import judge
 from bench.tenants.workload import K, Workload
 from tests.bench.race_peer import KEPT_BYTES, SPUN_S
 
@@ -120,7 +121,7 @@ def test_a_hit_is_right_by_its_distance_not_by_its_row(store: Store, workload: W
     truth.distances[:] = ((rows[best] - near[0]).astype(np.float64) ** 2).sum(axis=1)
     of_copies = replace(workload, vectors=rows, queries=near, askers=np.zeros(20, np.int32), truth=truth)
     assert 0 not in answers.rows[0] and 0 in best
-    judged = inprocess.judge(of_copies, answers.rows)
+    judged = judge(of_copies, answers.rows)
     assert judged.recalls.min() >= 1 - 1 / K  # the copy is named once for both
     assert judged.n_foreign == 0
 
