@@ -11,7 +11,7 @@ from bench.tenants.contender import LeftOut
 from bench.tenants.growth import Growth
 from bench.tenants.store import Store, save
 
-__all__ = ["parts"]
+__all__ = ["known", "parts"]
 
 N_QUERIES = 1_000
 _QUICK = (2_000, 32, 50)
@@ -25,6 +25,12 @@ def parts(name: str, store: Store, seed: int, is_quick: bool) -> Parts | None:
     if grown is not None:
         return _arxiv(int(grown[1]) * 1_000, store, seed, is_quick)
     return _fashion_mnist(store, seed, is_quick) if name == "fashion-mnist" else None
+
+
+def known(_: Store) -> dict[str, str]:
+    """Both, with whether their files are there."""
+    places = {"arxiv-Nk": growth.datasets() / "arxiv", "fashion-mnist": growth.datasets() / "fashion_mnist"}
+    return {name: "there" if place.is_dir() else f"not there: {place}" for name, place in places.items()}
 
 
 def _arxiv(n: int, store: Store, seed: int, is_quick: bool) -> Parts:
