@@ -50,8 +50,9 @@ def parts_of(vectors: Float32s, n_tenants: int, exponent: float, seed: int) -> l
     """Vectors dealt to tenants by the law by which they ask, at least one to each; the largest first."""
     order = np.random.default_rng([seed, 42]).permutation(len(vectors))
     spare = len(vectors) - n_tenants
-    bounds = np.rint(np.cumsum(zipf(n_tenants, exponent)) * spare).astype(np.int64) + np.arange(1, n_tenants + 1)
-    return [vectors[np.sort(rows)] for rows in np.split(order, bounds[:-1])]
+    ends = np.rint(np.cumsum(zipf(n_tenants, exponent)) * spare).astype(np.int64)
+    sizes = 1 + np.sort(np.diff(ends, prepend=0))[::-1]
+    return [vectors[np.sort(rows)] for rows in np.split(order, np.cumsum(sizes)[:-1])]
 
 
 def requests(

@@ -24,7 +24,7 @@ Int64s = NDArray[np.int64]
 
 _COLUMNS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 _N_GENERATED, _PER_S = 8_000, 2.5
-_SWING, _MEMORY, _IN_A_BURST = 1.5, 0.9, 6.0
+_SWING, _MEMORY, _IN_A_BURST = 1.0, 0.9, 8.0
 """Of what is made: the deviation of the rate's logarithm, how much of it lasts from second to second, and the mean
 number of requests that come together."""
 
