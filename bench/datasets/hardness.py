@@ -14,7 +14,7 @@ from bench.tenants.workload import Float32s, Float64s, K, Workload
 
 __all__ = ["Hardness", "hardness", "intrinsic_dimensions"]
 
-N_NEIGHBOURS = 100
+_N_NEIGHBOURS = 100
 _N_QUERIES, _N_ROWS, _N_FAR = 500, 20_000, 5_000
 
 
@@ -40,7 +40,7 @@ def hardness(workload: Workload, seed: int) -> Hardness:
     vectors = workload.vectors
     asked = np.sort(rng.permutation(len(workload.queries))[:_N_QUERIES])
     queries, some = workload.queries[asked], _sample(vectors, _N_ROWS, rng)
-    k = min(N_NEIGHBOURS, len(vectors))
+    k = min(_N_NEIGHBOURS, len(vectors))
     nearest = exact("l2", vectors, single(len(vectors)), queries, np.zeros(len(queries), np.int32), k).distances
     lengths = np.sqrt(np.maximum(nearest, 0.0))
     far = _sample(vectors, _N_FAR, rng)

@@ -8,7 +8,7 @@ from bench.tenants.growth import generated
 from bench.tenants.store import Store, save
 from bench.tenants.workload import Access, Float32s, Int32s, Truth
 
-__all__ = ["Maker", "Parts", "stand_in"]
+__all__ = ["QUICK", "Maker", "Parts", "stand_in"]
 
 QUICK = (2_000, 32, 50)
 """Rows, dimension and queries of what is generated in the place of a set."""

@@ -13,7 +13,7 @@ from bench.tenants.store import Store, save
 
 __all__ = ["known", "parts"]
 
-N_QUERIES = 1_000
+_N_QUERIES = 1_000
 _QUICK = (2_000, 32, 50)
 """Rows, dimension and queries of what is generated in the place of a set."""
 _GROWN = re.compile(r"arxiv-(\d+)k")
@@ -45,7 +45,7 @@ def _arxiv(n: int, store: Store, seed: int, is_quick: bool) -> Parts:
 
     vectors = store.arrays(key, write)["vectors"]
     about: dict[str, object] = {"source": "arXiv abstracts, MiniLM", "grown from": len(source.vectors)}
-    return Parts("cosine", vectors, key, source.queries[:N_QUERIES], key, about=about)
+    return Parts("cosine", vectors, key, source.queries[:_N_QUERIES], key, about=about)
 
 
 def _fashion_mnist(store: Store, seed: int, is_quick: bool) -> Parts:
@@ -56,7 +56,7 @@ def _fashion_mnist(store: Store, seed: int, is_quick: bool) -> Parts:
             return
         images = _present("fashion_mnist")
         save(folder, {"vectors": np.load(images / "train_u8.npy").astype(np.float32)})
-        save(folder, {"queries": np.load(images / "test_u8.npy")[:N_QUERIES].astype(np.float32)})
+        save(folder, {"queries": np.load(images / "test_u8.npy")[:_N_QUERIES].astype(np.float32)})
 
     key = f"fashion-mnist{f'-quick-s{seed}' if is_quick else ''}"
     kept = store.arrays(key, write)

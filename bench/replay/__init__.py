@@ -117,7 +117,8 @@ def _replay(given: argparse.Namespace, trace: Trace, workload: Workload, where: 
     n_answered = int((outcome.status > 0).sum())
     if cpu_s is not None and n_answered:
         figures.append(Figure("server CPU per answered request", cpu_s / n_answered * 1e3, "ms"))
-    return {"world": _world(given, workload, parts, asked, state), "figures": figures}
+    world = _world(given, workload, parts, asked) | {"index": state, "kernels": where.kernels()}
+    return {"world": world, "figures": figures}
 
 
 def _played(
@@ -140,9 +141,7 @@ def _played(
     return outcome, None if before is None or after is None else after - before
 
 
-def _world(
-    given: argparse.Namespace, workload: Workload, parts: Sequence[np.ndarray], asked: Drawn, state: str
-) -> dict[str, Any]:
+def _world(given: argparse.Namespace, workload: Workload, parts: Sequence[np.ndarray], asked: Drawn) -> dict[str, Any]:
     return {
         "data set": workload.name,
         "points": len(workload.vectors),
@@ -157,6 +156,5 @@ def _world(
         else 0,
         "connections": given.connections,
         "timeout s": given.timeout,
-        "index": state,
         "server": "started" if given.url is None else "given",
     }

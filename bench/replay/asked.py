@@ -15,11 +15,10 @@ from bench import samples
 from bench.connection import binary_search
 from bench.datasets.clouds import zipf
 from bench.replay.trace import Trace
-from bench.tenants.workload import Float32s
+from bench.tenants.workload import Float32s, Int64s
 
-__all__ = ["Drawn", "chunks", "drawn", "parts_of", "requests"]
+__all__ = ["CHUNK_TOKENS", "MOST_CHUNKS", "Drawn", "chunks", "drawn", "parts_of", "requests"]
 
-Int64s = NDArray[np.int64]
 
 CHUNK_TOKENS, MOST_CHUNKS = 256, 100
 

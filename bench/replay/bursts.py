@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.tenants.workload import Float64s
+
 __all__ = ["Bursts", "bursts", "dispersion"]
 
-Float64s = NDArray[np.float64]
 
 _FEWEST_WINDOWS = 5
 

@@ -40,6 +40,11 @@ class Place:
     def connect(self) -> Connection:
         return Connection(self.port, self.host)
 
+    def kernels(self) -> str:
+        """Which kernels answer: `numpy` is many times slower than the compiled ones."""
+        with self.connect() as connection:
+            return str(connection.ask("GET", "/readyz", "")["kernels"])
+
     def cpu_s(self) -> float | None:
         """CPU seconds of the server so far; None where it is not ours to read."""
         return None if self.server is None else self.server.cpu_s()

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.noisy.openloop import Line
+from bench.tenants.workload import Float64s
 
 __all__ = ["BROKEN", "TIMED_OUT", "Outcome", "Player"]
 
-Float64s = NDArray[np.float64]
 
 TIMED_OUT, BROKEN = 0, -1
 """In the place of a status: given up; the connection ended before the answer."""

@@ -3,16 +3,14 @@
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.replay.bursts import bursts
 from bench.replay.player import BROKEN, TIMED_OUT, Outcome
 from bench.report import Figure
+from bench.tenants.workload import Float64s, Int64s
 
 __all__ = ["burst_figures", "figures", "jain"]
 
-Float64s = NDArray[np.float64]
-Int64s = NDArray[np.int64]
 
 _FEWEST = 20
 """Requests of a tenant whose own p99 is looked at."""

@@ -15,12 +15,11 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+
+from bench.tenants.workload import Float64s, Int64s
 
 __all__ = ["BadTrace", "Trace", "generated", "read"]
 
-Float64s = NDArray[np.float64]
-Int64s = NDArray[np.int64]
 
 _COLUMNS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 _N_GENERATED, _PER_S = 8_000, 2.5
