@@ -39,11 +39,11 @@ def section(rows: dict[str, Row]) -> tuple[str, dict[str, str]]:
         "date, commit",
     ]
     intro = (
-        f"One tenant among many asks: CPU µs per query at recall@10 {TARGET} and 0.99, all tenants together, and by the\n"
-        "points that the asking tenant may see. A dash stands where no setting finds as much; ratios are over the\n"
-        "queries that both were asked. Where a peer was built for a share of the points only, as all would not fit the\n"
-        "limits, its memory is scaled, and the share stands beside its build. Of each workload the last row counts; who\n"
-        "took part in earlier ones only stands in `bench/results/tenants.json`."
+        f"One tenant among many asks: CPU µs per query at recall@10 {TARGET} and 0.99, all tenants together, and by\n"
+        "the points that the asking tenant may see. A dash stands where no setting finds as much; ratios are over the\n"
+        "queries that both were asked. Where a peer was built for a share of the points only, as all would not fit\n"
+        "the limits, its memory is scaled, and the share stands beside its build. Of each workload the last row\n"
+        "counts; who took part in earlier ones only stands in `bench/results/tenants.json`."
     )
     parts = ["### Many tenants", intro, *pictures, table(head, lines)]
     return "\n\n".join(parts), drawings
