@@ -9,15 +9,14 @@ from bench.report.rows import Row, last_by, race_names, rows_of
 __all__ = ["BEGIN", "END", "Page", "differences", "page", "write"]
 
 BEGIN, END = "<!-- report -->", "<!-- /report -->"
-_INTRO = (
-    "## Drawn from the last rows\n\n"
-    "`python -m bench report` writes this part from `bench/results`; nothing here is typed. Of each race and data set the\n"
-    "last row counts, so all that stands in one table or chart is of one run on one machine, contenders in turns. A cost\n"
-    "is CPU per query, the median of each query's repetitions, read off the line between the settings around a recall;\n"
-    "QPS is its reciprocal, per CPU second. `to ours` is the cost over ours: above 1 ours is cheaper. Spread is over the\n"
-    "repetitions; it, latencies and parameters are of the cheapest setting with recall .95 or more. RAM is anonymous\n"
-    "memory, what no file backs. CPU ranks, not the clock, which neighbours on a machine disturb more."
-)
+_INTRO = """## Drawn from the last rows
+
+`python -m bench report` writes this part from `bench/results`; nothing here is typed. Of each race and data set the
+last row counts, so all that stands in one table or chart is of one run on one machine, contenders in turns. A cost is
+CPU per query, the median of each query's repetitions, read off the line between the settings around a recall; QPS is
+its reciprocal, per CPU second. `to ours` is the cost over ours: above 1 ours is cheaper. Spread is over the
+repetitions; it, latencies and parameters are of the cheapest setting with recall .95 or more. RAM is anonymous memory,
+what no file backs. CPU ranks, not the clock, which neighbours on a machine disturb more."""
 
 
 class Page(NamedTuple):
