@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.report import races, tenancy
+from bench.report import races, replays, tenancy
 from bench.report.rows import Row, last_by, race_names, rows_of
 
 __all__ = ["BEGIN", "END", "Page", "differences", "page", "write"]
@@ -35,10 +35,11 @@ def page(results: Path) -> Page:
             text, drawn = races.section(race, row)
             parts.append(text)
             drawings |= drawn
-    text, drawn = tenancy.section(last_by(rows_of(results, "tenants"), _workload))
-    drawings |= drawn
-    if text:
-        parts.append(text)
+    of_tenants = tenancy.section(last_by(rows_of(results, "tenants"), _workload))
+    for text, drawn in (of_tenants, replays.section(last_by(rows_of(results, "replay"), replays.name_of))):
+        drawings |= drawn
+        if text:
+            parts.append(text)
     if len(parts) == 1:
         parts.append("There are no rows yet.")
     return Page("\n\n".join(parts), drawings)

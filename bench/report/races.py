@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.report.charts import Legend, bars, curves
 from bench.report.markdown import cell, image, plain, table
-from bench.report.rows import Row, origin
+from bench.report.rows import Row, file_name, origin
 from bench.report.scales import of_recall
 
 __all__ = ["LATENCY_TARGET", "section"]
@@ -32,13 +32,13 @@ def section(race: str, row: Row) -> tuple[str, dict[str, str]]:
     parts.append(f"    {row['command']}")
     drawings = {}
     if contenders:
-        stem = f"race-{race}-{_file_name(data_set)}"
+        stem = f"race-{race}-{file_name(data_set)}"
         drawings[f"{stem}.svg"] = _curve(race, data_set, row, contenders)
         parts.append(image(f"{stem}.svg", f"Queries per CPU second by recall, {race}, {data_set}"))
         if _is_of_server(figures):
             drawings[f"{stem}-latency.svg"] = _latencies(race, data_set, row, contenders)
             parts.append(image(f"{stem}-latency.svg", f"Latencies, {race}, {data_set}"))
-        parts += [_lead(contenders), _table(contenders), _parameters(contenders)]
+        parts += [_lead(contenders), _table(contenders), _crowds(contenders), _parameters(contenders)]
     parts += [_bars(figures.get("bars", {})), _left_out(figures.get("left out", {}))]
     return "\n\n".join(part for part in parts if part), drawings
 
@@ -121,6 +121,22 @@ def _table(contenders: Mapping[str, Found]) -> str:
     return table(head, [_line(name, found, targets, own) for name, found in contenders.items()])
 
 
+def _crowds(contenders: Mapping[str, Found]) -> str:
+    """Of servers that several clients asked at once."""
+    asked = {name: found["clients"] for name, found in contenders.items() if "clients" in found}
+    numbers = list(dict.fromkeys(key for one in asked.values() for key in one if key.isdigit()))
+    if not numbers:
+        return ""
+    head = ["several clients at once", *(f"QPS of {n}" for n in numbers), *(f"p99 µs of {n}" for n in numbers)]
+    lines = [
+        [plain(name)]
+        + [cell(one[n]["qps"] if n in one else None) for n in numbers]
+        + [cell(one[n]["wall us"]["p99"] if n in one else None) for n in numbers]
+        for name, one in asked.items()
+    ]
+    return table(head, lines)
+
+
 def _line(name: str, found: Found, targets: list[str], own: float | None) -> list[str]:
     chosen, cost = _reaching(found), cost_at(found)
     wall = chosen["wall us"] if chosen else None
@@ -153,16 +169,17 @@ def _parameters(contenders: Mapping[str, Found]) -> str:
         stated = found.get("parameters", "no parameters stated")
         twice = sum(one.get("hits twice", 0) for one in found["sweeps"])
         wrong = f"; **{twice} hits came twice**" if twice else ""
+        strange = sum(one.get("hits of no row", 0) for one in found["sweeps"])
+        wrong += f"; **{strange} hits were none of its points**" if strange else ""
         lines.append(f"- {plain(f'{name}: {stated}{at}')}{wrong}")
     return "\n".join(lines)
 
 
 def _bars(held: Mapping[str, Found]) -> str:
-    lines = [
-        f"- {plain(name)}: {cell(one['value'])} {one['unit']}, bar {one['bar']}: {_MET[one['passes']]}"
-        for name, one in held.items()
-        if "bar" in one
-    ]
+    lines = []
+    for name, one in held.items():
+        verdict = f", bar {one['bar']}: {_MET[one['passes']]}" if "bar" in one else ""
+        lines.append(f"- {plain(name)}: {cell(one['value'])} {one['unit']}{verdict}")
     return "\n".join(lines)
 
 
@@ -172,7 +189,8 @@ def _left_out(reasons: Mapping[str, str]) -> str:
 
 
 def _is_of_server(figures: Found) -> bool:
-    return "server" in str(figures.get("cost", ""))
+    """Whether costs are those of servers, which several clients may ask."""
+    return "server" in str(figures.get("cost", "")) or "clients" in figures
 
 
 def _about(value: object) -> str:
@@ -181,7 +199,3 @@ def _about(value: object) -> str:
 
 def _mebibytes(n_bytes: float | None) -> float | None:
     return None if n_bytes is None else n_bytes / _MIB
-
-
-def _file_name(name: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in name)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Row", "last_by", "origin", "race_names", "rows_of"]
+__all__ = ["Row", "file_name", "last_by", "origin", "race_names", "rows_of"]
 
 Row = dict[str, Any]
 _PREFIX = "race-"
@@ -27,6 +27,11 @@ def last_by(rows: list[Row], key: Callable[[Row], str]) -> dict[str, Row]:
     """The last row for each key, in the order of the keys: figures of two rows are never mixed."""
     found = {key(row): row for row in rows}
     return dict(sorted(found.items()))
+
+
+def file_name(name: str) -> str:
+    """A name as part of a file's name."""
+    return "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in name)
 
 
 def origin(row: Row) -> str:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from bench.record import RESULTS, ROOT
-from bench.report import main, page, races
+from bench.report import main, page, races, replays
 from bench.report.page import BEGIN, END
 from tests.bench.race_rows import contender, race_row
 
@@ -142,6 +142,35 @@ def test_costs_of_a_server_are_called_so() -> None:
     _, drawings = races.section("http", row)
     assert "queries per server CPU second" in _words(drawings["race-http-made.svg"])
     assert {"p50", "p95", "p99"} <= set(_words(drawings["race-http-made-latency.svg"]))
+
+
+def test_clients_at_once_have_a_table_of_their_own() -> None:
+    crowd = {"setting": "ef 20", "4": {"qps": 1234, "wall us": {"p99": 5678.0}}}
+    row = race_row({"vdb json": contender(OURS, clients=crowd), "alone": contender(RIVAL)}, clients=[1, 4])
+    text, drawings = races.section("http", row)
+    assert "| vdb json | 1,234 | 5,678 |" in text and "race-http-made-latency.svg" in drawings
+
+
+def _replay_row(largest_ms: float) -> dict[str, Any]:
+    row = race_row({})
+    ms = {"p50": 1.0, "p95": 2.0, "p99": largest_ms}
+    figures = {f"latency, {one}": {"value": value, "unit": "ms"} for one, value in ms.items()}
+    figures |= {f"largest tenant, {one}": {"value": 2 * value, "unit": "ms"} for one, value in ms.items()}
+    trace, world = {"source": "a <trace>"}, {"tenants": 5, "data set": "made"}
+    row["figures"] = {"trace": trace, "world": world, **figures, "refused (429, 503)": {"value": 3, "unit": ""}}
+    return row
+
+
+def test_a_replay_shows_latencies_by_size_of_the_tenant(tmp_path: Path) -> None:
+    results, _ = _world(tmp_path, [])
+    (results / "replay.json").write_text(json.dumps([_replay_row(3.0), _replay_row(4.0)]))
+    text, drawings = page.page(results)
+    assert "| largest tenant | 2 | 4 | 8 | - |" in text and "refused (429, 503) 3." in text
+    assert {"all requests", "largest tenant", "p99"} <= set(_words(drawings["replay-a--trace---5-tenants-of-made.svg"]))
+
+
+def test_without_replays_there_is_no_section() -> None:
+    assert replays.section({}) == ("", {})
 
 
 def test_what_was_left_out_and_missed_bars_are_told() -> None:
