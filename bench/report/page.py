@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.report import races, replays, tenancy
+from bench.report import measured, races, replays, tenancy
 from bench.report.rows import Row, last_by, race_names, rows_of
 
 __all__ = ["BEGIN", "END", "Page", "differences", "page", "write"]
@@ -31,11 +31,15 @@ def page(results: Path) -> Page:
     parts: list[str] = [_INTRO]
     drawings: dict[str, str] = {}
     for race in race_names(results):
-        for row in last_by(rows_of(results, f"race-{race}"), _data_set).values():
+        rows = rows_of(results, f"race-{race}")
+        for row in last_by([row for row in rows if _is_race(row)], _data_set).values():
             text, drawn = races.section(race, row)
             parts.append(text)
             drawings |= drawn
-    of_tenants = tenancy.section(last_by(rows_of(results, "tenants"), _workload))
+        plain = [row for row in rows if not _is_race(row) and not _is_of_tenants(row)]
+        parts += [measured.section(race, row) for row in last_by(plain, measured.part_of).values()]
+    every = rows_of(results, "tenants") + rows_of(results, "race-tenants")
+    of_tenants = tenancy.section(last_by(sorted(filter(_is_of_tenants, every), key=_date), _workload))
     for text, drawn in (of_tenants, replays.section(last_by(rows_of(results, "replay"), replays.name_of))):
         drawings |= drawn
         if text:
@@ -81,6 +85,18 @@ def _document(docs: Path) -> str:
 
 def _text(path: Path) -> str | None:
     return path.read_text(encoding="utf-8") if path.exists() else None
+
+
+def _is_race(row: Row) -> bool:
+    return "data set" in row["figures"] and "contenders" in row["figures"]
+
+
+def _is_of_tenants(row: Row) -> bool:
+    return "workload" in row["figures"] and "contenders" in row["figures"]
+
+
+def _date(row: Row) -> str:
+    return str(row["date"])
 
 
 def _data_set(row: Row) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from bench.report.charts import Legend, bars, curves
 from bench.report.markdown import cell, image, plain, table
+from bench.report.measured import verdicts
 from bench.report.rows import Row, file_name, origin
 from bench.report.scales import of_recall
 
@@ -19,7 +20,6 @@ LATENCY_TARGET = "0.95"
 """Recall that latencies, spread and the lead are stated at."""
 _OWN = "vdb"
 _MIB = 2**20
-_MET = {True: "met", False: "**missed**"}
 Found = dict[str, Any]
 
 
@@ -39,7 +39,7 @@ def section(race: str, row: Row) -> tuple[str, dict[str, str]]:
             drawings[f"{stem}-latency.svg"] = _latencies(race, data_set, row, contenders)
             parts.append(image(f"{stem}-latency.svg", f"Latencies, {race}, {data_set}"))
         parts += [_lead(contenders), _table(contenders), _crowds(contenders), _parameters(contenders)]
-    parts += [_bars(figures.get("bars", {})), _left_out(figures.get("left out", {}))]
+    parts += [verdicts(figures.get("bars", {})), _left_out(figures.get("left out", {}))]
     return "\n\n".join(part for part in parts if part), drawings
 
 
@@ -140,7 +140,8 @@ def _crowds(contenders: Mapping[str, Found]) -> str:
 def _line(name: str, found: Found, targets: list[str], own: float | None) -> list[str]:
     chosen, cost = _reaching(found), cost_at(found)
     wall = chosen["wall us"] if chosen else None
-    runs = chosen.get("runs cpu us", ()) if chosen else ()
+    others = chosen["cpu us"].get("of other threads", 0.0) if chosen else 0.0
+    runs = [run + others for run in chosen.get("runs cpu us", ())] if chosen else []
     return [
         plain(name),
         plain(", ".join(found.get("packages", {}).values())) or "this commit",
@@ -172,14 +173,6 @@ def _parameters(contenders: Mapping[str, Found]) -> str:
         strange = sum(one.get("hits of no row", 0) for one in found["sweeps"])
         wrong += f"; **{strange} hits were none of its points**" if strange else ""
         lines.append(f"- {plain(f'{name}: {stated}{at}')}{wrong}")
-    return "\n".join(lines)
-
-
-def _bars(held: Mapping[str, Found]) -> str:
-    lines = []
-    for name, one in held.items():
-        verdict = f", bar {one['bar']}: {_MET[one['passes']]}" if "bar" in one else ""
-        lines.append(f"- {plain(name)}: {cell(one['value'])} {one['unit']}{verdict}")
     return "\n".join(lines)
 
 

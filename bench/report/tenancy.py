@@ -15,7 +15,7 @@ _INTRO = f"""One tenant among many asks: CPU µs per query at recall@10 {TARGET}
 by the points that the asking tenant may see. A dash stands where no setting finds as much; ratios are over the queries
 that both were asked. Where a peer was built for a share of the points only, as all would not fit the limits, its memory
 is scaled, and the share stands beside its build. Of each workload the last row counts; who took part in earlier ones
-only stands in `bench/results/tenants.json`."""
+only stands in the results."""
 Found = dict[str, Any]
 
 

@@ -151,6 +151,29 @@ def test_clients_at_once_have_a_table_of_their_own() -> None:
     assert "| vdb json | 1,234 | 5,678 |" in text and "race-http-made-latency.svg" in drawings
 
 
+def test_figures_of_contenders_stand_side_by_side(tmp_path: Path) -> None:
+    row = race_row({})
+    figures = {"ours: p50": 2.0, "ours: p99": 3.0, "rival: p50": 4.0}
+    row["figures"] = {name: {"value": value, "unit": "µs"} for name, value in figures.items()}
+    row["figures"]["p50, rival / ours"] = {"value": 2.0, "unit": "x", "bar": ">= 4", "passes": False}
+    results, _ = _world(tmp_path, [row | {"command": "python -m bench race made --data x --data y z --seed 2"}])
+    text, drawings = page.page(results)
+    assert "### Race made: y, z" in text
+    assert "|  | ours | rival |" in text and "| p50, µs | 2 | 4 |" in text and "| p99, µs | 3 | - |" in text
+    assert "- p50, rival / ours: 2 x, bar >= 4: **missed**" in text and drawings == {}
+
+
+def test_contests_of_tenants_count_whichever_command_ran_them(tmp_path: Path) -> None:
+    committed = json.loads((RESULTS / "tenants.json").read_text())
+    older = next(row for row in committed if row["figures"]["workload"]["name"] == "single-19k")
+    results, _ = _world(tmp_path, [])
+    (results / "tenants.json").write_text(json.dumps([older]))
+    newer = older | {"date": "2099-01-01T00:00:00+00:00"}
+    (results / "race-tenants.json").write_text(json.dumps([newer]))
+    text, _ = page.page(results)
+    assert "2099-01-01" in text and older["date"][:10] not in text and "### Race tenants" not in text
+
+
 def _replay_row(largest_ms: float) -> dict[str, Any]:
     row = race_row({})
     ms = {"p50": 1.0, "p95": 2.0, "p99": largest_ms}
