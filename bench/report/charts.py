@@ -57,20 +57,19 @@ def steps(legend: Legend, lines: Mapping[str, Mapping[str, float]], classes: Seq
 
 
 def bars(legend: Legend, groups: Mapping[str, Mapping[str, float]]) -> str:
-    """Beside each name one bar for each of its values, lengths logarithmic, each with its number; SVG."""
+    """Beside each name one bar for each of its values, from zero, each with its number; SVG."""
     n_bars = sum(len(values) for values in groups.values())
     height = _TOP + 17 * n_bars + 12 * len(groups) + 84
     drawing = Drawing(_WIDTH, height, legend.title, _described(legend, list(groups)))
     drawing.words(20, 26, legend.title, size=15, is_bold=True)
     left, right = 210, _WIDTH - 90
-    every = [value for values in groups.values() for value in values.values()]
-    scale = logarithmic([min(every) / 2, *every]) if every else logarithmic((1, 10))
+    longest = max((value for values in groups.values() for value in values.values()), default=1.0)
     y = float(_TOP)
     for i, (name, values) in enumerate(groups.items()):
         drawing.words(20, y + 17 * (len(values) / 2) + 4, name, size=12, is_bold=i == 0)
         for label, value in values.items():
             drawing.words(left - 8, y + 12, label, size=11, colour=MUTED, anchor="end")
-            width = scale.share(value) * (right - left)
+            width = value / longest * (right - left)
             drawing.bar(left, y + 1, width, 14, _colour(i))
             drawing.words(left + width + 6, y + 12, f"{value:,.0f}" if value >= 100 else f"{value:.3g}", size=11)
             y += 17

@@ -85,7 +85,7 @@ def _latencies(race: str, data_set: str, row: Row, contenders: Mapping[str, Foun
         if chosen is not None:
             groups[name] = {kind: chosen["wall us"][kind] / 1e3 for kind in ("p50", "p95", "p99")}
     title = f"{race}: {data_set}, latency at recall {LATENCY_TARGET}"
-    return bars(Legend(title, "ms from request to answer, one client, logarithmic", "", origin(row)), groups)
+    return bars(Legend(title, "ms from request to answer, one client", "", origin(row)), groups)
 
 
 def _lead(contenders: Mapping[str, Found]) -> str:

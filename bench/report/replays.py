@@ -38,9 +38,7 @@ def section(rows: dict[str, Row]) -> tuple[str, dict[str, str]]:
         parts += [f"### Load replay: {plain(name)}", f"{origin(row)}.", f"    {row['command']}"]
         if groups:
             stem = f"replay-{file_name(name)}.svg"
-            legend = Legend(
-                f"load replay: {name}", "ms from the moment a request was due, logarithmic", "", origin(row)
-            )
+            legend = Legend(f"load replay: {name}", "ms from the moment a request was due", "", origin(row))
             drawings[stem] = bars(legend, groups)
             parts.append(image(stem, f"Latency by size of the tenant, {name}"))
             lines = [[group, *(cell(values.get(one)) for one in _PERCENTILES)] for group, values in groups.items()]

@@ -1,6 +1,7 @@
 """Rows of results as the report takes them: the last one of each race and data set, and where a row comes from."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def last_by(rows: list[Row], key: Callable[[Row], str]) -> dict[str, Row]:
 
 def file_name(name: str) -> str:
     """A name as part of a file's name."""
-    return "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in name)
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")
 
 
 def origin(row: Row) -> str:
