@@ -10,7 +10,7 @@ __all__ = ["Legend", "bars", "curves", "steps"]
 
 _WIDTH, _HEIGHT = 820, 420
 _LEFT, _TOP, _RIGHT, _BOTTOM = 76, 44, 552, 336
-Points = Sequence[tuple[float, float]]
+_Points = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Legend:
     small_print: str
 
 
-def curves(legend: Legend, lines: Mapping[str, Points], across: Scale) -> str:
+def curves(legend: Legend, lines: Mapping[str, _Points], across: Scale) -> str:
     """A line through the points of each name, x on the scale `across`, y logarithmic; SVG. One may have no points."""
     values = [y for points in lines.values() for _, y in points]
     up = logarithmic(values) if values else logarithmic((1, 10))
@@ -93,7 +93,7 @@ def _framed(legend: Legend, names: Sequence[str], up: Scale) -> Drawing:
     return drawing
 
 
-def _lines(drawing: Drawing, placed: Mapping[str, Points]) -> None:
+def _lines(drawing: Drawing, placed: Mapping[str, _Points]) -> None:
     """All lines, the first on top, and beside the chart what each is."""
     drawing.line(_LEFT, _TOP, _LEFT, _BOTTOM, INK)
     drawing.line(_LEFT, _BOTTOM, _RIGHT, _BOTTOM, INK)

@@ -14,7 +14,7 @@ from bench.report.rows import Row, origin
 __all__ = ["part_of", "section", "verdicts"]
 
 _MET = {True: "met", False: "**missed**"}
-Figures = Mapping[str, Any]
+_Figures = Mapping[str, Any]
 
 
 def part_of(row: Row) -> str:
@@ -43,7 +43,7 @@ def section(race: str, row: Row) -> str:
     return "\n\n".join(part for part in (*parts, verdicts(others)) if part)
 
 
-def verdicts(figures: Figures) -> str:
+def verdicts(figures: _Figures) -> str:
     """A list of figures, bars with whether they are met; texts and tables among them are passed over."""
     lines = []
     for name, one in figures.items():
@@ -53,7 +53,7 @@ def verdicts(figures: Figures) -> str:
     return "\n".join(lines)
 
 
-def _table(figures: Figures, cells: Mapping[str, tuple[str, str]], contenders: list[str]) -> str:
+def _table(figures: _Figures, cells: Mapping[str, tuple[str, str]], contenders: list[str]) -> str:
     named = {(contender, measure): figures[name] for name, (contender, measure) in cells.items()}
     measures = dict.fromkeys(measure for _, measure in cells.values())
     lines = []

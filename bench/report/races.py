@@ -14,13 +14,13 @@ from bench.report.measured import verdicts
 from bench.report.rows import Row, file_name, origin
 from bench.report.scales import of_recall
 
-__all__ = ["LATENCY_TARGET", "section"]
+__all__ = ["LATENCY_TARGET", "cost_at", "frontier", "section"]
 
 LATENCY_TARGET = "0.95"
 """Recall that latencies, spread and the lead are stated at."""
 _OWN = "vdb"
 _MIB = 2**20
-Found = dict[str, Any]
+_Found = dict[str, Any]
 
 
 def section(race: str, row: Row) -> tuple[str, dict[str, str]]:
@@ -43,13 +43,13 @@ def section(race: str, row: Row) -> tuple[str, dict[str, str]]:
     return "\n\n".join(part for part in parts if part), drawings
 
 
-def cost_at(found: Found, target: str = LATENCY_TARGET) -> float | None:
+def cost_at(found: _Found, target: str = LATENCY_TARGET) -> float | None:
     """CPU µs of a query at a recall; None where no setting finds as much."""
     at = found["at recall"].get(target)
     return float(at["cpu us"]) if at else None
 
 
-def frontier(found: Found) -> list[tuple[float, float]]:
+def frontier(found: _Found) -> list[tuple[float, float]]:
     """(recall, queries per CPU second) of those settings that none both cheaper and better stands beside."""
     kept: list[tuple[float, float]] = []
     for one in sorted(found["sweeps"], key=lambda one: (one["cpu us"]["mean"], -one["recall"])):
@@ -58,17 +58,17 @@ def frontier(found: Found) -> list[tuple[float, float]]:
     return kept
 
 
-def _ordered(contenders: Mapping[str, Found]) -> dict[str, Found]:
+def _ordered(contenders: Mapping[str, _Found]) -> dict[str, _Found]:
     """Ours first, then by cost; those that do not find enough last."""
 
-    def place(item: tuple[str, Found]) -> tuple[bool, float, str]:
+    def place(item: tuple[str, _Found]) -> tuple[bool, float, str]:
         cost = cost_at(item[1])
         return not item[0].startswith(_OWN), float("inf") if cost is None else cost, item[0]
 
     return dict(sorted(contenders.items(), key=place))
 
 
-def _curve(race: str, data_set: str, row: Row, contenders: Mapping[str, Found]) -> str:
+def _curve(race: str, data_set: str, row: Row, contenders: Mapping[str, _Found]) -> str:
     figures = row["figures"]
     whose = "server CPU second" if _is_of_server(figures) else "CPU second"
     recall = f"recall@{figures['k']} (better to the right)"
@@ -78,7 +78,7 @@ def _curve(race: str, data_set: str, row: Row, contenders: Mapping[str, Found]) 
     return curves(legend, lines, of_recall(recalls or [0.9]))
 
 
-def _latencies(race: str, data_set: str, row: Row, contenders: Mapping[str, Found]) -> str:
+def _latencies(race: str, data_set: str, row: Row, contenders: Mapping[str, _Found]) -> str:
     groups = {}
     for name, found in contenders.items():
         chosen = _reaching(found)
@@ -88,7 +88,7 @@ def _latencies(race: str, data_set: str, row: Row, contenders: Mapping[str, Foun
     return bars(Legend(title, "ms from request to answer, one client", "", origin(row)), groups)
 
 
-def _lead(contenders: Mapping[str, Found]) -> str:
+def _lead(contenders: Mapping[str, _Found]) -> str:
     """Who is cheapest at the target, and how far the others and ours are from it."""
     costs = {name: cost for name, found in contenders.items() if (cost := cost_at(found)) is not None}
     never = [name for name in contenders if name not in costs]
@@ -104,7 +104,7 @@ def _lead(contenders: Mapping[str, Found]) -> str:
     return f"{said}." + (f" No figure, as they never find that much: {plain(', '.join(never))}." if never else "")
 
 
-def _table(contenders: Mapping[str, Found]) -> str:
+def _table(contenders: Mapping[str, _Found]) -> str:
     targets = [target for found in list(contenders.values())[:1] for target in found["at recall"]]
     own = min(
         (cost for name, found in contenders.items() if name.startswith(_OWN) and (cost := cost_at(found)) is not None),
@@ -121,7 +121,7 @@ def _table(contenders: Mapping[str, Found]) -> str:
     return table(head, [_line(name, found, targets, own) for name, found in contenders.items()])
 
 
-def _crowds(contenders: Mapping[str, Found]) -> str:
+def _crowds(contenders: Mapping[str, _Found]) -> str:
     """Of servers that several clients asked at once."""
     asked = {name: found["clients"] for name, found in contenders.items() if "clients" in found}
     numbers = list(dict.fromkeys(key for one in asked.values() for key in one if key.isdigit()))
@@ -137,7 +137,7 @@ def _crowds(contenders: Mapping[str, Found]) -> str:
     return table(head, lines)
 
 
-def _line(name: str, found: Found, targets: list[str], own: float | None) -> list[str]:
+def _line(name: str, found: _Found, targets: list[str], own: float | None) -> list[str]:
     chosen, cost = _reaching(found), cost_at(found)
     wall = chosen["wall us"] if chosen else None
     others = chosen["cpu us"].get("of other threads", 0.0) if chosen else 0.0
@@ -156,13 +156,13 @@ def _line(name: str, found: Found, targets: list[str], own: float | None) -> lis
     ]
 
 
-def _reaching(found: Found) -> Found | None:
+def _reaching(found: _Found) -> _Found | None:
     """The cheapest setting that finds as much as the target."""
     enough = [one for one in found["sweeps"] if one["recall"] >= float(LATENCY_TARGET)]
     return min(enough, key=lambda one: float(one["cpu us"]["mean"]), default=None)
 
 
-def _parameters(contenders: Mapping[str, Found]) -> str:
+def _parameters(contenders: Mapping[str, _Found]) -> str:
     lines = []
     for name, found in contenders.items():
         chosen = _reaching(found)
@@ -181,7 +181,7 @@ def _left_out(reasons: Mapping[str, str]) -> str:
     return f"Left out: {plain(said)}." if said else ""
 
 
-def _is_of_server(figures: Found) -> bool:
+def _is_of_server(figures: _Found) -> bool:
     """Whether costs are those of servers, which several clients may ask."""
     return "server" in str(figures.get("cost", "")) or "clients" in figures
 

@@ -20,7 +20,7 @@ _SAID = (
     "requests", "offered", "completed", "timed out", "refused (429, 503)", "failed", "their p99, worst / median",
     "client late by, p99", "server CPU per answered request",
 )  # fmt: skip
-Found = dict[str, Any]
+_Found = dict[str, Any]
 
 
 def name_of(row: Row) -> str:
@@ -48,7 +48,7 @@ def section(rows: dict[str, Row]) -> tuple[str, dict[str, str]]:
     return "\n\n".join(part for part in parts if part), drawings
 
 
-def _groups(figures: Found) -> dict[str, dict[str, float]]:
+def _groups(figures: _Found) -> dict[str, dict[str, float]]:
     groups = {
         said: {one: figures[f"{name}, {one}"]["value"] for one in _PERCENTILES if f"{name}, {one}" in figures}
         for name, said in _GROUPS.items()
@@ -56,5 +56,5 @@ def _groups(figures: Found) -> dict[str, dict[str, float]]:
     return {said: values for said, values in groups.items() if values}
 
 
-def _value(figure: Found) -> str:
+def _value(figure: _Found) -> str:
     return f"{cell(figure['value'])} {figure['unit']}".strip()

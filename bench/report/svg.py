@@ -9,7 +9,7 @@ and a title and a description for those who do not see it.
 from collections.abc import Sequence
 from xml.sax.saxutils import escape, quoteattr
 
-__all__ = ["INK", "MUTED", "PALETTE", "Drawing", "number"]
+__all__ = ["GRID", "INK", "MUTED", "PALETTE", "PAPER", "Drawing", "number"]
 
 INK, MUTED, GRID, PAPER = "#1f2933", "#5c6773", "#e3e7eb", "#ffffff"
 PALETTE = ("#c4351c", "#0072b2", "#009e73", "#9a4d8e", "#b8860b", "#3f4a55", "#2a9fd6", "#7a5230", "#6b8e23", "#8c8c8c")

@@ -16,7 +16,7 @@ by the points that the asking tenant may see. A dash stands where no setting fin
 that both were asked. Where a peer was built for a share of the points only, as all would not fit the limits, its memory
 is scaled, and the share stands beside its build. Of each workload the last row counts; who took part in earlier ones
 only stands in the results."""
-Found = dict[str, Any]
+_Found = dict[str, Any]
 
 
 def section(rows: dict[str, Row]) -> tuple[str, dict[str, str]]:
@@ -47,18 +47,18 @@ def section(rows: dict[str, Row]) -> tuple[str, dict[str, str]]:
     return "\n\n".join(parts), drawings
 
 
-def _ordered(contenders: Found) -> list[str]:
+def _ordered(contenders: _Found) -> list[str]:
     return sorted(contenders, key=lambda name: (name != _OURS, contenders[name]["at"][TARGET]["all"] or 1e99, name))
 
 
-def _classes(contenders: Found) -> list[str]:
+def _classes(contenders: _Found) -> list[str]:
     """Size classes in which anyone has a cost at the target, small tenants first."""
     named = [name for found in contenders.values() for name in found["at"][TARGET]]
     order = [name for name in dict.fromkeys(named) if name != "all"]
     return [name for name in order if any(found["at"][TARGET].get(name) for found in contenders.values())]
 
 
-def _drawn(name: str, row: Row, contenders: Found, classes: list[str]) -> str:
+def _drawn(name: str, row: Row, contenders: _Found, classes: list[str]) -> str:
     legend = Legend(
         f"many tenants: {name}", "points that the tenant may see", f"CPU µs at recall@10 {TARGET}", origin(row)
     )
@@ -69,7 +69,7 @@ def _drawn(name: str, row: Row, contenders: Found, classes: list[str]) -> str:
     return steps(legend, lines, classes)
 
 
-def _line(name: str, row: Row, contender: str, found: Found, figures: Found) -> list[str]:
+def _line(name: str, row: Row, contender: str, found: _Found, figures: _Found) -> list[str]:
     ratio = figures.get("ours / peers", {}).get(contender, {}).get(f"us at {TARGET}")
     return [
         plain(name),
@@ -83,7 +83,7 @@ def _line(name: str, row: Row, contender: str, found: Found, figures: Found) -> 
     ]
 
 
-def _build(found: Found) -> str:
+def _build(found: _Found) -> str:
     """CPU seconds of the build, which a kept index states among its facts, with the share that was built."""
     spent = cell(found["facts"].get("build CPU s", found["build CPU s"]))
     return spent if found["built share"] >= 1 else f"{spent} ({found['built share']:.0%})"

@@ -12,7 +12,7 @@ LEAST_SHARE = 0.05
 _SPREADS = 2.0
 """Nor is what stays within so many spreads of the recorded runs."""
 _SAME = ("python", "numpy", "numba")
-Row = Mapping[str, Any]
+_Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def combined(runs: Sequence[Mapping[str, Now]]) -> dict[str, Now]:
     return found
 
 
-def moved(now: Now, recorded: Row) -> Moved | None:
+def moved(now: Now, recorded: _Row) -> Moved | None:
     """How a figure stands to the recorded one; None where they cannot be compared."""
     if recorded.get("unit") != now.unit or not recorded.get("value"):
         return None
@@ -75,7 +75,7 @@ def moved(now: Now, recorded: Row) -> Moved | None:
     return Moved(now.value / before.value - 1, max(LEAST_SHARE, _SPREADS * before.spread))
 
 
-def text(now: Mapping[str, Now], row: Row | None, here: Row) -> str:
+def text(now: Mapping[str, Now], row: _Row | None, here: _Row) -> str:
     """The table, with what makes the comparison doubtful; `here` holds machine and versions of this run."""
     figures = row["figures"] if row else {}
     width = max((len(name) for name in (*now, *figures)), default=0)
@@ -92,7 +92,7 @@ def text(now: Mapping[str, Now], row: Row | None, here: Row) -> str:
     return "\n".join([*lines, "", *_said(changes, row, here)])
 
 
-def _said(changes: Sequence[Moved | None], row: Row | None, here: Row) -> list[str]:
+def _said(changes: Sequence[Moved | None], row: _Row | None, here: _Row) -> list[str]:
     if row is None:
         return ["No row to compare with: `python -m bench smoke --record` writes one."]
     worse = sum(1 for change in changes if change and change.arrow == "▲")
