@@ -24,19 +24,23 @@ class Entry:
     environment: str = ""
 
 
+_HNSWLIB = ("hnswlib==0.8.0",)
+_SVS = ("scalable-vs==0.5.0",)
 _FAISS = ("faiss-cpu==1.15.1",)
 _USEARCH = ("usearch==2.26.6",)
 _RABITQ = ("rabitqlib==0.7.1",)
 
 LIBRARIES: Mapping[str, Entry] = {
     "vdb-index": Entry("bench.race.ours"),
-    "hnswlib": Entry("hnsw", ("hnswlib==0.8.0",)),
+    "hnswlib": Entry("hnsw", _HNSWLIB, ("16",), "hnswlib"),
+    "hnswlib-m32": Entry("hnsw", _HNSWLIB, ("32",), "hnswlib"),
     "faiss-ivf": Entry("faiss_index", _FAISS, ("ivf",), "faiss"),
     "faiss-fast-scan": Entry("faiss_index", _FAISS, ("fast-scan",), "faiss"),
     "faiss-hnsw": Entry("faiss_index", _FAISS, ("hnsw",), "faiss"),
     "usearch": Entry("usearch_graph", _USEARCH, ("f32",), "usearch"),
     "usearch-bf16": Entry("usearch_graph", _USEARCH, ("bf16",), "usearch"),
-    "svs": Entry("svs_vamana", ("scalable-vs==0.5.0",)),
+    "svs": Entry("svs_vamana", _SVS, ("64",), "svs"),
+    "svs-r32": Entry("svs_vamana", _SVS, ("32",), "svs"),
     "rabitqlib-graph": Entry("rabitq", _RABITQ, ("graph",), "rabitqlib"),
     "rabitqlib-ivf": Entry("rabitq", _RABITQ, ("ivf",), "rabitqlib"),
     "scann": Entry("scann_tree", ("scann==1.4.2",)),

@@ -19,6 +19,7 @@ __all__ = ["BAR", "DATA_SETS", "OURS", "RIVAL", "TARGET", "race", "run"]
 
 DATA_SETS = ("arxiv-120k", "fashion-mnist")
 OURS, RIVAL = "vdb-index", "hnswlib"
+"""Of the rival the best of its builds counts, whose names begin like it."""
 TARGET, BAR = "0.95", 1.4
 
 
@@ -55,9 +56,9 @@ def _against(contenders: Mapping[str, Any]) -> list[Figure]:
     costs = {name: cost["cpu us"] for name, cost in at.items() if cost is not None}
     own = costs.pop(OURS, None)
     figures = []
-    if own is not None and RIVAL in costs:
-        name = f"QPS at {TARGET}, ours / {RIVAL}"
-        figures.append(Figure(name, costs[RIVAL] / own, "x", BAR, at_least=True))
+    rival = min((cost for name, cost in costs.items() if name.startswith(RIVAL)), default=None)
+    if own is not None and rival is not None:
+        figures.append(Figure(f"QPS at {TARGET}, ours / {RIVAL}", rival / own, "x", BAR, at_least=True))
     if own is not None and costs:
         best = min(costs, key=lambda name: costs[name])
         figures.append(Figure(f"QPS at {TARGET}, ours / best of peers, {best}", costs[best] / own, "x"))

@@ -1,5 +1,7 @@
 """SVS, Scalable Vector Search (scalable-vs): a Vamana graph over float32 vectors, searched in one thread.
 
+`python -m peers.svs_vamana DEGREE`: the most links of a point.
+
 Its compressed vectors (LVQ, LeanVec) are refused on processors that are not Intel's, by ending the process: float32
 runs everywhere.
 """
@@ -7,6 +9,7 @@ runs everywhere.
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from .serving import serve
 
 svs: Any = importlib.import_module("svs")
 
-DEGREE, WINDOW = 64, 200
+WINDOW = 200
 _ALPHA = {"l2": 1.2, "cosine": 0.95, "ip": 0.95}
 """Its own defaults."""
 _PLACES = ("config", "graph", "data")
@@ -27,14 +30,17 @@ class Vamana(Contender):
 
     settings: Sequence[str] = [f"window {n}" for n in (10, 12, 15, 20, 25, 32, 42, 56, 75, 100, 150, 220, 320)]
 
+    def __init__(self, degree: int) -> None:
+        self._degree = degree
+
     def build(self, vectors: Float32s, metric: str, folder: Path, n_threads: int) -> str:
         parameters = svs.VamanaBuildParameters(
-            alpha=_ALPHA[metric], graph_max_degree=DEGREE, window_size=WINDOW, prune_to=DEGREE - 4
+            alpha=_ALPHA[metric], graph_max_degree=self._degree, window_size=WINDOW, prune_to=self._degree - 4
         )
         self._metric = metric
         self._index = svs.Vamana.build(parameters, vectors, _distance(metric), num_threads=n_threads)
         self._index.num_threads = 1
-        return f"degree {DEGREE}, window {WINDOW}, alpha {_ALPHA[metric]}, float32"
+        return f"degree {self._degree}, window {WINDOW}, alpha {_ALPHA[metric]}, float32"
 
     def use(self, setting: str) -> None:
         self._index.search_window_size = int(setting.split()[1])
@@ -60,4 +66,4 @@ def _distance(metric: str) -> Any:
 
 
 if __name__ == "__main__":
-    serve(Vamana())
+    serve(Vamana(int(sys.argv[1])))
