@@ -31,8 +31,10 @@ def record(
 ) -> Path:
     """Append a row to `<folder>/<workload>.json`, a list of rows, oldest first; returns the file.
 
+    A row names no place: of absolute paths in the command and in texts the last part stays.
+
     `accelerator` is what the figures were measured on, its name first; `packages` are those whose releases they depend
-    on beside the usual ones. Of absolute paths in the command and in texts the last part stays: a row names no place.
+    on beside the usual ones.
     """
     path = folder / f"{workload}.json"
     rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
@@ -42,12 +44,13 @@ def record(
             "commit": commit(),
             "machine": machine() | ({"accelerator": dict(accelerator)} if accelerator else {}),
             "versions": versions() | {name: version_of(name) for name in packages},
-            "command": without_places(command),
-            "figures": without_places(dict(figures)),
+            "command": command,
+            "figures": dict(figures),
         }
     )
     folder.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(".json.new")
+    rows[-1] = without_places(rows[-1])
     new.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     new.replace(path)
     return path
