@@ -1,6 +1,7 @@
 """Runs one contender for a race: requests come as lines of JSON on standard input, answers go to standard output.
 
 Requests, by `do`:
+- `wait`: nothing, once the program with what it imports is there
 - `build`: `vectors` (.npy), `metric`, `folder`, `threads` → seconds, CPU, growth of memory, parameters, settings
 - `save` → bytes on disk, or null where it cannot be saved
 - `load`: `vectors`, `metric`, `folder` → seconds until it is there, growth of memory, settings
@@ -59,6 +60,7 @@ class _Runner:
         self._contender = contender
         self._folder = Path()
         self.actions: dict[str, Callable[[Request], Found]] = {
+            "wait": lambda _: {},
             "build": self._build,
             "save": self._save,
             "load": self._load,
