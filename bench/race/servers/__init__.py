@@ -21,7 +21,7 @@ from bench.report import Figure
 from bench.tenants.contender import LeftOut
 from bench.tenants.store import Store
 
-__all__ = ["DATA_SETS", "run"]
+__all__ = ["CHROMA_BAR", "DATA_SETS", "PGVECTOR_BAR", "bars", "run"]
 
 DATA_SETS = ("arxiv-100k",)
 CHROMA_BAR, PGVECTOR_BAR = 3.0, 1.0

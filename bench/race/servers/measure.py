@@ -35,7 +35,7 @@ TARGET = 0.95
 _N_WARM = 100
 _IDLE_S = 3.0
 
-Row = dict[str, Any]
+_Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Plan:
 
 def measure(
     entries: Mapping[str, Callable[[Setup], Taking]], workload: Workload, store: Store, setup: Setup, plan: Plan
-) -> Row:
+) -> _Row:
     """The row of a race on one data set: servers with their sweeps, and who is left out."""
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vdb-bench-")))

@@ -20,8 +20,8 @@ from bench.tenants.contender import LeftOut
 
 __all__ = ["Running", "free_port"]
 
-READY_S = 180.0
-STOP_S = 60.0
+_READY_S = 180.0
+_STOP_S = 60.0
 _POLL_S = 0.005
 _PARENT_DEATH_SIGNAL = 1
 
@@ -78,7 +78,7 @@ class Running:
         below = tree.processes(process.pid)
         process.send_signal(self.program.stop_signal)
         try:
-            process.wait(STOP_S)
+            process.wait(_STOP_S)
         except subprocess.TimeoutExpired:
             below = tree.processes(process.pid)
             process.kill()
@@ -103,14 +103,14 @@ class Running:
             raise LeftOut(f"the server ended: {self._last_words()}")
 
     def _await_ready(self) -> None:
-        deadline = time.monotonic() + READY_S
+        deadline = time.monotonic() + _READY_S
         while True:
             self.check()
             if _takes_connections(self.port) and self.program.is_ready(self.port):
                 self.check()
                 return
             if time.monotonic() > deadline:
-                raise LeftOut(f"the server was not ready within {READY_S:.0f} s: {self._last_words()}")
+                raise LeftOut(f"the server was not ready within {_READY_S:.0f} s: {self._last_words()}")
             time.sleep(_POLL_S)
 
     def _last_words(self) -> str:

@@ -26,7 +26,7 @@ _ANSWER_S = 120.0
 _QUIET_S, _SETTLING_S, _QUIET_SHARE = 2.0, 120.0, 0.05
 """A server is quiet once it takes less than this share of a core for so long; so long it may take to be."""
 
-Found = dict[str, Any]
+_Found = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class TakingPart:
     def __init__(self, name: str, folder: Path, stack: ExitStack) -> None:
         """`folder` is where the server's data and what clients leave each other will lie."""
         self.name, self._folder, self._stack = name, folder, stack
-        self.facts: Found = {}
+        self.facts: _Found = {}
         self.settings: Sequence[str] = ()
         self.judged: list[Judged] = []
         self.passes: list[list[Asked]] = []

@@ -18,14 +18,14 @@ _PARENT, _CHILDREN_USER, _CHILDREN_SYSTEM, _STARTED = 1, 13, 14, 19
 _ATTEMPTS = 5
 _MEMORY = {"Pss": "resident bytes", "Pss_Anon": "anonymous bytes", "Pss_Shmem": "anonymous bytes"}
 
-Named = tuple[int, int]
+_Named = tuple[int, int]
 """A process for good: its id and the tick it started at, as ids are used again."""
 
 
-def processes(root: int) -> list[Named]:
+def processes(root: int) -> list[_Named]:
     """The process and all below it, parents first; empty where it is not there."""
-    children: dict[int, list[Named]] = {}
-    found: list[Named] = []
+    children: dict[int, list[_Named]] = {}
+    found: list[_Named] = []
     for folder in Path("/proc").iterdir():
         fields = _stat(int(folder.name)) if folder.name.isdigit() else None
         if fields is None:
@@ -63,7 +63,7 @@ def memory(root: int) -> dict[str, int]:
     return found
 
 
-def kill(named: list[Named]) -> None:
+def kill(named: list[_Named]) -> None:
     """End by force those of these processes that still run."""
     for pid, started in named:
         fields = _stat(pid)
