@@ -6,7 +6,7 @@ import base64
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +55,7 @@ class Chroma(Contender):
         found = json.loads(self._server.post(f"{self._path}/query", json.dumps(asked, separators=(",", ":")).encode()))
         return np.array(found["ids"][0], np.int64)
 
-    def _put(self, changed: dict[str, object]) -> None:
+    def _put(self, changed: Mapping[str, object]) -> None:
         deadline = time.monotonic() + _LOCKED_S
         while True:  # its database may be locked by its own work in the background
             try:
