@@ -27,13 +27,16 @@ from tests.bench.race_stand_in import StandIn
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="accounts of processes are those of /proc")
 
-SPINS = "from tests.bench.race_stand_in import spinning; spinning(0.2)"
+SPINS = """
+import time
+while time.process_time() < 0.2:
+    pass
+"""
 PARENT = f"""
 import subprocess, sys
-from tests.bench.race_stand_in import spinning
 subprocess.run([sys.executable, "-c", {SPINS!r}], check=True)
-other = subprocess.Popen([sys.executable, "-c", {SPINS + "; input()"!r}], stdin=subprocess.PIPE)
-spinning(0.2)
+other = subprocess.Popen([sys.executable, "-c", {SPINS + "input()"!r}], stdin=subprocess.PIPE)
+{SPINS}
 print("spun", flush=True)
 input()
 """
@@ -147,7 +150,7 @@ def test_a_race_measures_who_answers_and_says_why_others_do_not(tmp_path: Path) 
     assert report[-1].split()[0] == "stand-in"
 
 
-def test_a_server_whose_client_ends_is_left_out_with_its_last_words(tmp_path: Path) -> None:
+def test_a_server_whose_client_ends_is_left_out_with_the_client_s_last_words(tmp_path: Path) -> None:
     class Deserted(StandIn):
         """Its client ends at once."""
 
@@ -157,6 +160,11 @@ def test_a_server_whose_client_ends_is_left_out_with_its_last_words(tmp_path: Pa
     row = _raced(tmp_path, {"deserted": Deserted()})
     assert row["contenders"] == {}
     assert row["left out"] == {"deserted": "its process ended: the client had enough"}
+
+
+def test_a_server_that_ends_while_it_is_loaded_is_left_out_with_its_own_last_words(tmp_path: Path) -> None:
+    row = _raced(tmp_path, {"ended": StandIn(is_ended=True)})
+    assert row["left out"] == {"ended": "the server ended: it had enough"}
 
 
 def test_bars_compare_json_with_json_and_binary_with_binary() -> None:

@@ -97,10 +97,10 @@ class _Race:
         try:
             step()
         except LeftOut as exc:
-            self.left_out[one.name] = str(exc)
+            reason = self.left_out[one.name] = one.reason(exc)
             self._taking.pop(one.name, None)
             one.close()
-            print(f"{one.name} is left out: {exc}", file=sys.stderr, flush=True)
+            print(f"{one.name} is left out: {reason}", file=sys.stderr, flush=True)
 
     def enter(self, one: TakingPart, made: Callable[[Setup], Taking], setup: Setup) -> None:
         """Start a server, load it, start it anew."""

@@ -97,25 +97,32 @@ class Running:
         """What its folder occupies on disk."""
         return sum(path.stat().st_blocks * 512 for path in self.folder.rglob("*") if path.is_file())
 
-    def check(self) -> None:
-        """Raises LeftOut where it has ended by itself."""
-        if self._process is None or self._process.poll() is not None:
-            raise LeftOut(f"the server ended: {self._last_words()}")
+    def last_words(self, within_s: float = 0.0) -> str | None:
+        """What it said last, where it ends by itself within so long; None while it runs, and once it was stopped."""
+        if self._process is None:
+            return None
+        try:
+            self._process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            return None
+        lines = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
+        return lines[-1].strip()[:300] if lines else "nothing"
 
     def _await_ready(self) -> None:
         deadline = time.monotonic() + _READY_S
         while True:
-            self.check()
+            self._check()
             if _takes_connections(self.port) and self.program.is_ready(self.port):
-                self.check()
+                self._check()
                 return
             if time.monotonic() > deadline:
-                raise LeftOut(f"the server was not ready within {_READY_S:.0f} s: {self._last_words()}")
+                raise LeftOut(f"the server was not ready within {_READY_S:.0f} s")
             time.sleep(_POLL_S)
 
-    def _last_words(self) -> str:
-        lines = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
-        return lines[-1].strip()[:300] if lines else "it said nothing"
+    def _check(self) -> None:
+        words = self.last_words()
+        if words is not None:
+            raise LeftOut(f"the server ended: {words}")
 
 
 def free_port() -> int:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,6 +23,8 @@ __all__ = ["Asked", "Crowd", "Files", "TakingPart"]
 _RIGHT = 0.9
 """The recall of an answer that is right: a search of an index may miss one of ten."""
 _ANSWER_S = 120.0
+_ENDING_S = 1.0
+"""A server whose client has lost it may take so long to be gone."""
 _QUIET_S, _SETTLING_S, _QUIET_SHARE = 2.0, 120.0, 0.05
 """A server is quiet once it takes less than this share of a core for so long; so long it may take to be."""
 
@@ -71,6 +73,7 @@ class TakingPart:
         self.passes: list[list[Asked]] = []
         self.crowds: dict[int, list[Crowd]] = {}
         self.crowd_setting = ""
+        self._last_words: Callable[[float], str | None] = lambda _: None  # while there is no server
 
     def enter(self, program: Program, versions: Mapping[str, str]) -> None:
         """Start the server, empty, and a client."""
@@ -79,6 +82,7 @@ class TakingPart:
         self._left = self._folder / "client"
         self._left.mkdir()
         self._running = self._stack.enter_context(Running(program, self._folder / "server"))
+        self._last_words = self._running.last_words
         self._client = Process(program.client(self._running.port))
         self._stack.callback(lambda: self._client.end())  # whichever it is by then
         self.facts["packages"] = dict(versions)
@@ -87,16 +91,17 @@ class TakingPart:
         """End the client and the server."""
         self._stack.close()
 
+    def reason(self, failed: LeftOut) -> str:
+        """Why it drops out: its server's last words where that has ended, else what failed."""
+        words = self._last_words(_ENDING_S)
+        return str(failed) if words is None else f"the server ended: {words}"
+
     def load(self, files: Files, metric: str, n_threads: int) -> None:
         """Have a client store all vectors and wait for the index; afterwards the server is let come to rest."""
         print(f"{self.name} is loaded", file=sys.stderr, flush=True)
         empty, began_cpu = self._running.memory(), self._running.cpu_s()
-        try:
-            given: Mapping[str, Any] = {"vectors": files.vectors, "metric": metric, "folder": self._left}
-            built = self._client.ask("build", threads=n_threads, **given)
-        except LeftOut:
-            self._running.check()
-            raise
+        given: Mapping[str, Any] = {"vectors": files.vectors, "metric": metric, "folder": self._left}
+        built = self._client.ask("build", threads=n_threads, **given)
         rest_s = self._rest()
         self.settings = built["settings"]
         self.facts |= {
