@@ -14,6 +14,7 @@ from bench import report
 from bench.tenants.store import default_folder
 
 WORKLOADS = {
+    "http": "bench.race.servers",
     "unfiltered": "bench.race.unfiltered",
 }
 """Races by name: modules whose `run(given, arguments)` returns the exit code."""
