@@ -15,6 +15,10 @@ from bench.tenants.store import default_folder
 
 WORKLOADS = {
     "unfiltered": "bench.race.unfiltered",
+    "databases": "bench.race.databases",
+    "tenants": "bench.race.tenants",
+    "disk": "bench.race.disk",
+    "cache": "bench.race.cache",
 }
 """Races by name: modules whose `run(given, arguments)` returns the exit code."""
 

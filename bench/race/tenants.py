@@ -1,0 +1,27 @@
+"""One tenant among many: the contest of `bench tenants` with its bars, by one command."""
+
+import argparse
+import shlex
+from collections.abc import Sequence
+
+from bench.tenants.command import contest
+from bench.tenants.elsewhere import How
+from bench.tenants.limits import Limits
+from bench.tenants.store import Store
+from bench.tenants.worlds import NAMES
+
+__all__ = ["run"]
+
+
+def run(given: argparse.Namespace, arguments: Sequence[str]) -> int:
+    """Run the workloads that `--data` names, all of them by default; 1 where a bar is missed.
+
+    Raises SystemExit where it names one that there is not.
+    """
+    names = given.data or NAMES
+    unknown = [name for name in names if name not in NAMES]
+    if unknown:
+        raise SystemExit(f"no workload {', '.join(unknown)}: there are {', '.join(NAMES)}")
+    how = How(Store(given.cache), Limits(n_threads=given.threads))
+    recorded = "race-tenants", shlex.join(["python", "-m", "bench", "race", *arguments])
+    return max(contest(name, how, given, recorded) for name in names)
