@@ -20,6 +20,8 @@ class Entry:
     module: str
     requirements: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
+    environment: str = ""
+    """Its name, where several entries share one; else the entry's."""
 
 
 LIBRARIES: Mapping[str, Entry] = {
@@ -28,7 +30,15 @@ LIBRARIES: Mapping[str, Entry] = {
 }
 """Indexes in process: `race unfiltered`."""
 
-DATABASES: Mapping[str, Entry] = {}
+_LANCEDB = ("lancedb==0.40.0",)
+
+DATABASES: Mapping[str, Entry] = {
+    "vdb": Entry("bench.race.ours_database"),
+    "lancedb-pq": Entry("lance_table", _LANCEDB, ("pq",), "lancedb"),
+    "lancedb-hnsw": Entry("lance_table", _LANCEDB, ("hnsw",), "lancedb"),
+    "qdrant-edge": Entry("qdrant_edge_shard", ("qdrant-edge-py==0.9.0",)),
+    "zvec": Entry("zvec_collection", ("zvec==0.8.0",)),
+}
 """Databases in process: `race databases`."""
 
 
@@ -36,7 +46,7 @@ def start_of(name: str, entry: Entry, cache: Path) -> Start:
     """How to start an entry; its environment is made where there is none. Raises LeftOut where it cannot be."""
     if not entry.requirements:
         return Start(("-m", entry.module, *entry.arguments))
-    place = environment(cache, name, entry.requirements)
+    place = environment(cache, entry.environment or name, entry.requirements)
     return Start(("-m", f"peers.{entry.module}", *entry.arguments), place.python, PEERS_FOLDER)
 
 
@@ -44,6 +54,6 @@ def versions_of(name: str, entry: Entry, cache: Path) -> dict[str, str]:
     """Releases of what an entry's environment holds, those asked for alone; empty for ours."""
     if not entry.requirements:
         return {}
-    installed = environment(cache, name, entry.requirements).versions()
+    installed = environment(cache, entry.environment or name, entry.requirements).versions()
     asked = {requirement.partition("==")[0].partition("[")[0].lower() for requirement in entry.requirements}
     return {package: release for package, release in installed.items() if package.lower() in asked}

@@ -4,6 +4,7 @@ import argparse
 import shlex
 from collections.abc import Sequence
 
+from bench.race.parts import chosen
 from bench.tenants.command import contest
 from bench.tenants.elsewhere import How
 from bench.tenants.limits import Limits
@@ -18,10 +19,7 @@ def run(given: argparse.Namespace, arguments: Sequence[str]) -> int:
 
     Raises SystemExit where it names one that there is not.
     """
-    names = given.data or NAMES
-    unknown = [name for name in names if name not in NAMES]
-    if unknown:
-        raise SystemExit(f"no workload {', '.join(unknown)}: there are {', '.join(NAMES)}")
+    names = chosen(given.data, NAMES, "workload")
     how = How(Store(given.cache), Limits(n_threads=given.threads))
     recorded = "race-tenants", shlex.join(["python", "-m", "bench", "race", *arguments])
     return max(contest(name, how, given, recorded) for name in names)

@@ -3,6 +3,7 @@
 The environments of peers lie below `--cache` and are made from the package index the first time that they are needed.
 """
 
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,19 +51,23 @@ class How:
 
 
 class Elsewhere(Side):
-    """A contender of `worker.CONTENDERS`. Its process starts with `build` and ends with `close`."""
+    """A contender of `worker.CONTENDERS`. Its process starts with `build` and ends with `close`.
 
-    def __init__(self, name: str, how: How) -> None:
+    `python` is the interpreter of a peer; without one it is that of its environment.
+    """
+
+    def __init__(self, name: str, how: How, python: str | None = None) -> None:
         self.name = name
         self._how = how
+        self._python = python
         self._process: Process | None = None
 
     def build(self, workload: Workload) -> Built:
-        made = installed(self.name, self._how.store.folder)
-        start = Start(("-m", "bench.tenants.worker", self.name, *self._how.arguments))
-        if made is not None:
-            start = Start(start.arguments, made.python)
-        self._process = Process(start)
+        python = self._python
+        if python is None:
+            made = installed(self.name, self._how.store.folder)
+            python = sys.executable if made is None else made.python
+        self._process = Process(Start(("-m", "bench.tenants.worker", self.name, *self._how.arguments), python))
         with tempfile.TemporaryDirectory(prefix="vdb-bench-") as folder:
             handed.write(workload, self._how.store, Path(folder))
             found = self._process.ask("build", workload=folder)
