@@ -34,8 +34,8 @@ def run(
         codes = []
         for part in parts:
             print(f"\n== {part}", flush=True)
-            command = [sys.executable, "-m", "bench", "race", *arguments, "--data", part]  # the last one counts
-            codes.append(subprocess.run(command, cwd=ROOT, check=False).returncode)
+            again = [sys.executable, "-m", "bench", "race", *arguments, "--data", part]  # the last one counts
+            codes.append(subprocess.run(again, cwd=ROOT, check=False).returncode)
         return max(codes)
     try:
         figures, releases = measure(parts[0])
