@@ -11,7 +11,7 @@ from bench.tenants.growth import datasets
 __all__ = ["ENVIRONMENTS", "run"]
 
 ENVIRONMENTS: parts.Peers = {"gptcache": ("gptcache==0.1.44", "sqlalchemy==2.0.44", "faiss-cpu==1.15.1")}
-PARTS = ("latency",)
+_PARTS = ("latency",)
 
 
 def run(given: argparse.Namespace, arguments: Sequence[str]) -> int:
@@ -23,4 +23,4 @@ def run(given: argparse.Namespace, arguments: Sequence[str]) -> int:
         asked = argparse.Namespace(quick=given.quick, seed=given.seed, data=datasets(), peer_python=python)
         return latency.measure(asked), releases
 
-    return parts.run(parts.chosen(given.data, PARTS, "part"), given, arguments, measure)
+    return parts.run(parts.chosen(given.data, _PARTS, "part"), given, arguments, measure)

@@ -20,7 +20,7 @@ from vdb.protocol.statistics import VectorIndex
 
 __all__ = ["OursDatabase"]
 
-BATCH_ROWS = 1_000
+_BATCH_ROWS = 1_000
 _COLLECTION, _TENANT = "points", "race"
 _SETTINGS: dict[str, Any] = {"record_queries": False, "index_from_points": 1_000}
 _LEAST_TUNED = 5_000
@@ -37,8 +37,8 @@ class OursDatabase(Stored):
         warm(background=False)
         self.open(folder)
         self._database.create_collection(_COLLECTION, dimension=vectors.shape[1], metric=metric)
-        for first in range(0, len(vectors), BATCH_ROWS):
-            some = vectors[first : first + BATCH_ROWS]
+        for first in range(0, len(vectors), _BATCH_ROWS):
+            some = vectors[first : first + _BATCH_ROWS]
             rows = range(first, first + len(some))
             self._points.upsert([str(row) for row in rows], some, [{"group": payload(row)} for row in rows])
         self._await_index()

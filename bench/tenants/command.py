@@ -22,7 +22,7 @@ from bench.tenants.store import Store, default_folder
 from bench.tenants.worker import CONTENDERS
 from bench.tenants.worlds import NAMES, Worlds
 
-__all__ = ["contest", "main"]
+__all__ = ["contest", "main", "parser", "without_workloads"]
 
 _THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """Read by the libraries when they are loaded, so a process is started with them."""

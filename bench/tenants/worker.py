@@ -27,7 +27,7 @@ from bench.tenants.store import Store
 
 __all__ = ["CONTENDERS", "main"]
 
-Found = dict[str, Any]
+_Found = dict[str, Any]
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> None:
     answers.flush()
 
 
-def _answer(side: Local, request: Found) -> Found:
+def _answer(side: Local, request: _Found) -> _Found:
     try:
         return _built(side, request) if request["do"] == "build" else _asked(side, request)
     except LeftOut as exc:
@@ -54,7 +54,7 @@ def _answer(side: Local, request: Found) -> Found:
         return {"error": f"{type(exc).__name__}: {exc}"[:500]}
 
 
-def _built(side: Local, request: Found) -> Found:
+def _built(side: Local, request: _Found) -> _Found:
     built = side.build(handed.read(Path(request["workload"])))
     return {
         "settings": built.settings,
@@ -66,7 +66,7 @@ def _built(side: Local, request: Found) -> Found:
     }
 
 
-def _asked(side: Local, request: Found) -> Found:
+def _asked(side: Local, request: _Found) -> _Found:
     rows, cpu_us = side.ask(request["setting"], request["n_warm"])
     np.savez(request["answers"], rows=rows, cpu_us=cpu_us)
     return {}
