@@ -28,13 +28,14 @@ def record(
     *,
     accelerator: Mapping[str, Any] | None = None,
     packages: Sequence[str] = (),
+    releases: Mapping[str, str] | None = None,
 ) -> Path:
     """Append a row to `<folder>/<workload>.json`, a list of rows, oldest first; returns the file.
 
     A row names no place: of absolute paths in the command and in texts the last part stays.
 
     `accelerator` is what the figures were measured on, its name first; `packages` are those whose releases they depend
-    on beside the usual ones.
+    on beside the usual ones; `releases` those of packages in the environments of peers.
     """
     path = folder / f"{workload}.json"
     rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
@@ -43,7 +44,7 @@ def record(
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "commit": commit(),
             "machine": machine() | ({"accelerator": dict(accelerator)} if accelerator else {}),
-            "versions": versions() | {name: version_of(name) for name in packages},
+            "versions": versions() | {name: version_of(name) for name in packages} | dict(releases or {}),
             "command": command,
             "figures": dict(figures),
         }

@@ -48,7 +48,15 @@ LIBRARIES: Mapping[str, Entry] = {
 }
 """Indexes in process: `race unfiltered`."""
 
-DATABASES: Mapping[str, Entry] = {}
+_LANCEDB = ("lancedb==0.40.0",)
+
+DATABASES: Mapping[str, Entry] = {
+    "vdb": Entry("bench.race.ours_database"),
+    "lancedb-pq": Entry("lance_table", _LANCEDB, ("pq",), "lancedb"),
+    "lancedb-hnsw": Entry("lance_table", _LANCEDB, ("hnsw",), "lancedb"),
+    "qdrant-edge": Entry("qdrant_edge_shard", ("qdrant-edge-py==0.9.0",)),
+    "zvec": Entry("zvec_collection", ("zvec==0.8.0",)),
+}
 """Databases in process: `race databases`."""
 
 
