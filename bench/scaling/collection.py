@@ -51,6 +51,7 @@ def _of(server: Server, workload: Workload) -> Found:
         await_index(connection, server)
     all_cpu_s = server.cpu_s() - cpu_s
     search_us = _search_us(server, key, workload)
+    store = sum(path.stat().st_blocks * 512 for path in (server.data_dir / "collections").glob("*/data.mdb"))
     ram, disk = server.anonymous_bytes() - empty, server.disk_bytes() - empty_disk
     server.stop()
     ready_s = server.start()
@@ -66,6 +67,7 @@ def _of(server: Server, workload: Workload) -> Found:
         "server CPU per search": (search_us, "µs"),
         "anonymous bytes per point": (ram / n, "B"),
         "bytes on disk per point": (disk / n, "B"),
+        "bytes of the store per point": (store / n, "B"),
         "restart until ready": (ready_s, "s"),
         "first search after it": (1e3 * first_s, "ms"),
     }
