@@ -21,8 +21,9 @@ from vdb.index.spann.search import Effort, Found as Answer
 
 SIZES = (20_000, 60_000, 120_000, 250_000, 500_000, 1_000_000)
 COUNTS = ("heads scored", "lists read", "rows scanned", "vectors compared", "pages of lists", "pages of vectors")
-SHARES = (0.15, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0)
-"""Of the budgets of the server's table, that are tried with the rest of its rows."""
+SHARES = (0.15, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
+RECALLS = (0.95, 0.99)
+"""Shares of the budgets of the server's table at these recalls are tried, with the rest of its rows."""
 
 
 def measure(given: argparse.Namespace) -> list[Figure]:
@@ -55,6 +56,7 @@ def _searches(workload: Workload, index: SpannIndex) -> Found:
     efforts = {
         f"{share:g} of {recall:g}": Effort(int(share * budget), *rest)
         for recall, (budget, *rest) in LISTS
+        if recall in RECALLS
         for share in SHARES
     }
 
