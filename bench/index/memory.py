@@ -115,7 +115,9 @@ def await_index(connection: Connection, server: Server) -> dict[str, dict[str, A
     until, since, worked_s = time.monotonic() + TIMEOUT_S, time.monotonic(), server.cpu_s()
     while True:
         time.sleep(POLL_S)
-        found: dict[str, dict[str, Any]] = connection.ask("GET", f"/v1/collections/{COLLECTION}/stats", server.admin_key)
+        found: dict[str, dict[str, Any]] = connection.ask(
+            "GET", f"/v1/collections/{COLLECTION}/stats", server.admin_key
+        )
         now, before_s = time.monotonic(), worked_s
         worked_s = server.cpu_s()
         if found["index"]["state"] != "ready" or worked_s - before_s > BUSY_SHARE * POLL_S:

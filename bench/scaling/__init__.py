@@ -1,8 +1,8 @@
 """Cost by size: measured at several sizes, fitted, and a model of what one node carries up to 10^9 vectors.
 
-`python -m bench scaling` measures: parts of `--only`, each at the sizes of `--sizes`, points (for `tenants` and
-`directories`: tenants). `python -m bench scaling model --vectors 1e8 --tenants 1e3 --dimension 384 --qps 1000` says what
-such a collection takes, from the rows in `--results`; `python -m bench scaling tables` prints the tables of
+`python -m bench scaling` measures: parts of `--only`, each at the sizes of `--sizes`, which are points (of `tenants`
+and `directories`: tenants). `python -m bench scaling model --vectors 1e8 --tenants 1e3 --dimension 384 --qps 1000` says
+what such a collection takes, from the rows in `--results`; `python -m bench scaling tables` prints the tables of
 docs/scaling.md.
 """
 

@@ -1,4 +1,4 @@
-"""An index on disk by size: pages, lists and CPU of a search at two recalls, bytes in RAM and on disk, CPU of the build.
+"""An index on disk by size: pages, lists and CPU of a search at two recalls, bytes in RAM and on disk, CPU of builds.
 
 Work is in pages: those of lists and those of vectors that are compared. Everything lies in the system's page cache, so
 CPU is what is left when no page has to be waited for.
@@ -17,7 +17,8 @@ from bench.scaling.sets import figures, worlds
 from bench.tenants.workload import Float32s, Int64s, K, Workload
 from vdb.engine.plan_lists import LISTS
 from vdb.index.spann.index import ROW_BYTES, SpannIndex
-from vdb.index.spann.search import Effort, Found as Answer
+from vdb.index.spann.search import Effort
+from vdb.index.spann.search import Found as Answer
 
 SIZES = (20_000, 60_000, 120_000, 250_000, 500_000, 1_000_000)
 COUNTS = ("heads scored", "lists read", "rows scanned", "vectors compared", "pages of lists", "pages of vectors")

@@ -10,7 +10,6 @@ from vdb.storage.lists import MAX_MAP_BYTES
 from vdb.tenancy.rate import MAX_TENANTS
 
 
-
 @dataclass(frozen=True, slots=True)
 class Limit:
     """`value` of `what`; `kind`: `format`, `code` or the name of a setting; what happens there."""
@@ -26,14 +25,14 @@ def limits() -> list[Limit]:
     settings = Settings()
     caps = settings.limits
     return [
-        Limit("point numbers of a collection, u32, never used again", LAST_NUMBER - 1, "format", "writes are refused"),
-        Limit("rows of an index, 31 bits of a place in a list", REVOKED, "format", "not handled: stay below"),
+        Limit("point numbers of a collection, u32, never used again", LAST_NUMBER - 1, "format", "writes fail"),
+        Limit("rows of an index, 31 bits of a place in a list", REVOKED, "format", "not checked: stay below"),
         Limit("bytes of a collection's map", settings.max_map_bytes, "`max_map_bytes`", "writes answer 507"),
         Limit("bytes of the map of posting lists", MAX_MAP_BYTES, "code", "folds fail"),
         Limit("pages of the file of posting lists, u32", 1 << 32, "format", "16 TiB, beyond the map"),
         Limit("points at which cells have one trained row each", _sampled_out(), "code", "cells become uneven"),
         Limit("collections", caps.max_collections, "`max_collections`", "making one is refused"),
-        Limit("collections open at a time", settings.max_open_environments, "`max_open_environments`", "idle ones close"),
+        Limit("collections open at once", settings.max_open_environments, "`max_open_environments`", "idle ones close"),
         Limit("tenant numbers, u32, never used again", LAST_NUMBER - 1, "format", "making one fails"),
         Limit("tenants that a collection may list", caps.max_tenants_per_collection, "`max_tenants_per_collection`",
               "400; a collection without a list is for all"),

@@ -158,7 +158,9 @@ class Model:
         stored = self._laws["collection"]
         of_point = stored["bytes on disk per point"].at(1.0)
         if tier == "disk":
-            of_point = stored["bytes of the store per point"].at(1.0) + self._laws["disk"]["bytes on disk per point"].at(1.0)
+            of_point = stored["bytes of the store per point"].at(1.0) + self._laws["disk"][
+                "bytes on disk per point"
+            ].at(1.0)
         return wanted.vectors * of_point * wanted.dimension / MEASURED_DIMENSION
 
     def _of_tenant(self, where: str) -> float:

@@ -11,7 +11,8 @@ from bench.report import Figure
 from bench.scaling.memory import Found
 from bench.scaling.sets import figures
 from bench.server import Server
-from bench.tenants_cost import Load, measure as measure_load
+from bench.tenants_cost import Load
+from bench.tenants_cost import measure as measure_load
 
 TENANTS = (100, 1_000, 10_000, 100_000)
 QUICK = (32, 64)

@@ -106,9 +106,7 @@ class Ours(Contender):
             effort = self._efforts[tenant] = Effort(
                 int(self._factor * (mine.n_rows + public.n_rows) ** POWER), self._candidates
             )
-        return self._index.search(
-            state, mine, public, query, K, SEQUENCE, 0, effort, kernels=self._kernels
-        )
+        return self._index.search(state, mine, public, query, K, SEQUENCE, 0, effort, kernels=self._kernels)
 
     @property
     def index(self) -> CuratorIndex:
