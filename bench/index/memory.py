@@ -120,7 +120,8 @@ def await_index(connection: Connection, server: Server) -> dict[str, dict[str, A
         )
         now, before_s = time.monotonic(), worked_s
         worked_s = server.cpu_s()
-        if found["index"]["state"] != "ready" or worked_s - before_s > BUSY_SHARE * POLL_S:
+        is_busy = worked_s - before_s > BUSY_SHARE * POLL_S or server.is_at_work()
+        if found["index"]["state"] != "ready" or is_busy:
             since = now
         elif now - since > QUIET_S:
             return found

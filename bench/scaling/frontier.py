@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.tenants.truth import judge
+from bench.tenants.truth import TOLERANCE
 from bench.tenants.workload import Float32s, Int64s, K, Workload
 
 TARGETS = {".95": 0.95, ".99": 0.99}
@@ -40,7 +40,20 @@ def run(workload: Workload, setting: str, search: Search, names: Sequence[str], 
         answers[i, : len(ids)] = ids
         counted.append(counts[: len(names)])
     means = dict(zip(names, np.mean(counted, axis=0).tolist(), strict=True))
-    return Point(setting, float(judge(workload, answers).recalls.mean()), means, work(means))
+    return Point(setting, recall(workload, answers), means, work(means))
+
+
+def recall(workload: Workload, answers: Int64s) -> float:
+    """Mean recall of ids int64 (q, K), padded with −1, where one tenant owns all: as `judge` has it, many times faster.
+
+    It counts by distance: a hit is right that is no farther than the K-th neighbour, and a tolerance.
+    """
+    limits = workload.truth.distances[:, -1:]
+    limits = limits + TOLERANCE * np.maximum(1.0, np.abs(limits))
+    hits = workload.vectors[np.maximum(answers, 0)].astype(np.float64)
+    products = np.einsum("qkd,qd->qk", hits, workload.queries.astype(np.float64))
+    is_near = (1 - products <= limits) & (answers >= 0)
+    return float(is_near.sum(axis=1).mean() / answers.shape[1])
 
 
 def around(points: Sequence[Point], target: float) -> tuple[Point, Point, float] | None:

@@ -3,12 +3,17 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench.scaling import PARTS, main
-from bench.scaling.frontier import Point, around
+from bench.scaling.frontier import Point, around, recall
 from bench.scaling.laws import LAWS, measured
 from bench.scaling.sets import QUICK
+from bench.tenants import growth
+from bench.tenants.access import single
+from bench.tenants.truth import exact, judge
+from bench.tenants.workload import Workload
 
 
 def _point(recall: float, work: float) -> Point:
@@ -44,3 +49,16 @@ def test_a_part_measures_what_its_laws_are_of(part: str, tmp_path: Path) -> None
 
 def test_quick_sizes_are_enough_for_laws() -> None:
     assert len(QUICK) >= 3 and list(QUICK) == sorted(QUICK)
+
+
+def test_recall_is_that_of_the_judge_of_the_tenant_workloads() -> None:
+    rng = np.random.default_rng(5)
+    vectors, queries = growth.normalised(rng.normal(size=(300, 8))), growth.normalised(rng.normal(size=(20, 8)))
+    askers = np.zeros(20, np.int32)
+    truth = exact("cosine", vectors, single(300), queries, askers)
+    workload = Workload("", "cosine", vectors, single(300), queries, askers, truth, "", "", queries[:0])
+    answers = truth.ids.copy()
+    answers[::2, :4] = -1
+    answers[1::3, 5] = (answers[1::3, 5] + 1) % 300
+    answers = np.array([[*dict.fromkeys(row[row >= 0]), *([-1] * 10)][:10] for row in answers], np.int64)
+    assert recall(workload, answers) == pytest.approx(judge(workload, answers).recalls.mean())
