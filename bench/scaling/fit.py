@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Float64s = NDArray[np.float64]
-LEAST_SIZES = 3
-"""Sizes that a law needs; without one of them the rest still fit."""
+LEAST_SIZES = {"power": 3, "affine": 2, "level": 1}
+"""Sizes that a law of each form needs; with no more than these, none can be left out, and nothing is known of `off`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +87,20 @@ FORMS: dict[str, Callable[[Float64s, Float64s], Curve]] = {"power": power, "affi
 
 
 def law(form: str, measured: Mapping[int, float]) -> Law:
-    """The law of values by size, of one of `FORMS`. Raises ValueError with fewer than `LEAST_SIZES` sizes."""
-    if len(measured) < LEAST_SIZES:
-        raise ValueError(f"{len(measured)} sizes are too few for a law: {LEAST_SIZES} at least")
+    """The law of values by size, of one of `FORMS`. Raises ValueError with fewer sizes than the form needs."""
+    if len(measured) < LEAST_SIZES[form]:
+        raise ValueError(f"{len(measured)} sizes are too few for this law: {LEAST_SIZES[form]} at least")
     sizes = np.array(sorted(measured), np.float64)
     values = np.array([measured[int(n)] for n in sizes])
     fit = FORMS[form]
     curve = fit(sizes, values)
-    others = tuple(fit(np.delete(sizes, i), np.delete(values, i)) for i in range(len(sizes)))
     errors = np.array([curve.at(n) for n in sizes]) / values - 1
-    off = others[-1].at(sizes[-1]) / values[-1] - 1
-    return Law(curve, float(np.sqrt(np.mean(errors**2))), float(off), others, float(sizes[0]), float(sizes[-1]))
+    others: tuple[Curve, ...] = ()
+    off = float("nan")
+    if len(sizes) > LEAST_SIZES[form]:
+        others = tuple(fit(np.delete(sizes, i), np.delete(values, i)) for i in range(len(sizes)))
+        off = float(others[-1].at(sizes[-1]) / values[-1] - 1)
+    return Law(curve, float(np.sqrt(np.mean(errors**2))), off, others, float(sizes[0]), float(sizes[-1]))
 
 
 def _share(part: Float64s) -> float:

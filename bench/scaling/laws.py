@@ -32,7 +32,7 @@ LAWS: Mapping[str, Mapping[str, str]] = {
     "directories": {"bytes in RAM per tenant": "level", "bytes in RAM per grant": "level"},
     "collection": {
         "server CPU per point until indexed and tuned": "level",
-        "server CPU per search": "power",
+        "server CPU per search at .95": "power",
         "bytes on disk per point": "level",
         "bytes of the store per point": "level",
         "first search after it": "affine",
@@ -70,6 +70,6 @@ def laws(found: Measured) -> Laws:
     for part, forms in LAWS.items():
         for what, form in forms.items():
             values = found.get(part, {}).get(what, {})
-            if len(values) >= LEAST_SIZES:
+            if len(values) >= LEAST_SIZES[form]:
                 made.setdefault(part, {})[what] = law(form, values)
     return made

@@ -12,12 +12,13 @@ import numpy as np
 from bench.report import Figure
 from bench.scaling.frontier import TARGETS, Point, around, between, cpu_us, run
 from bench.scaling.sets import figures, worlds
-from bench.tenants.ours import Ours
+from bench.tenants.ours import FACTORS, POWER, Ours
 from bench.tenants.workload import Float32s, Int64s, Workload
 from vdb.index.curator.model import Model
 from vdb.index.curator.profile import CANDIDATE_ROWS
 
 SIZES = (20_000, 60_000, 120_000, 250_000, 500_000, 1_000_000)
+SETTINGS = tuple(f"budget {factor} n^{POWER}, candidates {n}" for n in (40, 100, 250) for factor in FACTORS)
 COUNTS = ("entries scored", "cells opened", "rows scored", "candidates compared")
 
 Found = dict[str, tuple[float, str]]
@@ -74,7 +75,7 @@ def _searches(workload: Workload, ours: Ours) -> Found:
         return pids[answer.row[answer.row >= 0]].astype(np.int64), answer.statistics
 
     points: list[Point] = []
-    for setting in ours.settings:
+    for setting in SETTINGS:
         ours.use(setting)
         points.append(run(workload, setting, search, COUNTS, work))
     found: Found = {}

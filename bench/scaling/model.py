@@ -73,7 +73,7 @@ class Model:
 
     def __init__(self, measured: Measured, laws: Laws) -> None:
         self._laws = laws
-        self.request_us = _request_us(measured, laws["memory"]["CPU at .99"])
+        self.request_us = _request_us(measured, laws["memory"]["CPU at .95"])
         self._us_per_work = {
             part: _at_largest(measured[part]["CPU at .95"]) / _at_largest(measured[part]["work at .95"])
             for part in ("memory", "disk")
@@ -173,8 +173,8 @@ class Model:
 
 
 def _request_us(measured: Measured, kernel: Law) -> float:
-    """Server CPU of a search less its kernel's, at the recall that is aimed at unasked: the median of the sizes."""
-    return median(us - kernel.at(n) for n, us in measured["collection"]["server CPU per search"].items())
+    """Server CPU of a search less its kernel's: the median of the sizes."""
+    return median(us - kernel.at(n) for n, us in measured["collection"]["server CPU per search at .95"].items())
 
 
 def _at_largest(values: Mapping[int, float]) -> float:

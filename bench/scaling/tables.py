@@ -6,6 +6,7 @@ A table stands in the document between `<!-- table: name -->` and `<!-- end -->`
 import argparse
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from math import isnan
 from pathlib import Path
 
 from bench.record import RESULTS, ROOT
@@ -31,7 +32,7 @@ SHOWN: Mapping[str, Sequence[str]] = {
     ),
     "writes": ("CPU of an insert", "CPU of a layout", "CPU of an insert with its layouts"),
     "collection": (
-        "server CPU per point until stored", "server CPU per point until indexed and tuned", "server CPU per search",
+        "server CPU per point until stored", "server CPU per point until indexed and tuned", "server CPU per search at .95",
         "bytes on disk per point", "bytes of the store per point", "restart until ready", "first search after it",
     ),
     "directories": ("bytes in RAM per tenant", "bytes in RAM per grant"),
@@ -115,9 +116,10 @@ def _law(name: str, form: str, one: Law) -> list[str]:
         "affine": f"{curve.a:.3g} + {curve.b:.3g} · n",
         "level": f"{curve.a:.3g}",
     }[form]
-    exponent = f"{one.exponents[0]:.2f} to {one.exponents[1]:.2f}" if form == "power" else ""
-    ends = f"{_number(low)} to {_number(high)}" if form != "level" else ""
-    return [_with_unit(name), said, exponent, f"{100 * one.residual:.0f} %", f"{100 * one.off:+.0f} %", ends]
+    exponent = f"{one.exponents[0]:.2f} to {one.exponents[1]:.2f}" if form == "power" and one.others else ""
+    ends = f"{_number(low)} to {_number(high)}" if form != "level" and one.others else ""
+    off = "" if isnan(one.off) else f"{100 * one.off:+.0f} %"
+    return [_with_unit(name), said, exponent, f"{100 * one.residual:.0f} %", off, ends]
 
 
 def _model(model: Model) -> str:

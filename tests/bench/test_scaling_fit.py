@@ -1,12 +1,13 @@
 """Laws of size find what values were made of, and say how far they are off."""
 
+from math import isnan
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bench.report import Figure, publish
-from bench.scaling.fit import law
+from bench.scaling.fit import LEAST_SIZES, law
 from bench.scaling.laws import laws, measured
 
 SIZES = (20_000, 60_000, 120_000, 250_000, 500_000)
@@ -52,9 +53,14 @@ def test_noise_of_some_percent_moves_an_exponent_by_some_hundredths() -> None:
     assert 0.55 < low < high < 0.65
 
 
-def test_two_sizes_make_no_law() -> None:
+@pytest.mark.parametrize(("form", "n"), LEAST_SIZES.items())
+def test_too_few_sizes_make_no_law_and_just_enough_say_nothing_of_its_error(form: str, n: int) -> None:
+    values = {10**i: float(10**i) for i in range(1, n + 1)}
+    found = law(form, values)
+    assert isnan(found.off) and found.others == ()
+    values.popitem()
     with pytest.raises(ValueError, match="too few"):
-        law("power", {10: 1.0, 100: 2.0})
+        law(form, values)
 
 
 def test_rows_are_read_back_by_part_and_size_and_the_later_one_counts(tmp_path: Path) -> None:
