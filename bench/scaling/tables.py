@@ -10,6 +10,7 @@ from math import isnan
 from pathlib import Path
 
 from bench.record import RESULTS, ROOT
+from bench.scaling.checked import compared
 from bench.scaling.fit import Law
 from bench.scaling.laws import LAWS, Laws, Measured, laws, measured
 from bench.scaling.limits import limits
@@ -32,7 +33,8 @@ SHOWN: Mapping[str, Sequence[str]] = {
     ),
     "writes": ("CPU of an insert", "CPU of a layout", "CPU of an insert with its layouts"),
     "collection": (
-        "server CPU per point until stored", "server CPU per point until indexed and tuned", "server CPU per search at .95",
+        "server CPU per point until stored", "server CPU per point until indexed and tuned",
+        "server CPU per search at .95",
         "bytes on disk per point", "bytes of the store per point", "restart until ready", "first search after it",
     ),
     "directories": ("bytes in RAM per tenant", "bytes in RAM per grant"),
@@ -70,6 +72,7 @@ def tables(found: Measured) -> dict[str, str]:
     model = Model(found, fitted)
     return made | {
         "laws": _laws(fitted),
+        "checked": _checked(fitted),
         "model": _model(model),
         "thresholds": _thresholds(model),
         "limits": _markdown(
@@ -120,6 +123,14 @@ def _law(name: str, form: str, one: Law) -> list[str]:
     ends = f"{_number(low)} to {_number(high)}" if form != "level" and one.others else ""
     off = "" if isnan(one.off) else f"{100 * one.off:+.0f} %"
     return [_with_unit(name), said, exponent, f"{100 * one.residual:.0f} %", off, ends]
+
+
+def _checked(fitted: Laws) -> str:
+    rows = (
+        [_with_unit(what), f"{n:,}", _number(said), _number(seen), f"{100 * (said / seen - 1):+.0f} %"]
+        for what, n, said, seen in compared(fitted.get("disk", {}))
+    )
+    return _markdown(("On disk", "Points", "Law", "Measured", "Law is off by"), rows)
 
 
 def _model(model: Model) -> str:
