@@ -55,8 +55,8 @@ def _of(workload: Workload, cache: Path) -> Found:
 def _searches(workload: Workload, index: SpannIndex) -> Found:
     state = index.state
     efforts = {
-        f"{share:g} of {recall:g}": Effort(int(share * budget), *rest)
-        for recall, (budget, *rest) in LISTS
+        f"{share:g} of {recall:g}": Effort(int(share * listed.budget), *listed[1:])
+        for recall, listed in LISTS
         if recall in RECALLS
         for share in SHARES
     }

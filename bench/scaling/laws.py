@@ -29,7 +29,7 @@ LAWS: Mapping[str, Mapping[str, str]] = {
         "CPU of the build": "affine",
     },
     "writes": {"CPU of an insert": "power", "CPU of a layout": "affine"},
-    "directories": {"bytes in RAM per tenant": "level", "bytes in RAM per grant": "level"},
+    "directories": {"bytes in RAM per tenant": "level"},
     "collection": {
         "server CPU per point until indexed and tuned": "level",
         "server CPU per search at .95": "power",

@@ -17,8 +17,6 @@ from bench.scaling.limits import limits
 from bench.scaling.model import Model, Wanted
 from bench.scaling.told import amount, bytes_of, seconds_of
 
-__all__ = ["main", "tables", "written"]
-
 DOCUMENT = ROOT / "docs" / "scaling.md"
 VECTORS, TENANTS = (1e6, 1e7, 1e8, 1e9), (1.0, 1e3, 1e6)
 FARTHEST = 1e9
@@ -37,7 +35,7 @@ SHOWN: Mapping[str, Sequence[str]] = {
         "server CPU per search at .95",
         "bytes on disk per point", "bytes of the store per point", "restart until ready", "first search after it",
     ),
-    "directories": ("bytes in RAM per tenant", "bytes in RAM per grant"),
+    "directories": ("bytes in RAM per tenant", "grants per tenant", "bytes in RAM per grant"),
     "tenants": (
         "CPU to make a tenant", "bytes in RAM per tenant, not searched", "bytes on disk per tenant",
         "restart until ready", "first search after a restart, p50",

@@ -9,8 +9,6 @@ from bench.record import RESULTS
 from bench.scaling.laws import laws, measured
 from bench.scaling.model import MEASURED_DIMENSION, TIERS, Cost, Model, Threshold, Wanted
 
-__all__ = ["amount", "bytes_of", "main", "seconds_of", "text"]
-
 
 def main(arguments: Sequence[str]) -> int:
     """Print it; 1 where too little was measured."""
