@@ -9,6 +9,7 @@ import pytest
 
 from tests.engine.cache_driver import NEAREST, CacheDriver
 from tests.engine.driver import Driver, opened, wait_until
+from vdb.cache.leases import Held, Key, Leases
 from vdb.engine.cache_tenants import forget_in_caches
 from vdb.errors import (
     AnswerPending,
@@ -286,6 +287,28 @@ def test_lookups_and_stores_from_many_threads_leave_one_answer_per_question(cach
     for thread in threads:
         thread.join()
     assert sorted(made) == sorted(f"q{i}" for i in range(30))
+
+
+@pytest.mark.parametrize("vector", [None, (1.0, 0.0)])
+def test_an_answer_stored_between_a_look_and_its_lease_is_not_made_again(
+    cache: CacheDriver, vector: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.put_policy("faq", **NEAREST)
+    first = cache.lookup("acme", "one", vector)
+    take = Leases.take
+
+    def take_late(leases: Leases, key: Key, lease_id: str) -> Held | None:
+        monkeypatch.setattr(Leases, "take", take)
+        cache.store("acme", first, 1)
+        return take(leases, key, lease_id)
+
+    monkeypatch.setattr(Leases, "take", take_late)
+    found = cache.lookup("acme", "one", vector)
+    assert (found.hit, found.lease) == ("exact", None)
+    counts = cache.stats("acme")
+    assert (counts.requests, counts.misses, counts.exact_hits) == (2, 1, 1)
+    assert cache.lookup("acme", "two", None).lease is not None, "no lease is left behind"
+    assert cache.lookup("acme", "one", vector).hit == "exact"
 
 
 def test_expired_entries_are_not_served_and_are_purged(cache: CacheDriver) -> None:

@@ -20,6 +20,7 @@ from msgspec import UNSET, Raw, structs
 from vdb.cache.calibration import Calibration, Decision, Verdict
 from vdb.cache.counts import Counts
 from vdb.cache.guard import check
+from vdb.cache.leases import Held
 from vdb.cache.lookups import Asked, new_lookup_id
 from vdb.cache.memory import Resident
 from vdb.cache.score import NEIGHBOURS, decision_score
@@ -101,10 +102,20 @@ def _asking(services: Services, caller: Caller, document: CacheDocument, request
 def _answer(
     services: Services, document: CacheDocument, tenant: int, request: CacheLookup, asking: Asking, is_hurried: bool
 ) -> LookupAnswer:
+    is_counted = False
     with services.caches.use(document) as shard:
         counts = shard.memory.counts_of(tenant, asking.identity.category)
-        with Moment(services, tenant, is_hurried) as moment:
-            return _Lookup(services, shard, moment, tenant, request, asking, counts).run()
+        while True:
+            with Moment(services, tenant, is_hurried) as moment:
+                lookup = _Lookup(services, shard, moment, tenant, request, asking, counts, is_counted=is_counted)
+                try:
+                    return lookup.run()
+                except _AnsweredMeanwhile:
+                    is_counted = lookup.is_counted
+
+
+class _AnsweredMeanwhile(Exception):
+    """The question was stored after it was looked for: to be looked up again."""
 
 
 @dataclass(slots=True)
@@ -137,7 +148,10 @@ class _Lookup:
         request: CacheLookup,
         asking: Asking,
         counts: Counts,
+        *,
+        is_counted: bool = False,
     ) -> None:
+        """`is_counted`: by an earlier look at the same question, which its category is not to count twice."""
         self.services, self.shard, self.moment, self.tenant = services, shard, moment, tenant
         self.request, self.asking, self.policy, self.counts = request, asking, asking.policy, counts
         self.now_ms = epoch_ms()
@@ -147,6 +161,8 @@ class _Lookup:
             names=services.catalog.names,
         )  # fmt: skip
         self.stale: set[int] = set()
+        self.is_counted = is_counted
+        self._equal: Resident | None = None
 
     def run(self) -> LookupAnswer:
         """The answer; what it decides is counted once, also where the question waits for somebody's answer first."""
@@ -157,7 +173,7 @@ class _Lookup:
         with self.shard.env.read() as txn:
             equal = self._exact(txn)
             if equal is not None:
-                self._calibration.count_request()
+                self._count_request()
                 return self._serve(txn, equal, "exact", 1.0, None)
             if self.request.wait_ms and self.shard.leases.is_held((self.tenant, self.asking.exact)):
                 raise AnswerPending("somebody is answering the same question", retry_after_s=1.0)
@@ -169,10 +185,15 @@ class _Lookup:
     def _calibration(self) -> Calibration:
         return self.shard.learned.calibration(self.tenant, self.asking.identity.category)
 
+    def _count_request(self) -> None:
+        if not self.is_counted:
+            self._calibration.count_request()
+        self.is_counted = True
+
     # The exact tier
 
     def _exact(self, txn: Transaction) -> CacheEntry | None:
-        resident = self.shard.memory.find_exact(self.tenant, self.asking.exact)
+        resident = self._equal = self.shard.memory.find_exact(self.tenant, self.asking.exact)
         entry = None if resident is None else self._eligible(txn, resident)
         if entry is None or normalise(entry.text) != normalise(self.asking.text):
             return None
@@ -185,7 +206,7 @@ class _Lookup:
         near = self._near(txn)
         calibration = self._calibration
         if near is None:
-            calibration.count_request()
+            self._count_request()
             return self._miss("stale" if self.stale else "empty")
         reached = near.score
         self.asked.candidate, self.asked.similarity, self.asked.score = near.entry.number, near.similarity, reached
@@ -193,11 +214,12 @@ class _Lookup:
             self.asked.is_guarded = True
             refused = check(self.asking.text, near.entry.text)
             if refused is not None:
-                calibration.count_request()
+                self._count_request()
                 self.counts.reject(refused)
                 return self._miss(f"guard_{refused}", txn, near)
         is_shadow = self.policy.mode == "shadow"
         decision = calibration.decide(reached, near.similarity, random.random(), self.request.load, is_shadow=is_shadow)
+        self.is_counted = True
         self.asked.label_weight = decision.label_weight
         if decision.verdict is Verdict.SERVE:
             return self._serve(txn, near.entry, "semantic", near.similarity, decision)
@@ -281,6 +303,7 @@ class _Lookup:
     def _miss(
         self, reason: str, txn: Transaction | None = None, near: _Near | None = None, decision: Decision | None = None
     ) -> LookupAnswer:
+        held = self._lease() if self.policy.stores and self.request.lease and reason != "later_turn" else None
         self.counts.requests += 1
         self.counts.misses += 1
         answer = LookupAnswer(
@@ -291,10 +314,20 @@ class _Lookup:
             answer.similarity = near.similarity
             answer.candidate = self._candidate(txn, near)
             answer.example = self._example(txn, near)
-        if self.policy.stores and self.request.lease and reason != "later_turn":
-            held = self.shard.leases.take((self.tenant, self.asking.exact), self.asked.id)
-            answer.lease = None if held is None else Lease(id=held.id, expires_in_s=round(held.remaining_s, 3))
+        answer.lease = None if held is None else Lease(id=held.id, expires_in_s=round(held.remaining_s, 3))
         return self._told(answer, decision)
+
+    def _lease(self) -> Held | None:
+        """On the question, to answer it; None where somebody else answers it now.
+
+        Raises _AnsweredMeanwhile where somebody did since it was looked for, and their lease was over before this one.
+        """
+        key = (self.tenant, self.asking.exact)
+        held = self.shard.leases.take(key, self.asked.id)
+        if held is not None and self.shard.memory.find_exact(*key) not in (None, self._equal):
+            self.shard.leases.give_back(key, held.id)
+            raise _AnsweredMeanwhile
+        return held
 
     def _told(self, answer: LookupAnswer, decision: Decision | None) -> LookupAnswer:
         if self.asked.candidate is not None and decision is not None:

@@ -249,7 +249,7 @@ def test_what_a_question_brings_about_does_not_close_the_server_to_others(say: S
 
 def test_an_answer_that_takes_too_long_does_not_close_the_server_to_others() -> None:
     never = threading.Event()
-    with asking(streamed(*chunks()[:2], never), timeout_s=0.05) as (backend, server):
+    with asking(streamed(*chunks()[:2], never), timeout_s=0.4) as (backend, server):
         for _ in range(6):
             with pytest.raises(ModelUnavailable, match="did not finish in time"):
                 backend.generate(ASKED, lambda _: None, Stop())
