@@ -31,7 +31,7 @@ LAWS: Mapping[str, Mapping[str, str]] = {
     "writes": {"CPU of an insert": "power", "CPU of a layout": "affine"},
     "directories": {"bytes in RAM per tenant": "level"},
     "collection": {
-        "server CPU per point until indexed and tuned": "level",
+        "server CPU per point until stored": "level",
         "server CPU per search at .95": "power",
         "bytes on disk per point": "level",
         "bytes of the store per point": "level",

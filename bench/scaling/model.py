@@ -8,6 +8,7 @@ request costs beside it. A node that is one process has one core for the latter.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite, nan
 from statistics import median
 
 from bench.scaling.fit import Law
@@ -90,7 +91,7 @@ class Model:
         kernel_us = self.kernel_us(wanted, tier)
         writes, stored = self._laws["writes"], self._laws["collection"]
         layout_s = writes["CPU of a layout"].at(wanted.vectors)
-        point_us = stored["server CPU per point until indexed and tuned"].at(wanted.vectors)
+        point_us = stored["server CPU per point until stored"].at(wanted.vectors)
         insert_us = point_us + 1e6 * layout_s / (RELAYOUT_SHARE * wanted.vectors)
         return Cost(
             tier,
@@ -102,7 +103,7 @@ class Model:
             wanted.qps * (kernel_us + self.request_us) / 1e6,
             part["CPU of the build"].at(wanted.vectors) / 3_600,
             layout_s,
-            stored["first search after it"].at(wanted.vectors) / 1e3,
+            _growing(stored["first search after it"], wanted.vectors) / 1e3,
             1e6 / insert_us,
         )
 
@@ -139,7 +140,7 @@ class Model:
             Threshold(REVOKED, "points", "rows need more than 31 bits", "several collections"),
             Threshold(LAST_NUMBER - 1, "points", "point numbers are used up, deleted ones too", "a new collection"),
         ]  # fmt: skip
-        found.sort(key=lambda one: one.at)
+        found = sorted((one for one in found if isfinite(one.at)), key=lambda one: one.at)
         what = "requests take all of the one core that Python has"
         return [*found, Threshold(1e6 / self.request_us, "queries/s", what, "several nodes; several queries a request")]
 
@@ -184,6 +185,11 @@ def _at_largest(values: Mapping[int, float]) -> float:
 def _width(dimension: int) -> float:
     """Bytes of a coded row over those of a row of the dimension measured."""
     return default_encoding(dimension).row_bytes / default_encoding(MEASURED_DIMENSION).row_bytes
+
+
+def _growing(of: Law, n: float) -> float:
+    """An affine law's value; nan where no growth was seen, which says nothing of larger sizes."""
+    return of.at(n) if of.curve.b > 0 else nan
 
 
 def _where(of: Law, value: float) -> float:

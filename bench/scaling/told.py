@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from math import isnan
 from pathlib import Path
 
 from bench.record import RESULTS
@@ -51,7 +52,9 @@ def bytes_of(value: float) -> str:
 
 
 def seconds_of(value: float) -> str:
-    """Seconds with two digits, as minutes or hours where they are many."""
+    """Seconds with two digits, as minutes or hours where they are many; nothing for nan."""
+    if isnan(value):
+        return ""
     for size, unit in ((3_600.0, "h"), (60.0, "min")):
         if value >= size:
             return f"{float(f'{value / size:.2g}'):g} {unit}"
@@ -70,7 +73,7 @@ def _cost(cost: Cost) -> str:
     if cost.tier != "disk":
         parts += [
             f"layout {seconds_of(cost.layout_s)}",
-            f"first search after a restart {seconds_of(cost.load_s)}",
+            f"first search after a restart {seconds_of(cost.load_s) or 'not known'}",
             f"inserts {cost.inserts_per_s:,.0f}/s",
         ]
     return "; ".join(parts)

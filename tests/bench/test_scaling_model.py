@@ -1,5 +1,6 @@
 """The cost model adds up what was measured, names what gives way, and docs/scaling.md has its tables."""
 
+from math import isnan
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def _measured() -> Measured:
         "writes": {"CPU of a layout": {n: 1.2e-6 * n for n in SIZES}},
         "directories": {"bytes in RAM per tenant": dict.fromkeys(SIZES, 76.0)},
         "collection": {
-            "server CPU per point until indexed and tuned": dict.fromkeys(SIZES, 90.0),
+            "server CPU per point until stored": dict.fromkeys(SIZES, 90.0),
             "server CPU per search at .95": {n: REQUEST + 0.01 * work for n, work in rows.items()},
             "bytes on disk per point": dict.fromkeys(SIZES, 6_000.0),
             "bytes of the store per point": dict.fromkeys(SIZES, STORE),
@@ -93,6 +94,14 @@ def test_what_gives_way_first_comes_first(model: Model) -> None:
     assert "requests take all of the one core that Python has" in over
     assert model.gives_way(Wanted(1e6, 1)) == []
     assert model.thresholds()[0].at == pytest.approx(Settings().max_map_bytes / STORE)
+
+
+def test_a_load_that_was_not_seen_to_grow_says_nothing_of_larger_sizes() -> None:
+    flat = _measured()
+    flat["collection"]["first search after it"] = dict.fromkeys(SIZES, 200.0)
+    model = Model(flat, laws(flat))
+    assert isnan(model.cost(Wanted(1e9), "hybrid").load_s)
+    assert all("loading" not in one.what for one in model.thresholds())
 
 
 def test_limits_are_those_of_the_settings() -> None:
