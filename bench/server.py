@@ -114,6 +114,11 @@ class Server:
         fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
+    def is_at_work(self) -> bool:
+        """Whether any of its threads runs, or would if it had a core."""
+        tasks = Path(f"/proc/{self.pid}/task").glob("*/stat")
+        return any(task.read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "R" for task in tasks)
+
     def anonymous_bytes(self) -> int:
         """Memory of the process that no file backs: what the mapped database does not account for."""
         lines = Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8").splitlines()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bench.tenants.contender import Contender
 from bench.tenants.workload import Access, Float32s, Int64s, K, Workload
 from vdb.engine.choosing import Sample, Wish, trained
-from vdb.index.curator.index import CuratorIndex, Effort, Vectors
+from vdb.index.curator.index import CuratorIndex, Effort, Found, Vectors
 from vdb.index.curator.model import prepared
 from vdb.index.curator.state import State
 from vdb.kernels import Kernels, current, warm
@@ -95,6 +95,12 @@ class Ours(Contender):
         self._efforts = {}
 
     def search(self, tenant: int, query: Float32s) -> NDArray[np.integer]:
+        found = self.found(tenant, query)
+        row = found.row if found.row[-1] >= 0 else found.row[found.row >= 0]
+        return self._state.rows.pids[row]
+
+    def found(self, tenant: int, query: Float32s) -> Found:
+        """The k nearest rows, with what the search of them took, counted."""
         assert self._index is not None, "build comes first"
         state = self._index.state
         mine, public = state.reading(tenant + 1), state.reading(EVERYONE_ID)
@@ -103,9 +109,13 @@ class Ours(Contender):
             effort = self._efforts[tenant] = Effort(
                 int(self._factor * (mine.n_rows + public.n_rows) ** POWER), self._candidates
             )
-        found = self._index.search(state, mine, public, query, K, SEQUENCE, 0, effort, kernels=self._kernels)
-        row = found.row if found.row[-1] >= 0 else found.row[found.row >= 0]
-        return state.rows.pids[row]
+        return self._index.search(state, mine, public, query, K, SEQUENCE, 0, effort, kernels=self._kernels)
+
+    @property
+    def index(self) -> CuratorIndex:
+        """The index that `build` made."""
+        assert self._index is not None, "build comes first"
+        return self._index
 
     @property
     def facts(self) -> dict[str, float | str]:

@@ -28,8 +28,8 @@ _N_VARIANTS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class _Load:
-    """What clients are to do."""
+class Load:
+    """What clients are to do: `n_clients` at once make `n_tenants` with `n_points` of `dimension` components each."""
 
     n_tenants: int
     n_points: int
@@ -55,13 +55,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--clients", type=int, default=16, help="clients at once (an even number)")
     parser.add_argument("--searches", type=int, default=2_000, help="untouched tenants searched after the restart")
     given = parser.parse_args(arguments)
-    load = _Load(given.tenants, given.points, given.dim, given.clients)
+    load = Load(given.tenants, given.points, given.dim, given.clients)
     with tempfile.TemporaryDirectory(prefix="vdb-bench-") as folder, Server(Path(folder)) as server:
-        figures = _measure(server, load, min(given.searches, given.tenants), given.seed)
+        figures = measure(server, load, min(given.searches, given.tenants), given.seed)
     return report.publish("tenants-cost", arguments, given.results, figures)
 
 
-def _measure(server: Server, load: _Load, n_searches: int, seed: int) -> list[report.Figure]:
+def measure(server: Server, load: Load, n_searches: int, seed: int) -> list[report.Figure]:
+    """Figures of so many tenants made in an empty server, which is restarted; `n_searches` come after that."""
     _warm(server, load)
     empty_bytes, cpu_s = server.anonymous_bytes(), server.cpu_s()
     took_s, found = run_processes(_N_PROCESSES, _makers, server.port, server.admin_key, load)
@@ -94,7 +95,7 @@ def _measure(server: Server, load: _Load, n_searches: int, seed: int) -> list[re
     ]
 
 
-def _warm(server: Server, load: _Load) -> None:
+def _warm(server: Server, load: Load) -> None:
     """Let the server load what it loads once: kernels, threads, and every code path of the clients."""
     server.await_kernels()
     server.make_collection(_NAME, load.dimension)
@@ -106,7 +107,7 @@ def _warm(server: Server, load: _Load) -> None:
             connection.exchange(binary_search(_NAME, key, vectors[0]))
 
 
-def _makers(process: int, port: int, admin_key: str, load: _Load) -> Callable[[], dict[int, str]]:
+def _makers(process: int, port: int, admin_key: str, load: Load) -> Callable[[], dict[int, str]]:
     """Clients that make tenants, keys and points; returns the key of each tenant."""
     shape = (_N_VARIANTS, load.n_points, load.dimension)
     vectors = samples.unit_vectors(_N_VARIANTS * load.n_points, load.dimension, process).reshape(shape)
@@ -127,7 +128,7 @@ def _makers(process: int, port: int, admin_key: str, load: _Load) -> Callable[[]
     return lambda: _merged(client, _clients(process, load))
 
 
-def _searchers(process: int, port: int, keys: dict[int, str], load: _Load) -> Callable[[], dict[int, str]]:
+def _searchers(process: int, port: int, keys: dict[int, str], load: Load) -> Callable[[], dict[int, str]]:
     """Clients that search each tenant once; returns nothing of note."""
     query = samples.unit_vectors(1, load.dimension, 7)[0]
 
@@ -140,7 +141,7 @@ def _searchers(process: int, port: int, keys: dict[int, str], load: _Load) -> Ca
     return lambda: _merged(client, _clients(process, load))
 
 
-def _clients(process: int, load: _Load) -> range:
+def _clients(process: int, load: Load) -> range:
     """The clients of one process."""
     return range(process, load.n_clients, _N_PROCESSES)
 
@@ -151,7 +152,7 @@ def _merged(client: Callable[[int], dict[int, str]], numbers: range) -> dict[int
     return {tenant: key for part in parts for tenant, key in part.items()}
 
 
-def _first_searches(server: Server, keys: dict[int, str], load: _Load, n: int, seed: int) -> list[float]:
+def _first_searches(server: Server, keys: dict[int, str], load: Load, n: int, seed: int) -> list[float]:
     """Milliseconds of the first search of `n` tenants that nobody has touched since the start."""
     chosen = np.random.default_rng(seed).choice(load.n_tenants, n, replace=False)
     query = samples.unit_vectors(1, load.dimension, seed)[0]
