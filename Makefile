@@ -13,13 +13,14 @@ CUPY      ?= cupy-cuda13x[ctk]
 PIP       := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: help env serve test test-gpu check demo format lock clean
+.PHONY: help env serve test test-gpu check bench-smoke demo format lock clean
 
 help:
 	@echo 'make serve    build $(VENV) and start the server on 127.0.0.1:8080 (SERVE_ARGS="--port 9000 ...")'
 	@echo 'make test     build $(VENV) and run the tests (TEST_ARGS="-k name ...", WORKERS=$(WORKERS))'
 	@echo 'make test-gpu run the tests of the kernels on every device of this machine, in $(GPU_VENV) (CUPY="$(CUPY)")'
 	@echo 'make check    format, lint, types, import layers'
+	@echo 'make bench-smoke  what a minute can tell of speed, beside the last recorded row; fails by no figure (SMOKE_ARGS=--record)'
 	@echo 'make demo     two tenants and a shared set of real sentences, on a server that is gone afterwards'
 	@echo 'make format   let ruff rewrite what it can'
 	@echo 'make lock     bring requirements.lock in step with pyproject.toml (LOCK_ARGS=--upgrade renews every pin)'
@@ -50,6 +51,11 @@ check: $(INSTALLED)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy --strict $(CODE)
 	$(BIN)/lint-imports
+
+# Kernels are compiled first: that is no part of the minute.
+bench-smoke: $(INSTALLED)
+	@$(BIN)/python -c 'from vdb.kernels import warm; warm(background=False)'
+	@$(BIN)/python -m bench smoke $(SMOKE_ARGS)
 
 demo: $(INSTALLED)
 	@$(BIN)/python -m bench demo

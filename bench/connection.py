@@ -24,10 +24,10 @@ class Refused(Exception):
 
 
 class Connection:
-    """One kept-alive connection to 127.0.0.1. For one thread; `close` it, or use it in a `with`."""
+    """One kept-alive connection, to this machine by default. For one thread; `close` it, or use it in a `with`."""
 
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=120)
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        self._socket = socket.create_connection((host, port), timeout=120)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def __enter__(self) -> Self:

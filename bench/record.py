@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,6 +16,8 @@ import vdb
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
 _PACKAGES = ("numpy", "numba", "lmdb")
+PLACE = re.compile(r"(?<![\w./])/(?:home|root|tmp|var|work|mnt|srv|opt|usr|etc|Users|private|media)/[\w./+-]+")
+"""Paths below folders that say whose machine it was; `/v1/collections` is none of them."""
 
 
 def record(
@@ -25,11 +28,14 @@ def record(
     *,
     accelerator: Mapping[str, Any] | None = None,
     packages: Sequence[str] = (),
+    releases: Mapping[str, str] | None = None,
 ) -> Path:
     """Append a row to `<folder>/<workload>.json`, a list of rows, oldest first; returns the file.
 
+    A row names no place: of absolute paths in the command and in texts the last part stays.
+
     `accelerator` is what the figures were measured on, its name first; `packages` are those whose releases they depend
-    on beside the usual ones.
+    on beside the usual ones; `releases` those of packages in the environments of peers.
     """
     path = folder / f"{workload}.json"
     rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
@@ -38,16 +44,28 @@ def record(
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "commit": commit(),
             "machine": machine() | ({"accelerator": dict(accelerator)} if accelerator else {}),
-            "versions": versions() | {name: version_of(name) for name in packages},
+            "versions": versions() | {name: version_of(name) for name in packages} | dict(releases or {}),
             "command": command,
             "figures": dict(figures),
         }
     )
     folder.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(".json.new")
+    rows[-1] = without_places(rows[-1])
     new.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     new.replace(path)
     return path
+
+
+def without_places(value: Any) -> Any:
+    """The value with every absolute path in its texts, at any depth, shortened to `PATH/<last part>`."""
+    if isinstance(value, str):
+        return PLACE.sub(lambda found: f"PATH/{found[0].rstrip('/').rpartition('/')[2]}", value)
+    if isinstance(value, Mapping):
+        return {without_places(key): without_places(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_places(one) for one in value]
+    return value
 
 
 def commit() -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
@@ -24,6 +25,7 @@ from vdb.config import Settings
 from vdb.engine.engine import Engine
 from vdb.protocol.cache_requests import CacheLookup, CacheStore, CreateCache, PutPolicy
 from vdb.protocol.requests import CreateTenant
+from vdb.types import Caller
 
 CACHE, CATEGORY, TENANT = "answers", "faq", "acme"
 N_IN_FLIGHT = 64
@@ -68,18 +70,28 @@ def filled(folder: Path, entries: Sentences, similarity: float) -> Iterator[Engi
 
 def in_process(engine: Engine, questions: Sentences) -> Turn:
     """Decisions by calls of the engine."""
-    asker = engine.local_caller(tenant=TENANT)
-    lookups = [CacheLookup(text=text, vector=vector, category=CATEGORY) for text, vector in questions.encoded()]
+    calls = asking(engine, questions)
 
     def turn() -> list[float]:
         took = []
-        for lookup in lookups:
+        for call in calls:
             began = perf_counter_ns()
-            _settled(engine.run("cache_lookup", asker, (CACHE,), lookup))
+            call()
             took.append((perf_counter_ns() - began) / 1e3)
         return took
 
     return turn
+
+
+def asking(engine: Engine, questions: Sentences) -> list[Callable[[], object]]:
+    """A call of the engine for the decision on each question."""
+    asker = engine.local_caller(tenant=TENANT)
+    lookups = [CacheLookup(text=text, vector=vector, category=CATEGORY) for text, vector in questions.encoded()]
+    return [partial(_decided, engine, asker, lookup) for lookup in lookups]
+
+
+def _decided(engine: Engine, asker: Caller, lookup: CacheLookup) -> object:
+    return _settled(engine.run("cache_lookup", asker, (CACHE,), lookup))
 
 
 def until_first_decision_s(folder: Path, questions: Sentences) -> float:

@@ -33,6 +33,8 @@ SETS = {
     "arxiv": ("base", "base_f16", "title"),
 }
 """Folder: lines, vectors, field of a line."""
+PEER = Path(__file__).parent / "peers" / "gptcache_memory.py"
+"""Run as a file: in this folder, `http` would be ours."""
 N_ENTRIES, N_QUESTIONS, N_TURNS = 50_000, 1_000, 5
 K = 16
 SIMILARITY = 0.9
@@ -107,10 +109,10 @@ def _peer(python: str | None, entries: Sentences, questions: Sentences, folder: 
         return
     vectors = folder / "vectors.npz"
     np.savez(vectors, rows=entries.vectors, questions=questions.vectors)
-    command = [python, "-m", "peers.gptcache_memory", "--vectors", str(vectors), "--similarity", str(SIMILARITY)]
+    command = [python, str(PEER), "--vectors", str(vectors), "--similarity", str(SIMILARITY)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
-        command, cwd=Path(__file__).parent, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdin is not None and process.stdout is not None
         asking, answers = process.stdin, process.stdout

@@ -1,30 +1,52 @@
 """Which data sets there are, and how one is had by its name."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from bench.datasets import real
-from bench.datasets.parts import Parts
+from bench.datasets import ann_benchmarks, local, made, real
+from bench.datasets.parts import Maker, Parts
 from bench.tenants.access import single
 from bench.tenants.contender import LeftOut
 from bench.tenants.store import Store, save
 from bench.tenants.truth import exact
 from bench.tenants.workload import Truth, Workload
 
-__all__ = ["families", "load", "queries_path", "vectors_path"]
+__all__ = ["Family", "families", "load", "queries_path", "vectors_path"]
 
 _FORMAT = "v1"
 """In the key of every data set: changed when what is kept of it changes."""
 
-Maker = Callable[[str, Store, int, bool], Parts | None]
-_FAMILIES: dict[str, Maker] = {"real": real.parts}
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A kind of data sets: `make` makes the one of a name; `known` says of each that can be listed what there is of it.
+
+    A maker gives None for a name of another family and raises LeftOut where the set cannot be had.
+    """
+
+    make: Maker
+    known: Callable[[Store], dict[str, str]]
+
+    @property
+    def line(self) -> str:
+        """The first line of what the maker says of itself."""
+        return (self.make.__doc__ or "").partition("\n")[0]
 
 
-def families() -> dict[str, str]:
-    """Kinds of data sets, with the first line of what each says of itself."""
-    return {name: (maker.__doc__ or "").partition("\n")[0] for name, maker in _FAMILIES.items()}
+_FAMILIES: dict[str, Family] = {
+    "real": Family(real.parts, real.known),
+    "ann-benchmarks": Family(ann_benchmarks.parts, ann_benchmarks.known),
+    "local": Family(local.parts, local.known),
+    "made": Family(made.parts, made.known),
+}
+
+
+def families() -> dict[str, Family]:
+    """Kinds of data sets by name."""
+    return dict(_FAMILIES)
 
 
 def load(name: str, store: Store, seed: int, *, is_quick: bool = False) -> Workload:
@@ -32,11 +54,11 @@ def load(name: str, store: Store, seed: int, *, is_quick: bool = False) -> Workl
 
     `is_quick`: a small one in its place, generated, for tests of what uses it.
     """
-    for maker in _FAMILIES.values():
-        parts = maker(name, store, seed, is_quick)
+    for family in _FAMILIES.values():
+        parts = family.make(name, store, seed, is_quick)
         if parts is not None:
-            return _workload(name, parts, store)
-    raise LeftOut(f"there is no data set {name!r}")
+            return _workload(parts.name or name, parts, store)
+    raise LeftOut(f"there is no data set {name!r}: `python -m bench datasets` lists them")
 
 
 def vectors_path(store: Store, workload: Workload) -> Path:
@@ -54,8 +76,9 @@ def _workload(name: str, parts: Parts, store: Store) -> Workload:
     askers = parts.askers if parts.askers is not None else np.zeros(len(parts.queries), np.int32)
 
     def write(folder: Path) -> None:
-        truth = exact(parts.metric, parts.vectors, access, parts.queries, askers)
-        save(folder, {"queries": parts.queries, "askers": askers, "recorded": parts.queries[:0]})
+        truth = parts.truth or exact(parts.metric, parts.vectors, access, parts.queries, askers)
+        recorded = parts.queries[:0] if parts.recorded is None else parts.recorded
+        save(folder, {"queries": parts.queries, "askers": askers, "recorded": recorded})
         save(folder, {"truth": truth.ids, "truth_distances": truth.distances})
 
     key = f"dataset-{_FORMAT}-{parts.key}"

@@ -11,9 +11,9 @@ from bench.tenants.contender import LeftOut
 from bench.tenants.growth import Growth
 from bench.tenants.store import Store, save
 
-__all__ = ["parts"]
+__all__ = ["known", "parts"]
 
-N_QUERIES = 1_000
+_N_QUERIES = 1_000
 _QUICK = (2_000, 32, 50)
 """Rows, dimension and queries of what is generated in the place of a set."""
 _GROWN = re.compile(r"arxiv-(\d+)k")
@@ -25,6 +25,12 @@ def parts(name: str, store: Store, seed: int, is_quick: bool) -> Parts | None:
     if grown is not None:
         return _arxiv(int(grown[1]) * 1_000, store, seed, is_quick)
     return _fashion_mnist(store, seed, is_quick) if name == "fashion-mnist" else None
+
+
+def known(_: Store) -> dict[str, str]:
+    """Both, with whether their files are there."""
+    places = {"arxiv-Nk": growth.datasets() / "arxiv", "fashion-mnist": growth.datasets() / "fashion_mnist"}
+    return {name: "there" if place.is_dir() else f"not there: {place}" for name, place in places.items()}
 
 
 def _arxiv(n: int, store: Store, seed: int, is_quick: bool) -> Parts:
@@ -39,7 +45,7 @@ def _arxiv(n: int, store: Store, seed: int, is_quick: bool) -> Parts:
 
     vectors = store.arrays(key, write)["vectors"]
     about: dict[str, object] = {"source": "arXiv abstracts, MiniLM", "grown from": len(source.vectors)}
-    return Parts("cosine", vectors, key, source.queries[:N_QUERIES], key, about=about)
+    return Parts("cosine", vectors, key, source.queries[:_N_QUERIES], key, about=about)
 
 
 def _fashion_mnist(store: Store, seed: int, is_quick: bool) -> Parts:
@@ -50,7 +56,7 @@ def _fashion_mnist(store: Store, seed: int, is_quick: bool) -> Parts:
             return
         images = _present("fashion_mnist")
         save(folder, {"vectors": np.load(images / "train_u8.npy").astype(np.float32)})
-        save(folder, {"queries": np.load(images / "test_u8.npy")[:N_QUERIES].astype(np.float32)})
+        save(folder, {"queries": np.load(images / "test_u8.npy")[:_N_QUERIES].astype(np.float32)})
 
     key = f"fashion-mnist{f'-quick-s{seed}' if is_quick else ''}"
     kept = store.arrays(key, write)

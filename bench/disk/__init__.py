@@ -11,7 +11,7 @@ import argparse
 import importlib
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bench import report
@@ -29,7 +29,9 @@ def main(arguments: Sequence[str]) -> int:
     """Measure each part in a process of its own; 1 where a bar is missed."""
     given = _parser().parse_args(arguments)
     if len(given.only) == 1:
-        return report.publish("disk", arguments, given.results, _figures(given.only[0], given))
+        pythons = dict(pair.split("=", 1) for pair in given.peer_python)
+        found = figures(given.only[0], given.against, pythons, (given.cache, given.seed, given.quick))
+        return report.publish("disk", arguments, given.results, found)
     codes = []
     for name in given.only:
         print(f"\n== {name}", flush=True)
@@ -38,14 +40,19 @@ def main(arguments: Sequence[str]) -> int:
     return max(codes)
 
 
-def _figures(part: str, given: argparse.Namespace) -> list[Figure]:
-    """What a part imports loads numba."""
-    how = given.cache, given.seed, given.quick
-    if part == "peers":
+def figures(part: str, against: Sequence[str], pythons: Mapping[str, str], how: tuple[Path, int, bool]) -> list[Figure]:
+    """What a part measures; `how` is the cache's folder, the seed, and whether it is quick.
+
+    `against` are those of `PEERS` that take part, `pythons` the interpreters of their environments by name.
+    """
+    if part == "peers":  # imported here, for what a part imports loads numba
         from bench.disk import contest
 
-        pythons = dict(pair.split("=", 1) for pair in given.peer_python)
-        return contest.measure(given.against, pythons, *how)
+        return contest.measure(against, pythons, *how)
+    if part == "hardness":
+        from bench.disk import hardness
+
+        return hardness.measure(pythons, *how)
     if part in READINGS:
         from bench.disk import readings
 
@@ -69,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=PATH",
-        help="interpreter of an environment with this peer; `lancedb` is for both of its kinds (default: this one)",
+        help="interpreter of an environment with this peer, `lancedb` for both of its kinds, `hnswlib` for `hardness`",
     )
     return parser
 

@@ -5,7 +5,7 @@ the run that built.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,7 @@ PEERS = {
 }
 
 
-def measure(names: list[str], pythons: Mapping[str, str], cache: Path, seed: int, is_quick: bool) -> list[Figure]:
+def measure(names: Sequence[str], pythons: Mapping[str, str], cache: Path, seed: int, is_quick: bool) -> list[Figure]:
     """The figures of ours and of these peers; `pythons` are their interpreters by name, else it is this one."""
     workload = world(cache, WORKLOAD, seed, is_quick)
     folder = made(cache, workload)

@@ -60,7 +60,10 @@ def ram_bytes(workload: Workload) -> int:
 def ask(
     program: Program, workload: Workload, folder: Path, clients: Sequence[int], is_quick: bool, target: float = 0.0
 ) -> Found:
-    """Ask the index in a folder what the workload asks. Raises LeftOut where its process fails."""
+    """Ask the index in a folder what the workload asks.
+
+    Raises LeftOut where its process fails, RuntimeError where that is ours: without it there is nothing to compare.
+    """
     allowed = ram_bytes(workload)
     with tempfile.TemporaryDirectory(prefix="vdb-bench-") as place:
         asked = Path(place) / "asked.npz"
@@ -69,5 +72,10 @@ def ask(
             entrance = [] if group is None else ["--group", str(group.entrance)]
             how = ["--ram-bytes", str(allowed), "--target", repr(target), "--clients", *map(str, clients)]
             how += ["--seconds", "0.2" if is_quick else "2"]
-            found = program.run(["ask", "--folder", str(folder), "--asked", str(asked), *how, *entrance])
+            try:
+                found = program.run(["ask", "--folder", str(folder), "--asked", str(asked), *how, *entrance])
+            except LeftOut as exc:
+                if program is OURS:
+                    raise RuntimeError(f"ours: {exc}") from exc
+                raise
         return found | {"capped": group is not None}

@@ -39,11 +39,11 @@ class Outcome:
         return ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)] * 1e3
 
 
-class _Line:
+class Line:
     """One connection with at most one request in hand."""
 
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=120)
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        self.socket = socket.create_connection((host, port), timeout=120)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setblocking(False)
         self._head = b""
@@ -98,8 +98,8 @@ class Player:
     """Plays a schedule over `n_connections`. For one thread; `close` it."""
 
     def __init__(self, port: int, n_connections: int) -> None:
-        self._idle = [_Line(port) for _ in range(n_connections)]
-        self._busy: list[_Line] = []
+        self._idle = [Line(port) for _ in range(n_connections)]
+        self._busy: list[Line] = []
 
     def close(self) -> None:
         for line in (*self._idle, *self._busy):

@@ -14,7 +14,12 @@ from bench import report
 from bench.tenants.store import default_folder
 
 WORKLOADS = {
+    "http": "bench.race.servers",
     "unfiltered": "bench.race.unfiltered",
+    "databases": "bench.race.databases",
+    "tenants": "bench.race.tenants",
+    "disk": "bench.race.disk",
+    "cache": "bench.race.cache",
 }
 """Races by name: modules whose `run(given, arguments)` returns the exit code."""
 
@@ -22,6 +27,7 @@ WORKLOADS = {
 def main(arguments: Sequence[str]) -> int:
     """Run one race; 1 where a bar is missed."""
     given = _parser().parse_args(arguments)
+    given.cache = given.cache.resolve()  # peers' programs run in other folders
     run: Callable[[argparse.Namespace, Sequence[str]], int] = importlib.import_module(WORKLOADS[given.workload]).run
     return run(given, arguments)
 
@@ -29,7 +35,9 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = report.parser("race", __doc__)
     parser.add_argument("workload", choices=WORKLOADS)
-    parser.add_argument("--data", nargs="+", metavar="NAME", help="data sets (default: those of the race's bars)")
+    parser.add_argument(
+        "--data", nargs="+", metavar="NAME", help="data sets, workloads or parts (default: those of the bars)"
+    )
     parser.add_argument("--only", nargs="+", metavar="NAME", help="contenders (default: all)")
     parser.add_argument("--quick", action="store_true", help="small sets, generated, for a look at the whole")
     parser.add_argument("--repetitions", type=int, default=3, help="timed passes of each setting")

@@ -3,6 +3,7 @@
 They lie under `--cache`, in a folder named after what is installed, and can be deleted at any time.
 """
 
+import fcntl
 import hashlib
 import shutil
 import subprocess
@@ -55,6 +56,15 @@ def environment(cache: Path, name: str, packages: Sequence[str]) -> Environment:
     made = Environment(cache / "environments" / f"{name}-{digest}")
     if (made.folder / _READY).exists():
         return made
+    made.folder.parent.mkdir(parents=True, exist_ok=True)
+    with made.folder.with_suffix(".lock").open("w") as lock:  # another run may be making it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (made.folder / _READY).exists():
+            _make(made, name, packages, wanted)
+    return made
+
+
+def _make(made: Environment, name: str, packages: Sequence[str], wanted: Sequence[str]) -> None:
     shutil.rmtree(made.folder, ignore_errors=True)  # of a run that was stopped
     print(f"installing {' '.join(packages)} for {name}", file=sys.stderr, flush=True)
     venv.create(made.folder, with_pip=True, symlinks=True)
@@ -67,4 +77,3 @@ def environment(cache: Path, name: str, packages: Sequence[str]) -> Environment:
         said = done.stderr.strip().splitlines()[-1:]
         raise LeftOut(f"cannot be installed: {' '.join(said)}")
     (made.folder / _READY).touch()
-    return made

@@ -1,13 +1,22 @@
 """Contenders in processes of their own, asked in turns: the row of a race between libraries or databases.
 
-Each is built alone, saved and loaded again by a second process, where it can be. A first pass of each (contender,
+Each is built alone, saved and loaded again by a second process, where it can be; what that finds is judged as well. A
+first pass of each (contender,
 setting) over all queries gives the answers that are judged. Then each repetition runs every (contender, setting) once,
-so that what the machine does meanwhile falls on all alike; a query's time is the median of its repetitions. A contender
-that fails on the way is left out with the reason.
+so that what the machine does meanwhile falls on all alike; a query's time is the median of its repetitions. What the
+clocks add to it is in the row (`clock us`) and is not taken off. A contender that fails on the way is left out with the
+reason.
+
+A contender's part of the row: `packages`, `parameters`; `build s`, `build CPU s`; `resident bytes` and `anonymous
+bytes`, the growth by its build; `resident bytes of libraries` before; `disk bytes`; `start s`, an interpreter with its
+libraries; `restart s`, from files that the system has in its memory; `first search s`; both kinds of bytes `after a
+restart` and a pass over all queries, with the recall of that; `at recall`, CPU µs on the line between the settings
+around it; `sweeps`, each setting's recall and times. Bytes of a file that is mapped count as resident once touched.
 """
 
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,7 +27,7 @@ import numpy as np
 
 from bench.datasets import queries_path, vectors_path
 from bench.race.entries import Entry, start_of, versions_of
-from bench.race.process import Answers, Process
+from bench.race.process import Answers, Process, Start
 from bench.tenants.contender import LeftOut
 from bench.tenants.store import Store
 from bench.tenants.summary import at_recall
@@ -29,7 +38,9 @@ __all__ = ["TARGETS", "Plan", "measure"]
 
 TARGETS = (0.9, 0.95, 0.99)
 _N_WARM = 100
-Found = dict[str, Any]
+_LEAST_OF_OTHERS = 0.05
+"""The share of a query's cost from which CPU that its thread did not take is told from noise."""
+_Found = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +56,13 @@ class _Run:
     """A contender under way."""
 
     process: Process
-    facts: Found
+    facts: _Found
     settings: list[str]
     judged: list[Judged] = field(default_factory=list)
     passes: list[list[Answers]] = field(default_factory=list)
 
 
-def measure(entries: Mapping[str, Entry], workload: Workload, store: Store, plan: Plan) -> Found:
+def measure(entries: Mapping[str, Entry], workload: Workload, store: Store, plan: Plan) -> _Found:
     """The row of a race on one data set: contenders with their sweeps, and who is left out."""
     left_out: dict[str, str] = {}
     with ExitStack() as stack:
@@ -68,7 +79,7 @@ def measure(entries: Mapping[str, Entry], workload: Workload, store: Store, plan
                     _turn(runs[name], workload, store, is_first=turn == 0)
                 except LeftOut as exc:
                     left_out[name] = str(exc)
-                    del runs[name]
+                    runs.pop(name).process.end()
             print(f"turn {turn} of {plan.repetitions} is done", file=sys.stderr, flush=True)
         return {
             "data set": {"name": workload.name, "metric": workload.metric, "dimension": workload.dimension}
@@ -87,17 +98,34 @@ def _built(
 ) -> _Run:
     start = start_of(name, entry, store.folder)
     folder.mkdir()
+    began = time.perf_counter()
     process = stack.enter_context(Process(start))
     given = {"vectors": vectors_path(store, workload), "metric": workload.metric, "folder": folder}
     print(f"{name} is built", file=sys.stderr, flush=True)
-    facts: Found = {"packages": versions_of(name, entry, store.folder)}
-    facts |= process.ask("build", threads=plan.threads, **given)
-    facts |= process.ask("save")
+    facts: _Found = {"packages": versions_of(name, entry, store.folder)}
+    try:
+        facts |= process.ask("start") | {"start s": time.perf_counter() - began}
+        facts |= process.ask("build", threads=plan.threads, **given)
+        facts |= process.ask("save")
+    except LeftOut:
+        process.end()
+        raise
     if facts["disk bytes"] is not None:
-        with Process(start) as second:
-            loaded = second.ask("load", **given)
-        facts |= {"restart s": loaded["restart s"], "anonymous bytes after a restart": loaded["anonymous bytes"]}
+        facts |= _restarted(start, given, workload, store)
     return _Run(process, facts, facts.pop("settings"))
+
+
+def _restarted(start: Start, given: _Found, workload: Workload, store: Store) -> _Found:
+    """What a second process takes that loads what the first one saved, and what it finds with the last setting."""
+    try:
+        with Process(start) as second:
+            found = second.ask("load", k=K, **given)
+            answers = second.queries(queries_path(store, workload), found.pop("settings")[-1], K, 0)
+            found |= {f"{name} after a restart": value for name, value in second.ask("memory").items()}
+    except LeftOut as exc:
+        return {"restart": str(exc)}
+    recall = float(judge(workload, answers.rows).recalls.mean())
+    return found | {"recall after a restart": recall}
 
 
 def _turn(run: _Run, workload: Workload, store: Store, *, is_first: bool) -> None:
@@ -113,9 +141,10 @@ def _turn(run: _Run, workload: Workload, store: Store, *, is_first: bool) -> Non
             run.passes[i].append(answers)
 
 
-def _row(run: _Run) -> Found:
+def _row(run: _Run) -> _Found:
     facts = {name: _rounded(value) if isinstance(value, float) else value for name, value in run.facts.items()}
-    sweeps = [_sweep(*one) for one in zip(run.settings, run.judged, run.passes, strict=True)]
+    loop_us = run.facts["loop us"]
+    sweeps = [_sweep(*one, loop_us) for one in zip(run.settings, run.judged, run.passes, strict=True)]
     at = {}
     for target in TARGETS:
         cost = at_recall([(one["recall"], one["cpu us"]["mean"]) for one in sweeps], target)
@@ -123,17 +152,18 @@ def _row(run: _Run) -> Found:
     return facts | {"at recall": at, "sweeps": sweeps}
 
 
-def _sweep(setting: str, judged: Judged, passes: list[Answers]) -> Found:
-    """Cost is CPU: the median of each query's repetitions, or what the process took where that is more."""
+def _sweep(setting: str, judged: Judged, passes: list[Answers], loop_us: float) -> _Found:
+    """Cost is CPU: the median of each query's repetitions, and what other threads of the process took meanwhile."""
     cpu_us = np.median(np.stack([one.cpu_us for one in passes]), axis=0)
     wall_us = np.median(np.stack([one.wall_us for one in passes]), axis=0)
-    beside = float(np.median([one.process_us - one.cpu_us.mean() for one in passes]))
-    of_others = beside if beside > 0.2 * cpu_us.mean() + 2 else 0.0  # the loop itself takes a little
+    beside = float(np.median([one.process_us - one.cpu_us.mean() for one in passes])) - loop_us
+    of_others = beside if beside > _LEAST_OF_OTHERS * cpu_us.mean() + 1 else 0.0  # the loop's own cost varies a little
     return {
         "setting": setting,
         "recall": _rounded(float(judged.recalls.mean())),
         "recall p1": _rounded(float(np.percentile(judged.recalls, 1))),
         "hits twice": judged.n_twice,
+        "hits of no row": judged.n_foreign,
         "cpu us": {"mean": _rounded(float(cpu_us.mean()) + of_others), "of other threads": _rounded(of_others)},
         "wall us": {
             "mean": _rounded(float(wall_us.mean())),

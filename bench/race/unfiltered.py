@@ -15,10 +15,11 @@ from bench.report import Figure
 from bench.tenants.contender import LeftOut
 from bench.tenants.store import Store
 
-__all__ = ["DATA_SETS", "run"]
+__all__ = ["BAR", "DATA_SETS", "OURS", "RIVAL", "TARGET", "race", "run"]
 
 DATA_SETS = ("arxiv-120k", "fashion-mnist")
 OURS, RIVAL = "vdb-index", "hnswlib"
+"""Of the rival the best of its builds counts, whose names begin like it."""
 TARGET, BAR = "0.95", 1.4
 
 
@@ -40,7 +41,8 @@ def race(
             print(f"\n== {data_set}: left out: {exc}", flush=True)
             continue
         row = measure(chosen, workload, store, Plan(given.repetitions, given.threads))
-        figures = _against(row["contenders"]) if name == "unfiltered" else []
+        is_judged = name == "unfiltered" and not given.quick  # of a few thousand rows the cost of a call is all
+        figures = _against(row["contenders"]) if is_judged else []
         row["bars"] = {figure.name: figure.as_row() for figure in figures}
         print(text(row), report.table(figures) if figures else "", sep="\n", flush=True)
         record(f"race-{name}", row, shlex.join(["python", "-m", "bench", "race", *arguments]), given.results)
@@ -49,9 +51,15 @@ def race(
 
 
 def _against(contenders: Mapping[str, Any]) -> list[Figure]:
-    """How many times the rival's queries a second ours answers, at the recall of the bar."""
-    costs = [contenders.get(name, {}).get("at recall", {}).get(TARGET) for name in (OURS, RIVAL)]
-    if None in costs:
-        return []
-    ratio = costs[1]["cpu us"] / costs[0]["cpu us"]
-    return [Figure(f"QPS at {TARGET}, ours / {RIVAL}", ratio, "x", BAR, at_least=True)]
+    """How many times the queries of the rival, and of the best peer, ours answers in a second of CPU."""
+    at = {name: found["at recall"][TARGET] for name, found in contenders.items()}
+    costs = {name: cost["cpu us"] for name, cost in at.items() if cost is not None}
+    own = costs.pop(OURS, None)
+    figures = []
+    rival = min((cost for name, cost in costs.items() if name.startswith(RIVAL)), default=None)
+    if own is not None and rival is not None:
+        figures.append(Figure(f"QPS at {TARGET}, ours / {RIVAL}", rival / own, "x", BAR, at_least=True))
+    if own is not None and costs:
+        best = min(costs, key=lambda name: costs[name])
+        figures.append(Figure(f"QPS at {TARGET}, ours / best of peers, {best}", costs[best] / own, "x"))
+    return figures

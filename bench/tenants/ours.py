@@ -74,12 +74,15 @@ class Ours(Contender):
 
     def _kept(self, vectors: Float32s) -> Vectors:
         """Full vectors where the server has them: in a file, mapped."""
-        self._folder = tempfile.TemporaryDirectory(prefix="vdb-bench-")
-        file = VectorsFile(Path(self._folder.name) / "vectors.vdb", vectors.shape[1])
+        file = self._file(vectors.shape[1])
         for first in range(0, len(vectors), BLOCK_ROWS):
             block = vectors[first : first + BLOCK_ROWS]
             file.put(np.arange(first, first + len(block), dtype=np.uint32), block)
         return file
+
+    def _file(self, dimension: int) -> VectorsFile:
+        self._folder = tempfile.TemporaryDirectory(prefix="vdb-bench-")
+        return VectorsFile(Path(self._folder.name) / "vectors.vdb", dimension)
 
     @property
     def _state(self) -> State:

@@ -15,12 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.tenants.contender import Contender, LeftOut
-from bench.tenants.limits import Memory, Stopwatch, memory
-from bench.tenants.truth import judge
-from bench.tenants.workload import Float64s, Int64s, K, Workload
-
-NOT_ASKED = -2
-"""In the answers of a query whose tenant the contender does not answer for."""
+from bench.tenants.limits import Memory
+from bench.tenants.sides import Built, Local, Side
+from bench.tenants.truth import Judged, judge
+from bench.tenants.workload import Float64s, Workload
 
 _N_WARM = 100
 """Queries asked untimed before each pass. After another contender, which filled the caches with its own, it is all."""
@@ -60,35 +58,36 @@ class Measured:
         return ~np.isnan(self.sweeps[0].recalls)
 
 
-@dataclass(frozen=True, slots=True)
-class _Built:
-    contender: Contender
-    memory: Memory
-    build_s: float
-    build_cpu_s: float
+@dataclass(slots=True)
+class _Run:
+    """A side under way: what its settings found, and the CPU µs of each of their passes."""
+
+    side: Side
+    built: Built
+    judged: list[Judged] = field(default_factory=list)
+    times: list[list[Float64s]] = field(default_factory=list)
 
 
 def measure(
     contenders: Iterable[Contender], workload: Workload, n_repetitions: int
 ) -> tuple[list[Measured], dict[str, str]]:
-    """Build and time all; those that take part, and why the others do not."""
-    built, left_out = _build(contenders, workload)
-    plan = [(one.contender, setting) for one in built for setting in one.contender.settings]
-    judged = []
-    for contender, setting in plan:
-        contender.use(setting)
-        judged.append(judge(workload, _ask(contender, workload)[0]))
-    repetitions = []
-    for _ in range(n_repetitions):
-        repetitions.append(_repetition(plan, workload))
-    sweeps: dict[str, list[Sweep]] = {}
-    for i, (contender, setting) in enumerate(plan):
-        runs = np.stack([times[i] for times in repetitions])
-        found = judged[i]
-        means = tuple(float(np.nanmean(run)) for run in runs)
-        sweep = Sweep(setting, found.recalls, np.median(runs, axis=0), means, found.n_foreign, found.n_twice)
-        sweeps.setdefault(contender.name, []).append(sweep)
-    return [_measured(one, sweeps[one.contender.name]) for one in built], left_out
+    """Build and time contenders in this process; those that take part, and why the others do not."""
+    return measure_sides([Local(one) for one in contenders], workload, n_repetitions)
+
+
+def measure_sides(
+    sides: Iterable[Side], workload: Workload, n_repetitions: int
+) -> tuple[list[Measured], dict[str, str]]:
+    """Build and time all sides, wherever they are; those that take part, and why the others do not."""
+    runs, left_out = _build(sides, workload)
+    for turn in range(1 + n_repetitions):
+        for run in list(runs):
+            try:
+                _turn(run, workload, is_first=turn == 0)
+            except LeftOut as exc:
+                left_out[run.side.name] = str(exc)
+                runs.remove(run)
+    return [_measured(run) for run in runs], left_out
 
 
 def clock_us(n: int = 1_000) -> float:
@@ -96,67 +95,35 @@ def clock_us(n: int = 1_000) -> float:
     return median(-(time.thread_time_ns() - time.thread_time_ns()) for _ in range(n)) / 1e3
 
 
-def _build(contenders: Iterable[Contender], workload: Workload) -> tuple[list[_Built], dict[str, str]]:
-    built: list[_Built] = []
+def _build(sides: Iterable[Side], workload: Workload) -> tuple[list[_Run], dict[str, str]]:
+    runs: list[_Run] = []
     left_out: dict[str, str] = {}
-    _touch(workload)
-    for contender in contenders:
-        before, watch = memory(), Stopwatch()
+    for side in sides:
         try:
-            contender.build(workload)
+            runs.append(_Run(side, side.build(workload)))
         except LeftOut as exc:
-            left_out[contender.name] = str(exc)
-            continue
-        wall_s, cpu_s = watch.wall_s, watch.cpu_s
-        built.append(_Built(contender, memory() - before, wall_s, cpu_s))
-    return built, left_out
+            left_out[side.name] = str(exc)
+    return runs, left_out
 
 
-def _repetition(plan: Sequence[tuple[Contender, str]], workload: Workload) -> list[Float64s]:
-    """Every setting once: CPU µs of each query."""
-    times = []
-    before: Contender | None = None
-    for contender, setting in plan:
-        contender.use(setting)
-        times.append(_ask(contender, workload, _N_WARM if contender is before else len(workload.queries))[1])
-        before = contender
-    return times
+def _turn(run: _Run, workload: Workload, *, is_first: bool) -> None:
+    """Every setting of one side once; the first turn is judged, the others are timed."""
+    for i, setting in enumerate(run.built.settings):
+        if is_first:
+            run.judged.append(judge(workload, run.side.ask(setting, 0)[0]))
+            run.times.append([])
+        else:
+            run.times[i].append(run.side.ask(setting, _N_WARM if i else len(workload.queries))[1])
 
 
-def _touch(workload: Workload) -> None:
-    """Read all vectors and compute what the workload computes once, so that no contender's memory includes either."""
-    for first in range(0, len(workload.vectors), 65_536):
-        workload.vectors[first : first + 65_536].max()
-    for tenant in workload.asking():
-        workload.access.rows_of(tenant)
+def _measured(run: _Run) -> Measured:
+    built = run.built
+    sweeps = [_sweep(*one) for one in zip(built.settings, run.judged, run.times, strict=True)]
+    took = built.build_s, built.build_cpu_s
+    return Measured(run.side.name, tuple(sweeps), built.memory, built.built_share, *took, built.facts)
 
 
-def _ask(contender: Contender, workload: Workload, n_warm: int = 0) -> tuple[Int64s, Float64s]:
-    """Ask every query its tenant is answered for: ids int64 (q, k), CPU µs float64 (q,), nan where not asked.
-
-    The first `n_warm` queries are asked before, untimed.
-    """
-    answers = np.full((len(workload.queries), K), -1, np.int64)
-    times = np.full(len(workload.queries), np.nan)
-    covered = contender.tenants
-    search, now = contender.search, time.thread_time_ns
-    pairs = list(zip(workload.askers.tolist(), list(workload.queries), strict=True))
-    for tenant, query in pairs[:n_warm]:
-        if covered is None or tenant in covered:
-            search(tenant, query)
-    for i, (tenant, query) in enumerate(pairs):
-        if covered is not None and tenant not in covered:
-            answers[i] = NOT_ASKED
-            continue
-        began = now()
-        found = search(tenant, query)
-        times[i] = (now() - began) / 1e3
-        answers[i, : len(found)] = found
-    return answers, times
-
-
-def _measured(one: _Built, sweeps: Sequence[Sweep]) -> Measured:
-    contender = one.contender
-    scaled = Memory(round(contender.scaled(one.memory.resident)), round(contender.scaled(one.memory.anonymous)))
-    share, facts = contender.built_share, contender.facts
-    return Measured(contender.name, tuple(sweeps), scaled, share, one.build_s, one.build_cpu_s, facts)
+def _sweep(setting: str, judged: Judged, times: Sequence[Float64s]) -> Sweep:
+    runs = np.stack(times)
+    means = tuple(float(np.nanmean(one)) for one in runs)
+    return Sweep(setting, judged.recalls, np.median(runs, axis=0), means, judged.n_foreign, judged.n_twice)

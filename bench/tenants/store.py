@@ -47,6 +47,9 @@ class Store:
             try:
                 make(new)
                 new.rename(final)
+            except OSError:
+                if not final.is_dir():  # else another run made it meanwhile
+                    raise
             finally:
                 shutil.rmtree(new, ignore_errors=True)
         return final

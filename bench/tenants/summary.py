@@ -4,13 +4,12 @@ Cost at a recall is read off the line between the two settings around it, over t
 Where even the fastest setting finds more, its own cost stands; where none finds as much, there is no figure.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.record import version_of
 from bench.tenants.protocol import Measured, Sweep
 from bench.tenants.workload import CLASS_NAMES, Workload
 
@@ -60,14 +59,16 @@ def at_recall(points: Sequence[tuple[float, float]], target: float) -> float | N
     return float(np.interp(target, recalls, np.array([cost for _, cost in frontier])))
 
 
-def row(workload: Workload, runs: Sequence[Measured], left_out: dict[str, str], clock_us: float) -> dict[str, Any]:
-    """The figures of a workload as they stand in the results."""
+def row(
+    workload: Workload, runs: Sequence[Measured], left_out: dict[str, str], clock_us: float, peers: Mapping[str, str]
+) -> dict[str, Any]:
+    """The figures of a workload as they stand in the results; `peers` are the releases of their packages."""
     return {
         "workload": {"name": workload.name, "metric": workload.metric, "dimension": workload.dimension}
         | workload.about
         | {"raw bytes": workload.raw_bytes},
         "columns by tenant size": ", ".join(COLUMNS),
-        "peers": {name: version_of(name) for name in ("hnswlib", "faiss-cpu")},
+        "peers": dict(peers),
         "clock us": round(clock_us, 3),
         "contenders": {run.name: _contender(workload, run) for run in runs},
         "left out": left_out,

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from bench.report import Figure
-from bench.tenants import _without_workloads, main, summary, table
+from bench.tenants import main, summary, table
 from bench.tenants.bars import bars
+from bench.tenants.command import without_workloads
 from bench.tenants.contender import Contender, LeftOut
 from bench.tenants.contiguous import ExactCodes, ExactFloats
 from bench.tenants.limits import Limits, Memory, Stopwatch, memory
@@ -197,7 +198,7 @@ def test_no_bar_holds_where_ours_takes_no_part(folder: Path) -> None:
 def test_a_row_is_json_and_its_table_has_every_setting(folder: Path) -> None:
     workload = _workload(folder)
     runs, left_out = measure([Ours(), ExactFloats(Limits()), ExactCodes(Limits())], workload, 1)
-    row = json.loads(json.dumps(summary.row(workload, runs, left_out, 0.1), allow_nan=False))
+    row = json.loads(json.dumps(summary.row(workload, runs, left_out, 0.1, {}), allow_nan=False))
     settings = row["contenders"]["exact scan, codes"]["settings"]
     assert [one["setting"] for one in settings] == ["rerank 20", "rerank 40"]
     by_size = settings[0]["by tenant size"]
@@ -215,7 +216,7 @@ def test_a_row_is_json_and_its_table_has_every_setting(folder: Path) -> None:
 
 def test_arguments_go_on_to_each_process_without_the_workloads() -> None:
     given = ["--seed", "3", "--workload", "hard", "ip-0.3", "--quick"]
-    assert _without_workloads(given) == ["--seed", "3", "--quick"]
+    assert without_workloads(given) == ["--seed", "3", "--quick"]
 
 
 def test_a_quick_run_writes_a_row(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.tenants.protocol import NOT_ASKED
+from bench.tenants.sides import NOT_ASKED
 from bench.tenants.truth import TOLERANCE, exact, judge
 from bench.tenants.workload import CLASS_NAMES, Access, Int64s, K, Truth, Workload, class_of
 

@@ -55,7 +55,7 @@ class Lance(Peer):
         self._table: Any = lancedb.connect(str(folder), session=session).open_table("rows")
 
     def search(self, asker: int, query: Float32s, k: int, effort: int) -> Rows:
-        asked = self._table.search(query, vector_column_name="vector").distance_type("l2").select(["id"])
+        asked = self._table.search(query, vector_column_name="vector").distance_type("l2").select(["id", "_distance"])
         found = asked.nprobes(effort).refine_factor(REFINE).limit(k).to_arrow()
         ids: Rows = found.column("id").to_numpy()
         return ids

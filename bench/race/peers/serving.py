@@ -1,19 +1,27 @@
 """Runs one contender for a race: requests come as lines of JSON on standard input, answers go to standard output.
 
 Requests, by `do`:
+- `start` → what measuring adds to each query, and the memory of a process that holds no index yet
 - `build`: `vectors` (.npy), `metric`, `folder`, `threads` → seconds, CPU, growth of memory, parameters, settings
 - `save` → bytes on disk, or null where it cannot be saved
-- `load`: `vectors`, `metric`, `folder` → seconds until it is there, growth of memory, settings
+- `load`: `vectors`, `metric`, `folder` → seconds until it is there, those of the first search, settings
+- `memory` → growth of memory since before it was built or loaded
 - `ask`: `queries` (.npy), `setting`, `k`, `n_warm`, `answers` (.npz to write) → CPU of the whole process per query
 - `end`
 An answer is {"error": …} where something failed, {"left out": …} where the contender takes no part. `answers` holds
 `rows` int64 (q, k), padded with −1, and `wall_us`, `cpu_us` float64 (q,): the clock's and the thread's CPU time.
+
+Growth of memory is taken after freed memory went back to the system, so that it is what the index keeps and not what
+its build once took. Libraries were loaded before: what they take stands in the answer to `start`.
 """
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import os
+import signal
 import sys
 import time
 import traceback
@@ -22,15 +30,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .contender import Contender, Float32s, LeftOut
+from .contender import Contender, Float32s, LeftOut, Rows
 
 Request = dict[str, Any]
 Found = dict[str, Any]
 
+N_EMPTY = 2_000
+"""Searches of nothing by which the cost of measuring is told."""
+_DIES_WITH_PARENT = 1
+"""Linux: PR_SET_PDEATHSIG."""
+
 
 def serve(contender: Contender) -> None:
-    """Answer requests until `end` or the end of the input. What libraries print goes to standard error."""
+    """Answer requests until `end`, the end of the input, or of the process that asks.
+
+    What libraries print goes to standard error.
+    """
+    if sys.platform == "linux":  # a long build does not look at its input
+        ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     runner = _Runner(contender)
@@ -58,15 +77,32 @@ class _Runner:
     def __init__(self, contender: Contender) -> None:
         self._contender = contender
         self._folder = Path()
+        self._before: dict[str, int] = {}
         self.actions: dict[str, Callable[[Request], Found]] = {
+            "start": self._start,
             "build": self._build,
             "save": self._save,
             "load": self._load,
+            "memory": self._memory,
             "ask": self._ask,
         }
 
+    def _start(self, _: Request) -> Found:
+        """The loop of `_ask` around no search: what measuring adds to the times."""
+        nothing = np.zeros((N_EMPTY, 1), np.float32)
+        none = np.zeros(1, np.int64)
+        passes = (_timed(lambda query, k: none, nothing, 1) for _ in range(2))  # the first fills the caches
+        wall_us, cpu_us, all_us = list(passes)[-1][1:]
+        clock_us = float(np.median(cpu_us))
+        return {
+            "clock us": clock_us,
+            "clock us of wall": float(np.median(wall_us)),
+            "loop us": max(0.0, all_us - float(cpu_us.mean())),
+            "resident bytes of libraries": memory()["VmRSS"],
+        }
+
     def _build(self, request: Request) -> Found:
-        before = memory()  # the vectors come after: a contender that keeps them holds them
+        self._before = memory()  # the vectors come after: a contender that keeps them holds them
         vectors: Float32s = np.load(request["vectors"])
         self._folder = Path(request["folder"])
         began, began_cpu = time.perf_counter(), time.process_time()
@@ -78,7 +114,7 @@ class _Runner:
             "build CPU s": cpu_s,
             "parameters": parameters,
             "settings": list(self._contender.settings),
-            **_growth(before),
+            **self._memory({}),
         }
 
     def _save(self, _: Request) -> Found:
@@ -88,44 +124,56 @@ class _Runner:
 
     def _load(self, request: Request) -> Found:
         self._folder = Path(request["folder"])
-        before, began = memory(), time.perf_counter()
+        query: Float32s = np.array(np.load(request["vectors"], mmap_mode="r")[0])
+        self._before, began = memory(), time.perf_counter()
         self._contender.load(self._folder)
-        took_s = time.perf_counter() - began
-        return {"restart s": took_s, "settings": list(self._contender.settings), **_growth(before)}
+        loaded = time.perf_counter()
+        settings = list(self._contender.settings)
+        self._contender.use(settings[0])
+        self._contender.search(query, request["k"])
+        return {"restart s": loaded - began, "first search s": time.perf_counter() - loaded, "settings": settings}
+
+    def _memory(self, _: Request) -> Found:
+        gc.collect()
+        if sys.platform == "linux":
+            ctypes.CDLL(None).malloc_trim(0)
+        after = memory()
+        return {
+            "resident bytes": after["VmRSS"] - self._before["VmRSS"],
+            "anonymous bytes": after["RssAnon"] - self._before["RssAnon"],
+        }
 
     def _ask(self, request: Request) -> Found:
         queries: Float32s = np.load(request["queries"])
-        k, n = request["k"], len(queries)
-        contender = self._contender
-        contender.use(request["setting"])
-        search, wall, cpu = contender.search, time.perf_counter_ns, time.thread_time_ns
+        self._contender.use(request["setting"])
         for query in queries[: request["n_warm"]]:
-            search(query, k)
-        rows, wall_us, cpu_us = np.full((n, k), -1, np.int64), np.empty(n), np.empty(n)
-        began_all = time.process_time_ns()
-        for i, query in enumerate(queries):
-            began, began_cpu = wall(), cpu()
-            found = search(query, k)
-            cpu_us[i], wall_us[i] = (cpu() - began_cpu) / 1e3, (wall() - began) / 1e3
-            rows[i, : len(found)] = found
-        all_us = (time.process_time_ns() - began_all) / 1e3 / n
+            self._contender.search(query, request["k"])
+        rows, wall_us, cpu_us, all_us = _timed(self._contender.search, queries, request["k"])
         np.savez(request["answers"], rows=rows, wall_us=wall_us, cpu_us=cpu_us)
         return {"process CPU us": all_us}
 
 
+def _timed(
+    search: Callable[[Float32s, int], Rows], queries: Float32s, k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], float]:
+    """Rows (q, k), µs of the clock and of the thread's CPU (q,), and CPU µs of the whole process per query."""
+    n, wall, cpu = len(queries), time.perf_counter_ns, time.thread_time_ns
+    rows, wall_us, cpu_us = np.full((n, k), -1, np.int64), np.empty(n), np.empty(n)
+    began_all = time.process_time_ns()
+    for i, query in enumerate(queries):
+        began, began_cpu = wall(), cpu()
+        found = search(query, k)
+        cpu_us[i], wall_us[i] = (cpu() - began_cpu) / 1e3, (wall() - began) / 1e3
+        rows[i, : len(found)] = found
+    return rows, wall_us, cpu_us, (time.process_time_ns() - began_all) / 1e3 / n
+
+
 def memory() -> dict[str, int]:
-    """Bytes of this process in RAM: all, and those that no file backs. Linux."""
-    found = {}
-    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+    """Bytes of this process in RAM: all, and those that no file backs; 0 where there is no /proc."""
+    path = Path("/proc/self/status")
+    found = dict.fromkeys(("VmRSS", "RssAnon"), 0)
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         name, _, rest = line.partition(":")
-        if name in ("VmRSS", "RssAnon"):
+        if name in found:
             found[name] = int(rest.split()[0]) * 1024
     return found
-
-
-def _growth(before: dict[str, int]) -> Found:
-    after = memory()
-    return {
-        "resident bytes": after["VmRSS"] - before["VmRSS"],
-        "anonymous bytes": after["RssAnon"] - before["RssAnon"],
-    }

@@ -10,6 +10,8 @@ from typing import Any
 
 from bench.record import RESULTS, record
 
+__all__ = ["Figure", "median", "parser", "publish", "table"]
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:

@@ -1,0 +1,76 @@
+"""Servers over the network, each started by the race on 127.0.0.1: what a query costs the server at each recall.
+
+Contenders: `vdb serve` in JSON and with binary bodies, Chroma, PostgreSQL with pgvector, milvus-lite.
+"""
+
+import argparse
+import shlex
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench import report
+from bench.datasets import load
+from bench.race.servers import contenders as taking
+from bench.race.servers.contenders import Setup
+from bench.race.servers.measure import TARGET, Plan, measure
+from bench.race.servers.writing import text
+from bench.record import record
+from bench.report import Figure
+from bench.tenants.contender import LeftOut
+from bench.tenants.store import Store
+
+__all__ = ["CHROMA_BAR", "DATA_SETS", "PGVECTOR_BAR", "bars", "run"]
+
+DATA_SETS = ("arxiv-100k",)
+CHROMA_BAR, PGVECTOR_BAR = 3.0, 1.0
+
+
+def run(given: argparse.Namespace, arguments: Sequence[str]) -> int:
+    """Race the servers on each data set; a row for each. 1 where a bar is missed."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # an end like Ctrl-C: servers are stopped
+    store, codes = Store(given.cache), [0]
+    chosen = {name: made for name, made in taking.contenders().items() if not given.only or name in given.only}
+    setup = Setup(given.cache, given.threads, given.quick)
+    for data_set in given.data or DATA_SETS:
+        try:
+            workload = load(data_set, store, given.seed, is_quick=given.quick)
+        except LeftOut as exc:
+            print(f"\n== {data_set}: left out: {exc}", flush=True)
+            continue
+        row = measure(chosen, workload, store, setup, Plan(given.repetitions))
+        figures = bars(row["contenders"])
+        row["bars"] = {figure.name: figure.as_row() for figure in figures}
+        print(text(row), report.table(figures) if figures else "", sep="\n", flush=True)
+        record("race-http", row, shlex.join(["python", "-m", "bench", "race", *arguments]), given.results)
+        codes.append(int(any(figure.passes is False for figure in figures)))
+    return max(codes)
+
+
+def bars(contenders: Mapping[str, Any]) -> list[Figure]:
+    """Queries per second of server CPU against the rivals', at the recall of the bar.
+
+    Chroma is asked in JSON as ours is there; pgvector in binary, as ours is there. Of pgvector's indexes the cheapest.
+    """
+    costs = {name: found["at recall"].get(f"{TARGET:g}") for name, found in contenders.items()}
+    reached = {name: cost["cpu us"] for name, cost in costs.items() if cost is not None}
+    pgvector = [reached[name] for name in taking.PGVECTORS if name in reached]
+    rivals = {"Chroma": reached.get(taking.CHROMA), "pgvector": min(pgvector, default=None)}
+    pairs = [
+        (taking.OURS_JSON, "Chroma", CHROMA_BAR),
+        (taking.OURS_BINARY, "Chroma", None),
+        (taking.OURS_BINARY, "pgvector", PGVECTOR_BAR),
+        (taking.OURS_JSON, "pgvector", None),
+    ]
+    return [
+        Figure(
+            f"QPS per server CPU-second at {TARGET:g}, {ours} / {rival}",
+            cost / reached[ours],
+            "x",
+            bar,
+            bar is not None,
+        )
+        for ours, rival, bar in pairs
+        if ours in reached and (cost := rivals[rival]) is not None
+    ]

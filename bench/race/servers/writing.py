@@ -1,0 +1,84 @@
+"""What a race between servers says: the row of a contender, and the row as text."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bench.race import show
+from bench.race.servers.taking_part import Asked, Crowd, TakingPart
+from bench.tenants.summary import at_recall
+from bench.tenants.truth import Judged
+from bench.tenants.workload import Float64s
+
+__all__ = ["TARGETS", "contender", "text"]
+
+TARGETS = (0.9, 0.95, 0.99)
+_PERCENTS = (50, 95, 99)
+
+
+def contender(one: TakingPart) -> dict[str, Any]:
+    """The row of a server: what it took, its cost at recalls (CPU of the server), its sweeps, several clients."""
+    facts = {name: _rounded(value) if isinstance(value, float) else value for name, value in one.facts.items()}
+    sweeps = [_sweep(*each) for each in zip(one.settings, one.judged, one.passes, strict=True)]
+    at = {}
+    for target in TARGETS:
+        cost = at_recall([(sweep["recall"], sweep["cpu us"]["mean"]) for sweep in sweeps], target)
+        at[f"{target:g}"] = None if cost is None else {"cpu us": _rounded(cost), "qps": round(1e6 / cost)}
+    crowds = {str(n): _crowd(passes) for n, passes in one.crowds.items()}
+    return facts | {"at recall": at, "sweeps": sweeps, "clients": {"setting": one.crowd_setting} | crowds}
+
+
+def text(row: Mapping[str, Any]) -> str:
+    """The report of a row that `measure` made: that of any race, and beneath it what is of servers alone."""
+    lines = [show.text(dict(row)), "us: CPU of the server per query; build: until all is stored and indexed", ""]
+    counts = [str(n) for n in row["clients"]]
+    head = "".join(f"{f'QPS of {n}':>10}" for n in counts) + "".join(f"{f'p99 us, {n}':>12}" for n in counts)
+    lines.append(f"{'several clients':<22}{head}{'client us':>11}{'idle ms/s':>11}  setting")
+    return "\n".join(lines + [_line(name, found, counts) for name, found in row["contenders"].items()])
+
+
+def _line(name: str, found: Mapping[str, Any], counts: Sequence[str]) -> str:
+    setting = found["clients"]["setting"]
+    alone = next(sweep for sweep in found["sweeps"] if sweep["setting"] == setting)
+    of = {counts[0]: {"qps": alone["qps"], "wall us": alone["wall us"]}} | found["clients"]
+    rates = "".join(f"{of[n]['qps']:>10}" for n in counts)
+    slowest = "".join(f"{of[n]['wall us']['p99']:>12.5g}" for n in counts)
+    idle = found["CPU ms a second while idle"]
+    return f"{name:<22}{rates}{slowest}{alone['cpu us']['client']:>11.4g}{idle:>11.3g}  {setting}"
+
+
+def _sweep(setting: str, judged: Judged, passes: Sequence[Asked]) -> dict[str, Any]:
+    """Medians of the passes; of the clock those of each query's, whose mean is what a client waits."""
+    wall_us = np.median(np.stack([one.answers.wall_us for one in passes]), axis=0)
+    server_us = [one.server_us for one in passes]
+    return {
+        "setting": setting,
+        "recall": _rounded(float(judged.recalls.mean())),
+        "recall p1": _rounded(float(np.percentile(judged.recalls, 1))),
+        "hits twice": judged.n_twice,
+        "cpu us": {
+            "mean": _rounded(float(np.median(server_us))),
+            "client": _rounded(float(np.median([one.answers.process_us for one in passes]))),
+        },
+        "wall us": {"mean": _rounded(float(wall_us.mean())), **_percentiles(wall_us)},
+        "qps": round(1e6 / float(wall_us.mean())),
+        "runs cpu us": [_rounded(one) for one in server_us],
+    }
+
+
+def _crowd(passes: Sequence[Crowd]) -> dict[str, Any]:
+    return {
+        "qps": round(float(np.median([one.qps for one in passes]))),
+        "cpu us": _rounded(float(np.median([one.server_us for one in passes]))),
+        "wall us": _percentiles(np.concatenate([one.wall_us for one in passes])),
+        "runs qps": [round(one.qps) for one in passes],
+    }
+
+
+def _percentiles(wall_us: Float64s) -> dict[str, float]:
+    return {f"p{percent}": _rounded(float(np.percentile(wall_us, percent))) for percent in _PERCENTS}
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.5g}")
