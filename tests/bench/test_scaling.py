@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.scaling import PARTS, main
+from bench.report import Figure
+from bench.scaling import PARTS, main, tenants
 from bench.scaling.frontier import Point, around, recall
 from bench.scaling.laws import LAWS, measured
 from bench.scaling.sets import QUICK
@@ -39,7 +40,7 @@ def test_no_cost_is_told_of_a_recall_that_no_setting_has() -> None:
     assert around([_point(0.9, 100)], 0.95) is None
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", [part for part in PARTS if part not in ("collection", "tenants")])
 def test_a_part_measures_what_its_laws_are_of(part: str, tmp_path: Path) -> None:
     assert main(["--only", part, "--quick", "--cache", str(tmp_path / "cache"), "--results", str(tmp_path)]) == 0
     rows = json.loads((tmp_path / "scaling.json").read_text(encoding="utf-8"))
@@ -63,3 +64,27 @@ def test_recall_is_that_of_the_judge_of_the_tenant_workloads() -> None:
     answers[1::3, 5] = (answers[1::3, 5] + 1) % 300
     answers = np.array([[*dict.fromkeys(row[row >= 0]), *([-1] * 10)][:10] for row in answers], np.int64)
     assert recall(workload, answers) == pytest.approx(judge(workload, answers).recalls.mean())
+
+
+class _NoServer:
+    """In the place of one that is started for each number of tenants."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> "_NoServer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing runs."""
+
+
+def test_figures_of_tenants_are_those_of_the_tenants_cost_workload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tenants, "Server", _NoServer)
+    monkeypatch.setattr(tenants, "measure_load", lambda *_: [Figure(name, 2.0, "") for name in tenants.NAMES])
+    assert main(["--only", "tenants", "--sizes", "10", "20", "--results", str(tmp_path)]) == 0
+    found = measured(tmp_path)["tenants"]
+    assert found.keys() >= set(LAWS["tenants"])
+    assert found["bytes on disk per tenant"] == {10: 2.0 * 4 * 10 * 32, 20: 2.0 * 4 * 10 * 32}
