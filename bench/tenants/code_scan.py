@@ -15,9 +15,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from bench.tenants.workload import Float32s, Int64s
-from vdb.kernels.cpu.dots import LANES, dot_bytes
+from vdb.kernels.cpu.dots import dot_bytes
+from vdb.kernels.cpu.products import INSTRUCTION
 
-PRODUCT = f"VNNI of {LANES} lanes" if LANES else "a plain loop"
+PRODUCT = f"{INSTRUCTION.name} of {INSTRUCTION.lanes} lanes" if INSTRUCTION else "a plain loop"
 """The server's own product of bytes, so that the scan is not beaten for want of instructions."""
 
 _LEVELS = 127

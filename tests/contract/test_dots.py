@@ -11,12 +11,19 @@ import pytest
 from numba import njit
 
 from vdb.kernels.cpu import dots, plain_dots
+from vdb.kernels.cpu.products import AVX2, AVX512_VNNI, AVX_VNNI, INSTRUCTION, Instruction, features, instruction_of
 
-LANES = [0, *(lanes for lanes in (8, 16) if lanes <= dots.LANES)]
+FORMS: list[Instruction | None] = [
+    None,  # the plain loop
+    *([AVX2] if "+avx2" in features().split(",") else []),
+    *([AVX_VNNI] if INSTRUCTION in (AVX_VNNI, AVX512_VNNI) else []),
+    *([AVX512_VNNI] if INSTRUCTION is AVX512_VNNI else []),
+]
+NAMES = ["plain" if form is None else form.name for form in FORMS]
 WIDTHS = (32, 64, 96, 128, 160, 192, 384, 1024)
 
 
-@pytest.fixture(scope="module", params=LANES)
+@pytest.fixture(scope="module", params=FORMS, ids=NAMES)
 def bytes_dot(request: pytest.FixtureRequest) -> Callable[..., int]:
     dot = dots.wide_bytes(request.param) if request.param else plain_dots.plain_bytes
 
@@ -27,7 +34,7 @@ def bytes_dot(request: pytest.FixtureRequest) -> Callable[..., int]:
     return product  # type: ignore[no-any-return]
 
 
-@pytest.fixture(scope="module", params=LANES)
+@pytest.fixture(scope="module", params=FORMS, ids=NAMES)
 def nibbles_dot(request: pytest.FixtureRequest) -> Callable[..., int]:
     dot = dots.wide_nibbles(request.param) if request.param else plain_dots.plain_nibbles
 
@@ -62,10 +69,10 @@ def test_the_largest_codes_and_queries_do_not_overflow(bytes_dot: Callable[..., 
         assert bytes_dot(codes, 0, query, 65_536) == 255 * component * 65_536
 
 
-@pytest.mark.parametrize("lanes", LANES)
-def test_products_of_four_rows_are_those_of_each(rng: np.random.Generator, lanes: int) -> None:
-    of_bytes = dots.wide_four_bytes(lanes) if lanes else plain_dots.plain_four_bytes
-    of_nibbles = dots.wide_four_nibbles(lanes) if lanes else plain_dots.plain_four_nibbles
+@pytest.mark.parametrize("form", FORMS, ids=NAMES)
+def test_products_of_four_rows_are_those_of_each(rng: np.random.Generator, form: Instruction | None) -> None:
+    of_bytes = dots.wide_four_bytes(form) if form else plain_dots.plain_four_bytes
+    of_nibbles = dots.wide_four_nibbles(form) if form else plain_dots.plain_four_nibbles
 
     @njit
     def products(codes: Any, rows: Any, low: Any, high: Any, width: int, levels: Any) -> None:
@@ -118,26 +125,35 @@ def test_products_of_floats_are_exact_on_small_integers(
         assert products == (rows[:, :d].astype(np.float32) @ query).tolist()
 
 
+def test_the_largest_nibbles_and_queries_do_not_overflow(nibbles_dot: Callable[..., int]) -> None:
+    codes = np.full((1, 32_768), 255, np.uint8)
+    for component in (127, -127):
+        query = np.full(32_768, component, np.int8)
+        assert nibbles_dot(codes, 0, query, query, 32_768) == 15 * component * 65_536
+
+
 @pytest.mark.parametrize(
-    ("features", "lanes"),
+    ("having", "form"),
     [
-        ("+avx2,+avx512f,+avx512bw,+avx512vl,+avx512vnni", 16),
-        ("+avx2,+avxvnni,-avx512vnni,-avx512bw", 8),
-        ("+avx512vnni,+avx512bw,-avx512vl,-avxvnni", 0),
-        ("+avx2", 0),
-        ("", 0),
+        ("+avx2,+avx512f,+avx512bw,+avx512vl,+avx512vnni", AVX512_VNNI),
+        ("+avx2,+avxvnni,-avx512vnni,-avx512bw", AVX_VNNI),
+        ("+avx512vnni,+avx512bw,-avx512vl,-avxvnni", None),
+        ("+avx2,+avx512f,-avx512vnni", AVX2),
+        ("+avx,-avx2", None),
+        ("", None),
     ],
 )
-def test_the_widest_form_is_chosen_by_what_numba_compiles_for(features: str, lanes: int) -> None:
-    assert dots.lanes_of(features) == lanes
+def test_the_widest_form_is_chosen_by_what_numba_compiles_for(having: str, form: Instruction | None) -> None:
+    assert instruction_of(having) is form
 
 
 def test_a_processor_below_the_machines_own_is_respected() -> None:
     """Instructions that numba was told not to use end the process; so do calls into a library that is not there."""
     program = """if True:
-        from vdb.kernels.cpu import dots, plain_dots
-        print(dots.LANES, dots.dot_bytes is plain_dots.plain_bytes, dots.dot_halves is plain_dots.plain_halves)
+        from vdb.kernels.cpu import dots, plain_dots, products
+        is_plain = dots.dot_bytes is plain_dots.plain_bytes, dots.dot_halves is plain_dots.plain_halves
+        print(products.INSTRUCTION, *is_plain)
     """
     environment = os.environ | {"NUMBA_CPU_NAME": "generic"}
     run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    assert run.stdout.split() == ["0", "True", "True"]
+    assert run.stdout.split() == ["None", "True", "True"]

@@ -1,8 +1,8 @@
 """Inner products of one coded row with a query, for kernels to inline: bytes, nibbles, half floats.
 
-On x86-64 with VNNI a byte product is a loop of `vpdpbusd` over 64 (AVX-512) or 32 (AVX-VNNI) bytes; anywhere else a
-plain loop that LLVM vectorizes. Both give the same integers. `LANES` says which one this process compiles; numba's
-cache keeps one entry per CPU, so a data directory that moves to another machine is compiled anew there.
+On x86-64 a byte product is a loop over the 64 (AVX-512 VNNI) or 32 bytes (AVX-VNNI, AVX2) of an `INSTRUCTION`; anywhere
+else a plain loop that LLVM vectorizes. All give the same integers. numba's cache keeps one entry per CPU, so a data
+directory that moves to another machine is compiled anew there.
 
 Rows are `width` bytes, a multiple of `ALIGNED`, codes uint8, queries int8: |sum| < 2^31 up to 65,536 components.
 llvmlite and numba's code generation have no types, so what touches them is `Any`.
@@ -15,23 +15,21 @@ from typing import Any, cast
 
 import numpy as np
 from llvmlite import ir
-from llvmlite.binding import llvm_version_info
 from numba import types
-from numba.core import cgutils, codegen, config
+from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from vdb.kernels.cpu.plain_dots import plain_bytes, plain_four_bytes, plain_four_nibbles, plain_halves, plain_nibbles
+from vdb.kernels.cpu.products import INSTRUCTION, Instruction, features
 from vdb.kernels.reference import Float32s, UInt8s, UInt32s
 from vdb.kernels.reference_cells import Int8s
 from vdb.kernels.reference_layout import Int32s
 
 _BUILD: Any = cgutils
-_CODEGEN: Any = codegen
-_CONFIG: Any = config
 
 ALIGNED = 32
-"""Bytes that the width of a code row is a multiple of: one step of the narrower instruction."""
+"""Bytes that the width of a code row is a multiple of: one step of the narrower instructions."""
 
 _I8, _I32, _I64, _F32 = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
 
@@ -40,18 +38,7 @@ FLOATS = 16
 """Components of a vector of floats: LLVM makes of it what the processor has."""
 
 
-def lanes_of(features: str) -> int:
-    """int32 lanes of the widest `vpdpbusd` in a list of features (`+avx2,-avx512f`, …); 0 where there is none."""
-    has = set(features.split(","))
-    if {"+avx512vnni", "+avx512bw", "+avx512vl"} <= has:
-        return 16
-    return 8 if "+avxvnni" in has else 0
-
-
-# What numba compiles for, which a user may have set below what the machine has (NUMBA_CPU_NAME, NUMBA_CPU_FEATURES).
-_FEATURES: str = _CODEGEN.get_host_cpu_features() if _CONFIG.CPU_FEATURES is None else _CONFIG.CPU_FEATURES
-LANES = lanes_of(_FEATURES)
-CONVERTS_HALVES = "+f16c" in _FEATURES.split(",") or platform.machine() in ("aarch64", "arm64")
+CONVERTS_HALVES = "+f16c" in features().split(",") or platform.machine() in ("aarch64", "arm64")
 """Elsewhere LLVM calls a function of a library that is not there, which ends the process."""
 
 
@@ -138,15 +125,6 @@ def _load(builder: Any, pointer: Any, offset: Any, n_bytes: int, lanes: int) -> 
     return builder.shuffle_vector(loaded, ir.Constant(part, None), places)
 
 
-def _multiply_add(builder: Any, total: Any, codes: Any, query: Any, lanes: int) -> Any:
-    """total + Σ of 4 neighbouring products, in `lanes` int32 lanes."""
-    wide = ir.VectorType(_I32, lanes)
-    operand = ir.VectorType(_I8, 4 * lanes) if llvm_version_info[0] >= 21 else wide
-    name = f"llvm.x86.avx512.vpdpbusd.{32 * lanes}"
-    function = _BUILD.get_or_insert_function(builder.module, ir.FunctionType(wide, [wide, operand, operand]), name)
-    return builder.call(function, [total, builder.bitcast(codes, operand), builder.bitcast(query, operand)])
-
-
 def _sum(builder: Any, lanes_of: Any, lanes: int) -> Any:
     function = _BUILD.get_or_insert_function(
         builder.module,
@@ -175,16 +153,22 @@ def _accumulate(builder: Any, width: Any, lanes: int, n: int, step: Callable[[li
     return [builder.load(total) for total in totals]
 
 
-def _bytes_step(builder: Any, places: list[Any], query: Any, lanes: int) -> Callable[..., list[Any]]:
+def _bytes_step(builder: Any, places: list[Any], query: Any, instruction: Instruction) -> Callable[..., list[Any]]:
+    lanes = instruction.lanes
+
     def step(totals: list[Any], offset: Any, n_bytes: int) -> list[Any]:
         asked = _load(builder, query, offset, n_bytes, lanes)
         codes = [_load(builder, place, offset, n_bytes, lanes) for place in places]
-        return [_multiply_add(builder, total, mine, asked, lanes) for total, mine in zip(totals, codes, strict=True)]
+        return [instruction.bytes(builder, total, mine, asked) for total, mine in zip(totals, codes, strict=True)]
 
     return step
 
 
-def _nibbles_step(builder: Any, places: list[Any], low: Any, high: Any, lanes: int) -> Callable[..., list[Any]]:
+def _nibbles_step(
+    builder: Any, places: list[Any], low: Any, high: Any, instruction: Instruction
+) -> Callable[..., list[Any]]:
+    lanes = instruction.lanes
+
     def step(totals: list[Any], offset: Any, n_bytes: int) -> list[Any]:
         asked = [_load(builder, at, offset, n_bytes, lanes) for at in (low, high)]
         sums = []
@@ -192,15 +176,14 @@ def _nibbles_step(builder: Any, places: list[Any], low: Any, high: Any, lanes: i
             packed = _load(builder, place, offset, n_bytes, lanes)
             lows = builder.and_(packed, ir.Constant(packed.type, [15] * (4 * lanes)))
             highs = builder.lshr(packed, ir.Constant(packed.type, [4] * (4 * lanes)))
-            total = _multiply_add(builder, total, lows, asked[0], lanes)
-            sums.append(_multiply_add(builder, total, highs, asked[1], lanes))
+            sums.append(instruction.nibbles(builder, total, lows, highs, *asked))
         return sums
 
     return step
 
 
-def wide_bytes(lanes: int) -> DotBytes:
-    """`dot_bytes` by `vpdpbusd` of `lanes` int32 lanes, 8 or 16."""
+def wide_bytes(instruction: Instruction) -> DotBytes:
+    """`dot_bytes` by this instruction."""
 
     @intrinsic
     def dot(typing_context: Any, codes: Any, row: Any, query: Any, width: Any) -> Any:
@@ -208,16 +191,16 @@ def wide_bytes(lanes: int) -> DotBytes:
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             arrays = _arrays(context, builder, signature, args)
-            step = _bytes_step(builder, [_address(builder, arrays[0], args[1])], arrays[2].data, lanes)
-            return _sum(builder, _accumulate(builder, args[3], lanes, 1, step)[0], lanes)
+            step = _bytes_step(builder, [_address(builder, arrays[0], args[1])], arrays[2].data, instruction)
+            return _sum(builder, _accumulate(builder, args[3], instruction.lanes, 1, step)[0], instruction.lanes)
 
         return signature, generate
 
     return cast(DotBytes, dot)
 
 
-def wide_nibbles(lanes: int) -> DotNibbles:
-    """`dot_nibbles` by `vpdpbusd` of `lanes` int32 lanes, 8 or 16."""
+def wide_nibbles(instruction: Instruction) -> DotNibbles:
+    """`dot_nibbles` by this instruction."""
 
     @intrinsic
     def dot(typing_context: Any, codes: Any, row: Any, low: Any, high: Any, width: Any) -> Any:
@@ -226,16 +209,16 @@ def wide_nibbles(lanes: int) -> DotNibbles:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             arrays = _arrays(context, builder, signature, args)
             places = [_address(builder, arrays[0], args[1])]
-            step = _nibbles_step(builder, places, arrays[2].data, arrays[3].data, lanes)
-            return _sum(builder, _accumulate(builder, args[4], lanes, 1, step)[0], lanes)
+            step = _nibbles_step(builder, places, arrays[2].data, arrays[3].data, instruction)
+            return _sum(builder, _accumulate(builder, args[4], instruction.lanes, 1, step)[0], instruction.lanes)
 
         return signature, generate
 
     return cast(DotNibbles, dot)
 
 
-def wide_four_bytes(lanes: int) -> FourBytes:
-    """`four_bytes` by `vpdpbusd` of `lanes` int32 lanes, 8 or 16: the query is loaded once, sums are added together."""
+def wide_four_bytes(instruction: Instruction) -> FourBytes:
+    """`four_bytes` by this instruction: the query is loaded once, sums are added together."""
 
     @intrinsic
     def dots(
@@ -245,9 +228,12 @@ def wide_four_bytes(lanes: int) -> FourBytes:
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             arrays = _arrays(context, builder, signature, args)
-            step = _bytes_step(builder, _four_places(builder, arrays, args[2]), arrays[3].data, lanes)
+            step = _bytes_step(builder, _four_places(builder, arrays, args[2]), arrays[3].data, instruction)
             _store_sums(
-                builder, _accumulate(builder, args[4], lanes, 4, step), lanes, builder.gep(arrays[5].data, [args[6]])
+                builder,
+                _accumulate(builder, args[4], instruction.lanes, 4, step),
+                instruction.lanes,
+                builder.gep(arrays[5].data, [args[6]]),
             )
             return context.get_dummy_value()
 
@@ -256,8 +242,8 @@ def wide_four_bytes(lanes: int) -> FourBytes:
     return cast(FourBytes, dots)
 
 
-def wide_four_nibbles(lanes: int) -> FourNibbles:
-    """`four_nibbles` by `vpdpbusd` of `lanes` int32 lanes, 8 or 16."""
+def wide_four_nibbles(instruction: Instruction) -> FourNibbles:
+    """`four_nibbles` by this instruction."""
 
     @intrinsic
     def dots(
@@ -268,9 +254,12 @@ def wide_four_nibbles(lanes: int) -> FourNibbles:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             arrays = _arrays(context, builder, signature, args)
             places = _four_places(builder, arrays, args[2])
-            step = _nibbles_step(builder, places, arrays[3].data, arrays[4].data, lanes)
+            step = _nibbles_step(builder, places, arrays[3].data, arrays[4].data, instruction)
             _store_sums(
-                builder, _accumulate(builder, args[5], lanes, 4, step), lanes, builder.gep(arrays[6].data, [args[7]])
+                builder,
+                _accumulate(builder, args[5], instruction.lanes, 4, step),
+                instruction.lanes,
+                builder.gep(arrays[6].data, [args[7]]),
             )
             return context.get_dummy_value()
 
@@ -353,10 +342,10 @@ def _prefetch(typing_context: Any, rows: Any, row: Any) -> Any:
     return signature, generate
 
 
-dot_bytes: DotBytes = wide_bytes(LANES) if LANES else plain_bytes
-dot_nibbles: DotNibbles = wide_nibbles(LANES) if LANES else plain_nibbles
-four_bytes: FourBytes = wide_four_bytes(LANES) if LANES else plain_four_bytes
-four_nibbles: FourNibbles = wide_four_nibbles(LANES) if LANES else plain_four_nibbles
+dot_bytes: DotBytes = wide_bytes(INSTRUCTION) if INSTRUCTION else plain_bytes
+dot_nibbles: DotNibbles = wide_nibbles(INSTRUCTION) if INSTRUCTION else plain_nibbles
+four_bytes: FourBytes = wide_four_bytes(INSTRUCTION) if INSTRUCTION else plain_four_bytes
+four_nibbles: FourNibbles = wide_four_nibbles(INSTRUCTION) if INSTRUCTION else plain_four_nibbles
 dot_floats = _dot_of(_F32)
 dot_halves = _dot_of(ir.HalfType()) if CONVERTS_HALVES else plain_halves
 prefetch = cast(Callable[[NDArray[Any], np.uint64], None], _prefetch)
