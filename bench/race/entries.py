@@ -72,6 +72,4 @@ def versions_of(name: str, entry: Entry, cache: Path) -> dict[str, str]:
     """Releases of what an entry's environment holds, those asked for alone; empty for ours."""
     if not entry.requirements:
         return {}
-    installed = environment(cache, entry.environment or name, entry.requirements).versions()
-    asked = {requirement.partition("==")[0].partition("[")[0].lower() for requirement in entry.requirements}
-    return {package: release for package, release in installed.items() if package.lower() in asked}
+    return environment(cache, entry.environment or name, entry.requirements).releases(entry.requirements)

@@ -5,11 +5,12 @@ They lie under `--cache`, in a folder named after what is installed, and can be 
 
 import fcntl
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,10 +40,20 @@ class Environment:
         return str(self.folder / "bin" / name)
 
     def versions(self) -> dict[str, str]:
-        """Releases of all that is installed, by package."""
+        """Releases of all that is installed, by package as its own metadata spell it."""
         done = subprocess.run([self.python, "-m", "pip", "freeze"], capture_output=True, text=True, check=True)
         pairs = (line.partition("==") for line in done.stdout.splitlines())
         return {name: release for name, _, release in pairs if release}
+
+    def releases(self, requirements: Iterable[str]) -> dict[str, str]:
+        """Releases of the packages that these requirements name, without those that came along."""
+        asked = {_plain(re.split(r"[=<>~!\[ ;]", requirement, maxsplit=1)[0]) for requirement in requirements}
+        return {package: release for package, release in self.versions().items() if _plain(package) in asked}
+
+
+def _plain(package: str) -> str:
+    """The name of a package as an index compares it."""
+    return re.sub(r"[-_.]+", "-", package).lower()
 
 
 def environment(cache: Path, name: str, packages: Sequence[str]) -> Environment:

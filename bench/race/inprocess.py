@@ -1,17 +1,17 @@
 """Contenders in processes of their own, asked in turns: the row of a race between libraries or databases.
 
 Each is built alone, saved and loaded again by a second process, where it can be; what that finds is judged as well. A
-first pass of each (contender,
-setting) over all queries gives the answers that are judged. Then each repetition runs every (contender, setting) once,
-so that what the machine does meanwhile falls on all alike; a query's time is the median of its repetitions. What the
-clocks add to it is in the row (`clock us`) and is not taken off. A contender that fails on the way is left out with the
-reason.
+first pass of each (contender, setting) over all queries gives the answers that are judged. Then each repetition runs
+every (contender, setting) once, so that what the machine does meanwhile falls on all alike; a query's time is the
+median of its repetitions. What the clocks add to it is in the row (`clock us`) and is not taken off. A contender that
+fails on the way is left out with the reason, in the row and at once on standard error.
 
 A contender's part of the row: `packages`, `parameters`; `build s`, `build CPU s`; `resident bytes` and `anonymous
 bytes`, the growth by its build; `resident bytes of libraries` before; `disk bytes`; `start s`, an interpreter with its
-libraries; `restart s`, from files that the system has in its memory; `first search s`; both kinds of bytes `after a
-restart` and a pass over all queries, with the recall of that; `at recall`, CPU µs on the line between the settings
-around it; `sweeps`, each setting's recall and times. Bytes of a file that is mapped count as resident once touched.
+libraries; `restart s`, from files that the system has in its memory until the first answer, of which `first search s`;
+both kinds of bytes `after a restart` and a pass over all queries, with the recall of that; `at recall`, CPU µs on the
+line between the settings around it; `sweeps`, each setting's recall and times. Bytes of a file that is mapped count as
+resident once touched.
 """
 
 import sys
@@ -72,13 +72,13 @@ def measure(entries: Mapping[str, Entry], workload: Workload, store: Store, plan
             try:
                 runs[name] = _built(stack, name, entry, workload, store, place / name, plan)
             except LeftOut as exc:
-                left_out[name] = str(exc)
+                _note(left_out, name, exc)
         for turn in range(1 + plan.repetitions):
             for name in list(runs):
                 try:
                     _turn(runs[name], workload, store, is_first=turn == 0)
                 except LeftOut as exc:
-                    left_out[name] = str(exc)
+                    _note(left_out, name, exc)
                     runs.pop(name).process.end()
             print(f"turn {turn} of {plan.repetitions} is done", file=sys.stderr, flush=True)
         return {
@@ -91,6 +91,11 @@ def measure(entries: Mapping[str, Entry], workload: Workload, store: Store, plan
             "contenders": {name: _row(run) for name, run in runs.items()},
             "left out": left_out,
         }
+
+
+def _note(left_out: dict[str, str], name: str, exc: LeftOut) -> None:
+    left_out[name] = str(exc)
+    print(f"{name} is left out: {exc}", file=sys.stderr, flush=True)
 
 
 def _built(
@@ -120,6 +125,8 @@ def _restarted(start: Start, given: _Found, workload: Workload, store: Store) ->
     try:
         with Process(start) as second:
             found = second.ask("load", k=K, **given)
+            if not found.pop("first hits"):
+                raise LeftOut("it has no answer after a restart")
             answers = second.queries(queries_path(store, workload), found.pop("settings")[-1], K, 0)
             found |= {f"{name} after a restart": value for name, value in second.ask("memory").items()}
     except LeftOut as exc:

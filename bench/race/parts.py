@@ -4,7 +4,7 @@ import argparse
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bench import report
@@ -68,10 +68,5 @@ def installed(peers: Peers, cache: Path) -> tuple[dict[str, Environment], dict[s
         except LeftOut as exc:
             print(f"{name} is left out: {exc}", flush=True)
             continue
-        there = made[name].versions()
-        releases |= {package: there[package] for package in _packages(requirements) if package in there}
+        releases |= made[name].releases(requirements)
     return made, releases
-
-
-def _packages(requirements: Iterable[str]) -> list[str]:
-    return [requirement.partition("==")[0] for requirement in requirements]

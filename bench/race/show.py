@@ -8,7 +8,7 @@ _MIB = 2**20
 
 
 def text(row: dict[str, Any]) -> str:
-    """The report of a row that `inprocess.measure` made."""
+    """The report of a row of a race in process or between servers."""
     about = row["data set"]
     head = f"\n== {about['name']}: " + "; ".join(f"{name} {value}" for name, value in about.items() if name != "name")
     targets = [target for found in list(row["contenders"].values())[:1] for target in found["at recall"]]
@@ -17,7 +17,7 @@ def text(row: dict[str, Any]) -> str:
     leader = min((_cost(found) for _, found in contenders), default=float("inf"))
     lines += [_line(name, found, targets, leader) for name, found in contenders]
     lines += [f"  {name}: {found['parameters']}" for name, found in contenders]
-    clocks = [found["clock us"] for _, found in contenders]
+    clocks = [found["clock us"] for _, found in contenders if "clock us" in found]  # none where the cost is a server's
     lines += [f"two readings of the clock: {min(clocks):.2f} to {max(clocks):.2f} us of each query"] if clocks else []
     lines += [f"not loaded again: {name}: {found['restart']}" for name, found in contenders if "restart" in found]
     lines += [f"left out: {name}: {reason}" for name, reason in row["left out"].items()]

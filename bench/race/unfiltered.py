@@ -9,7 +9,9 @@ from bench import report
 from bench.datasets import load
 from bench.race.entries import LIBRARIES, Entry
 from bench.race.inprocess import Plan, measure
+from bench.race.parts import chosen
 from bench.race.show import text
+from bench.race.verdict import code, unjudged
 from bench.record import record
 from bench.report import Figure
 from bench.tenants.contender import LeftOut
@@ -31,22 +33,26 @@ def run(given: argparse.Namespace, arguments: Sequence[str]) -> int:
 def race(
     name: str, entries: Mapping[str, Entry], given: argparse.Namespace, arguments: Sequence[str], sets: Sequence[str]
 ) -> int:
-    """Race these on each data set, print the report and write the rows as `race-<name>`; 1 where a bar is missed."""
+    """Race these on each data set, print the report and write the rows as `race-<name>`; 1 where a bar is missed
+    or ours drops out. Raises SystemExit where `--only` names a contender that there is not.
+    """
     store, codes = Store(given.cache), [0]
-    chosen = {one: entry for one, entry in entries.items() if not given.only or one in given.only}
+    names = chosen(given.only, tuple(entries), "contender")
+    racing = {one: entry for one, entry in entries.items() if one in names}
     for data_set in sets:
         try:
             workload = load(data_set, store, given.seed, is_quick=given.quick)
         except LeftOut as exc:
             print(f"\n== {data_set}: left out: {exc}", flush=True)
             continue
-        row = measure(chosen, workload, store, Plan(given.repetitions, given.threads))
+        row = measure(racing, workload, store, Plan(given.repetitions, given.threads))
         is_judged = name == "unfiltered" and not given.quick  # of a few thousand rows the cost of a call is all
         figures = _against(row["contenders"]) if is_judged else []
         row["bars"] = {figure.name: figure.as_row() for figure in figures}
-        print(text(row), report.table(figures) if figures else "", sep="\n", flush=True)
+        said = [text(row), report.table(figures) if figures else "", unjudged(figures, 1) if is_judged else ""]
+        print(*filter(None, said), sep="\n", flush=True)
         record(f"race-{name}", row, shlex.join(["python", "-m", "bench", "race", *arguments]), given.results)
-        codes.append(int(any(figure.passes is False for figure in figures)))
+        codes.append(code(row, figures, TARGET if is_judged else None))
     return max(codes)
 
 

@@ -16,12 +16,14 @@ import numpy as np
 import pytest
 
 from bench.datasets import load, queries_path, vectors_path
-from bench.race import WORKLOADS, process, unfiltered
+from bench.race import WORKLOADS, main, process, unfiltered, verdict
 from bench.race.entries import LIBRARIES, Entry, start_of
+from bench.race.environments import Environment
 from bench.race.inprocess import Plan, measure
 from bench.race.process import Process, Start
 from bench.race.show import text
 from bench.record import ROOT
+from bench.report import Figure
 from bench.tenants.contender import LeftOut
 from bench.tenants.store import Store
 from bench.tenants.truth import judge
@@ -58,7 +60,7 @@ def given(store: Store, workload: Workload, tmp_path: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def row(store: Store, workload: Workload) -> dict[str, Any]:
     """Of a race that many fail in."""
-    kinds = ("exact", "unfit", "broken", "dies", "loud", "forgets", "lost", "threads")
+    kinds = ("exact", "unfit", "broken", "dies", "loud", "forgets", "lost", "empty", "threads")
     return measure({kind: peer(kind) for kind in kinds}, workload, store, PLAN)
 
 
@@ -68,7 +70,7 @@ def test_who_fails_is_left_out_with_the_reason_and_the_race_goes_on(row: dict[st
     assert left_out["broken"] == "ValueError: it cannot count"
     assert "code 3" in left_out["dies"] and left_out["dies"].endswith("out of luck")
     assert set(left_out) == {"unfit", "broken", "dies"}
-    assert set(row["contenders"]) == {"exact", "loud", "forgets", "lost", "threads"}
+    assert set(row["contenders"]) == {"exact", "loud", "forgets", "lost", "empty", "threads"}
 
 
 def test_a_row_holds_what_an_index_takes_and_what_each_setting_costs(row: dict[str, Any]) -> None:
@@ -92,6 +94,11 @@ def test_what_cannot_be_saved_or_loaded_takes_part_without_a_restart(row: dict[s
     forgets, lost = row["contenders"]["forgets"], row["contenders"]["lost"]
     assert forgets["disk bytes"] is None and "restart s" not in forgets and "restart" not in forgets
     assert lost["disk bytes"] > 0 and lost["restart"] == "OSError: its file is not one" and "restart s" not in lost
+
+
+def test_a_contender_that_is_empty_after_a_restart_is_no_success(row: dict[str, Any]) -> None:
+    empty = row["contenders"]["empty"]
+    assert empty["restart"] == "it has no answer after a restart" and "restart s" not in empty
 
 
 def test_cpu_of_other_threads_counts_and_is_shown(row: dict[str, Any]) -> None:
@@ -162,7 +169,7 @@ def test_what_was_saved_answers_in_another_process(given: dict[str, Any], store:
     with Process(start("exact")) as second:
         found = second.ask("load", **given)
         answers = second.queries(queries, "share 1", K, 0)
-    assert found["restart s"] > 0 and found["settings"] == ["share 0.5", "share 1"]
+    assert found["restart s"] > found["first search s"] > 0 and found["settings"] == ["share 0.5", "share 1"]
     assert np.array_equal(answers.rows, expected.rows)
 
 
@@ -245,6 +252,44 @@ def test_the_exit_code_says_whether_the_bar_is_met_where_the_set_is_not_a_quick_
     else:
         assert bars["QPS at 0.95, ours / hnswlib"]["passes"] is (code == 0)
         assert "QPS at 0.95, ours / best of peers, hnswlib" in bars
+
+
+@pytest.mark.parametrize(
+    ("left_out", "costs", "target", "code"),
+    [
+        ({}, {"vdb": 5.0, "peer": None}, "0.95", 0),
+        ({}, {"vdb": None, "peer": 5.0}, "0.95", 1),
+        ({}, {"vdb": None, "peer": 5.0}, None, 0),
+        ({"vdb": "it ended"}, {"peer": 5.0}, None, 1),
+        ({"peer": "it ended"}, {"vdb": 5.0}, "0.95", 0),
+        ({}, {"peer": 5.0}, "0.95", 0),
+    ],
+)
+def test_ours_cannot_pass_by_dropping_out(
+    left_out: dict[str, str], costs: dict[str, float | None], target: str | None, code: int
+) -> None:
+    contenders = {name: {"at recall": {"0.95": cost}} for name, cost in costs.items()}
+    assert verdict.code({"left out": left_out, "contenders": contenders}, [], target) == code
+
+
+def test_bars_without_a_verdict_are_told() -> None:
+    met, no_bar = Figure("a / b", 2.0, "x", 1.0, at_least=True), Figure("a / best", 2.0, "x")
+    assert verdict.unjudged([met, no_bar], 2).startswith("not judged: 1 of 2 bars")
+    assert verdict.unjudged([met], 1) == ""
+
+
+@pytest.mark.parametrize("race", ["unfiltered", "databases", "http"])
+def test_a_contender_that_there_is_not_is_refused(race: str, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="no contender nobody: there are"):
+        main([race, "--quick", "--cache", str(tmp_path), "--results", str(tmp_path), "--only", "nobody"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_releases_are_found_however_a_package_spells_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"SQLAlchemy": "2.0.44", "scalable_vs": "0.5.0", "psycopg": "3.2.13", "numpy": "2.0"}
+    monkeypatch.setattr(Environment, "versions", lambda _: there)
+    found = Environment(Path()).releases(["sqlalchemy==2.0.44", "scalable-vs==0.5.0", "psycopg[binary]==3.2.13"])
+    assert found == {name: release for name, release in there.items() if name != "numpy"}
 
 
 def test_every_entry_has_a_program_a_fixed_release_and_a_workload_that_is_there() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bench.datasets import load
-from bench.race.process import Start
+from bench.race.process import Process, Start
 from bench.race.servers import bars, tree
 from bench.race.servers.contenders import Setup, Taking
 from bench.race.servers.measure import Plan, measure
@@ -143,11 +143,29 @@ def test_a_race_measures_who_answers_and_says_why_others_do_not(tmp_path: Path) 
     assert found["clients"]["2"]["qps"] > 0 < found["clients"]["2"]["cpu us"]
     assert found["packages"] == {"stand-in": "1.0"}
     assert found["disk bytes"] >= row["data set"]["raw bytes"]
-    assert found["restart s"] >= found["restart until it takes requests s"] > 0
+    assert found["restart s"] >= found["restart until it answers s"] > 0
     assert found["anonymous bytes"] > found["anonymous bytes, empty"] > 0
     report = text(row | {"contenders": {"stand-in": found}}).splitlines()
     assert "left out: none: the server ended: no data" in report
     assert report[-1].split()[0] == "stand-in"
+
+
+def test_a_client_sets_what_is_measured_before_it_asks_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that reads a setting with its index would keep that of a client's first search."""
+    asked: list[dict[str, Any]] = []
+    ask = Process.ask
+
+    def noting(self: Process, do: str, **request: Any) -> dict[str, Any]:
+        asked.append({"do": do} | request)
+        return ask(self, do, **request)
+
+    monkeypatch.setattr(Process, "ask", noting)
+    row = _raced(tmp_path, {"stand-in": StandIn(is_restarted=True)})
+    crowd_setting = row["contenders"]["stand-in"]["clients"]["setting"]
+    loads = [one["setting"] for one in asked if one["do"] == "load"]
+    assert loads == ["rows 2000", crowd_setting, crowd_setting]
 
 
 def test_a_server_whose_client_ends_is_left_out_with_the_client_s_last_words(tmp_path: Path) -> None:
@@ -159,7 +177,9 @@ def test_a_server_whose_client_ends_is_left_out_with_the_client_s_last_words(tmp
 
     row = _raced(tmp_path, {"deserted": Deserted()})
     assert row["contenders"] == {}
-    assert row["left out"] == {"deserted": "its process ended: the client had enough"}
+    assert row["left out"].keys() == {"deserted"}
+    reason = row["left out"]["deserted"]
+    assert reason.startswith("its process ended with code 1 in 'build'") and reason.endswith(": the client had enough")
 
 
 def test_a_server_that_ends_while_it_is_loaded_is_left_out_with_its_own_last_words(tmp_path: Path) -> None:

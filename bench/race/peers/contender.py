@@ -50,7 +50,7 @@ class Contender(ABC):
         return False
 
     def load(self, folder: Path) -> None:
-        """Be as after `build`, from what was saved; called in a new process, and what a restart takes."""
+        """Be as after `build`, from what was saved, in a new process: a restart takes this and a search after it."""
         raise LeftOut("it cannot be loaded")
 
     def close(self) -> None:  # noqa: B027  # most hold nothing that outlives the process

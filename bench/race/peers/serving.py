@@ -4,7 +4,8 @@ Requests, by `do`:
 - `start` → what measuring adds to each query, and the memory of a process that holds no index yet
 - `build`: `vectors` (.npy), `metric`, `folder`, `threads` → seconds, CPU, growth of memory, parameters, settings
 - `save` → bytes on disk, or null where it cannot be saved
-- `load`: `vectors`, `metric`, `folder` → seconds until it is there, those of the first search, settings
+- `load`: `vectors`, `metric`, `folder`, `k`, and `setting` for the first search, without it the fastest → seconds until
+  the first answer is there, those of its search, how many hits it has, settings
 - `memory` → growth of memory since before it was built or loaded
 - `ask`: `queries` (.npy), `setting`, `k`, `n_warm`, `answers` (.npz to write) → CPU of the whole process per query
 - `end`
@@ -52,7 +53,7 @@ def serve(contender: Contender) -> None:
         ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    runner = _Runner(contender)
+    runner = Runner(contender)
     for line in sys.stdin:
         request = json.loads(line)
         if request["do"] == "end":
@@ -61,7 +62,7 @@ def serve(contender: Contender) -> None:
     contender.close()
 
 
-def _answer(runner: _Runner, request: Request) -> Found:
+def _answer(runner: Runner, request: Request) -> Found:
     try:
         return runner.actions[request["do"]](request)
     except LeftOut as exc:
@@ -71,7 +72,7 @@ def _answer(runner: _Runner, request: Request) -> Found:
         return {"error": f"{type(exc).__name__}: {exc}"[:500]}
 
 
-class _Runner:
+class Runner:
     """The requests' actions on one contender."""
 
     def __init__(self, contender: Contender) -> None:
@@ -127,11 +128,13 @@ class _Runner:
         query: Float32s = np.array(np.load(request["vectors"], mmap_mode="r")[0])
         self._before, began = memory(), time.perf_counter()
         self._contender.load(self._folder)
-        loaded = time.perf_counter()
         settings = list(self._contender.settings)
-        self._contender.use(settings[0])
-        self._contender.search(query, request["k"])
-        return {"restart s": loaded - began, "first search s": time.perf_counter() - loaded, "settings": settings}
+        self._contender.use(request.get("setting", settings[0]))
+        loaded = time.perf_counter()
+        found = self._contender.search(query, request["k"])
+        ended = time.perf_counter()
+        times = {"restart s": ended - began, "first search s": ended - loaded}
+        return times | {"first hits": int((np.asarray(found) >= 0).sum()), "settings": settings}
 
     def _memory(self, _: Request) -> Found:
         gc.collect()

@@ -5,13 +5,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from pathlib import Path
 
-import numpy as np
-
 from .contender import Contender, Float32s
 
 N_GROUPS = 100
 """The payload of a point is a text of one of so many groups."""
-_FIRST = "first.npy"
 
 
 def payload(row: int) -> str:
@@ -20,7 +17,7 @@ def payload(row: int) -> str:
 
 
 class Stored(Contender):
-    """Points with ids and a payload, in files below the folder. A restart takes until the first answer is there.
+    """Points with ids and a payload, in files below the folder. `load` opens them.
 
     `save` closes the files, so that another process may open them; the next `use` opens them again.
     """
@@ -30,7 +27,6 @@ class Stored(Contender):
     _is_open = False
 
     def build(self, vectors: Float32s, metric: str, folder: Path, n_threads: int) -> str:
-        np.save(folder / _FIRST, vectors[:1])
         self._folder = folder
         said = self.fill(vectors, metric, folder, n_threads)
         self._is_open = True
@@ -50,10 +46,8 @@ class Stored(Contender):
 
     def load(self, folder: Path) -> None:
         self._folder = folder
-        first: Float32s = np.load(folder / _FIRST)[0]
-        self.use(self.settings[0])
-        if len(self.search(first, 1)) != 1:
-            raise RuntimeError("it has no answer after a restart")
+        self.open(folder)
+        self._is_open = True
 
     def close(self) -> None:
         if self._is_open:

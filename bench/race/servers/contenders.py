@@ -65,6 +65,4 @@ def _installed(
     name: str, program: Callable[[Environment], Program], requirements: tuple[str, ...], setup: Setup
 ) -> Taking:
     place = environment(setup.cache, name, requirements)
-    asked = {requirement.partition("==")[0].partition("[")[0] for requirement in requirements}
-    releases = {package: release for package, release in place.versions().items() if package.lower() in asked}
-    return Taking(program(place), releases)
+    return Taking(program(place), place.releases(requirements))

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -95,7 +96,11 @@ class Running:
 
     def disk_bytes(self) -> int:
         """What its folder occupies on disk."""
-        return sum(path.stat().st_blocks * 512 for path in self.folder.rglob("*") if path.is_file())
+        n_blocks = 0
+        for path in self.folder.rglob("*"):
+            with suppress(FileNotFoundError):  # it may put its files in order meanwhile
+                n_blocks += path.lstat().st_blocks if path.is_file() else 0
+        return n_blocks * 512
 
     def last_words(self, within_s: float = 0.0) -> str | None:
         """What it said last, where it ends by itself within so long; None while it runs, and once it was stopped."""

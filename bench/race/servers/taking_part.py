@@ -84,7 +84,7 @@ class TakingPart:
         self._running = self._stack.enter_context(Running(program, self._folder / "server"))
         self._last_words = self._running.last_words
         self._client = Process(program.client(self._running.port))
-        self._stack.callback(lambda: self._client.end())  # whichever it is by then
+        self._stack.push(lambda *raised: self._client.__exit__(*raised))  # whichever it is by then
         self.facts["packages"] = dict(versions)
 
     def close(self) -> None:
@@ -123,13 +123,14 @@ class TakingPart:
         self._running.stop()
         began = time.perf_counter()
         self._running.start()
-        client.ask("load", vectors=files.vectors, metric=workload.metric, folder=self._left, k=K)
-        ready_s = time.perf_counter() - began
         thorough = self.settings[-1]
+        given: Mapping[str, Any] = {"vectors": files.vectors, "metric": workload.metric, "folder": self._left}
+        client.ask("load", k=K, setting=thorough, **given)  # the first setting holds where one is read at a start
+        ready_s = time.perf_counter() - began
         while judge(workload, _padded(client.queries(files.one, thorough, K, 0), workload)).recalls[0] < _RIGHT:
             if time.perf_counter() - began > _ANSWER_S:
                 raise LeftOut(f"no right answer within {_ANSWER_S:.0f} s of a restart")
-        self.facts |= {"restart s": time.perf_counter() - began, "restart until it takes requests s": ready_s}
+        self.facts |= {"restart s": time.perf_counter() - began, "restart until it answers s": ready_s}
         self.facts["anonymous bytes after a restart"] = self._running.memory()["anonymous bytes"]
 
     def one_client(self, files: Files, setting: str) -> Asked:
@@ -147,8 +148,9 @@ class TakingPart:
             start = self._running.program.client(self._running.port)
             clients = [stack.enter_context(Process(start)) for _ in range(n_clients)]
             pool = stack.enter_context(ThreadPoolExecutor(n_clients))
+            given: Mapping[str, Any] = {"vectors": files.vectors, "metric": metric, "folder": self._left}
             for client in clients:
-                client.ask("load", vectors=files.vectors, metric=metric, folder=self._left, k=K)
+                client.ask("load", k=K, setting=self.crowd_setting, **given)
 
             def asked_by_all(path: Path) -> list[Answers]:
                 return list(pool.map(lambda client: client.queries(path, self.crowd_setting, K, 0), clients))

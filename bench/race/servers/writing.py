@@ -57,6 +57,7 @@ def _sweep(setting: str, judged: Judged, passes: Sequence[Asked]) -> dict[str, A
         "recall": _rounded(float(judged.recalls.mean())),
         "recall p1": _rounded(float(np.percentile(judged.recalls, 1))),
         "hits twice": judged.n_twice,
+        "hits of no row": judged.n_foreign,
         "cpu us": {
             "mean": _rounded(float(np.median(server_us))),
             "client": _rounded(float(np.median([one.answers.process_us for one in passes]))),
