@@ -5,16 +5,17 @@ from collections.abc import Sequence
 
 from bench.disk import PARTS, PEERS, figures
 from bench.race import parts
+from bench.race.entries import FAISS, HNSWLIB, LANCEDB, USEARCH
 from bench.report import Figure
 
 __all__ = ["ENVIRONMENTS", "run"]
 
 ENVIRONMENTS: parts.Peers = {
     "diskann": ("diskannpy==0.7.0",),
-    "lancedb": ("lancedb==0.40.0",),
-    "faiss": ("faiss-cpu==1.15.1",),
-    "usearch": ("usearch==2.26.6",),
-    "hnswlib": ("hnswlib==0.8.0",),
+    "lancedb": LANCEDB,
+    "faiss": FAISS,
+    "usearch": USEARCH,
+    "hnswlib": HNSWLIB,
 }
 """`lancedb` is for both of its kinds, `hnswlib` for the part `hardness`."""
 

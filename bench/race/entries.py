@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.race.environments import environment
 from bench.race.process import PEERS_FOLDER, Start
 
-__all__ = ["DATABASES", "LIBRARIES", "Entry", "start_of", "versions_of"]
+__all__ = ["DATABASES", "FAISS", "HNSWLIB", "LANCEDB", "LIBRARIES", "USEARCH", "Entry", "start_of", "versions_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,21 +24,21 @@ class Entry:
     environment: str = ""
 
 
-_HNSWLIB = ("hnswlib==0.8.0",)
+HNSWLIB = ("hnswlib==0.8.0",)
 _SVS = ("scalable-vs==0.5.0",)
-_FAISS = ("faiss-cpu==1.15.1",)
-_USEARCH = ("usearch==2.26.6",)
+FAISS = ("faiss-cpu==1.15.1",)
+USEARCH = ("usearch==2.26.6",)
 _RABITQ = ("rabitqlib==0.7.1",)
 
 LIBRARIES: Mapping[str, Entry] = {
     "vdb-index": Entry("bench.race.ours"),
-    "hnswlib": Entry("hnsw", _HNSWLIB, ("16",), "hnswlib"),
-    "hnswlib-m32": Entry("hnsw", _HNSWLIB, ("32",), "hnswlib"),
-    "faiss-ivf": Entry("faiss_index", _FAISS, ("ivf",), "faiss"),
-    "faiss-fast-scan": Entry("faiss_index", _FAISS, ("fast-scan",), "faiss"),
-    "faiss-hnsw": Entry("faiss_index", _FAISS, ("hnsw",), "faiss"),
-    "usearch": Entry("usearch_graph", _USEARCH, ("f32",), "usearch"),
-    "usearch-bf16": Entry("usearch_graph", _USEARCH, ("bf16",), "usearch"),
+    "hnswlib": Entry("hnsw", HNSWLIB, ("16",), "hnswlib"),
+    "hnswlib-m32": Entry("hnsw", HNSWLIB, ("32",), "hnswlib"),
+    "faiss-ivf": Entry("faiss_index", FAISS, ("ivf",), "faiss"),
+    "faiss-fast-scan": Entry("faiss_index", FAISS, ("fast-scan",), "faiss"),
+    "faiss-hnsw": Entry("faiss_index", FAISS, ("hnsw",), "faiss"),
+    "usearch": Entry("usearch_graph", USEARCH, ("f32",), "usearch"),
+    "usearch-bf16": Entry("usearch_graph", USEARCH, ("bf16",), "usearch"),
     "svs": Entry("svs_vamana", _SVS, ("64",), "svs"),
     "svs-r32": Entry("svs_vamana", _SVS, ("32",), "svs"),
     "rabitqlib-graph": Entry("rabitq", _RABITQ, ("graph",), "rabitqlib"),
@@ -48,12 +48,12 @@ LIBRARIES: Mapping[str, Entry] = {
 }
 """Indexes in process: `race unfiltered`."""
 
-_LANCEDB = ("lancedb==0.40.0",)
+LANCEDB = ("lancedb==0.40.0",)
 
 DATABASES: Mapping[str, Entry] = {
     "vdb": Entry("bench.race.ours_database"),
-    "lancedb-pq": Entry("lance_table", _LANCEDB, ("pq",), "lancedb"),
-    "lancedb-hnsw": Entry("lance_table", _LANCEDB, ("hnsw",), "lancedb"),
+    "lancedb-pq": Entry("lance_table", LANCEDB, ("pq",), "lancedb"),
+    "lancedb-hnsw": Entry("lance_table", LANCEDB, ("hnsw",), "lancedb"),
     "qdrant-edge": Entry("qdrant_edge_shard", ("qdrant-edge-py==0.9.0",)),
     "zvec": Entry("zvec_collection", ("zvec==0.8.0",)),
 }
