@@ -187,8 +187,9 @@ def test_a_request_that_takes_too_long_is_given_up(
 def asking(given: dict[str, Any], store: Store, workload: Workload) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """A process that waits for the answer of a contender, and that contender's id."""
     program = f"""
-import json, sys
+import json, signal, sys
 from bench.race.process import Process, Start
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start what runs beside them with it ignored
 with Process(Start(("-m", "tests.bench.race_peer", "sleeps"))) as asked:
     asked.ask("build", **json.loads(sys.argv[1]))
     print(asked._process.pid, flush=True)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.engine.driver import opened
+from tests.engine.driver import opened, wait_until
 from tests.engine.test_owner_usage_random import COLLECTIONS, STEPS, TENANTS, Walk
 from vdb.engine import jobs
 from vdb.protocol.requests import PayloadChange, TextIndex, UpdateCollection, UpdatePayload
@@ -82,6 +82,16 @@ class TextWalk(Walk):
                 index = read_text_index(txn)
                 self.n_ready += index is not None and index.state is IndexState.READY
                 self.n_building += index is not None and index.state is not IndexState.READY
+
+    def settle(self) -> None:
+        """Let the jobs end, however slow the machine is, and compare what they made."""
+        wait_until(lambda: all(self._is_settled(shard) for shard in self.driver.engine.services.each_shard()))
+        self.compare()
+
+    def _is_settled(self, shard: Any) -> bool:
+        with shard.env.read() as txn:
+            index = read_text_index(txn)
+            return index is None or index.state is IndexState.READY
 
 
 @pytest.mark.parametrize("seed", range(4))

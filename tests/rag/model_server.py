@@ -154,10 +154,12 @@ class ModelServer:
 
     def _wait_beside(self, sock: socket.socket, event: threading.Event) -> None:
         """Raises ConnectionError where the client goes away meanwhile."""
+        there = select.poll()  # `select` refuses descriptors from 1,024 on, which a long run of tests may reach
+        there.register(sock, select.POLLIN)
         while not event.wait(0.005):
             if self._stopped.is_set():
                 raise ConnectionAbortedError
-            if select.select([sock], [], [], 0)[0] and not sock.recv(1, socket.MSG_PEEK):
+            if there.poll(0) and not sock.recv(1, socket.MSG_PEEK):
                 raise ConnectionResetError
 
 
