@@ -36,6 +36,9 @@ ASKED_ROWS = 1_000
 REMEASURE_GROWTH = 2.0
 LOOK_EVERY = 200
 """New queries after which is looked whether any are unlike those that were measured."""
+MORE_RECORDED = 4
+"""Times as many recorded queries as the profile was measured by have it measured again: what is asked is harder than
+rows are, which have others like them, and the first queries may not be what is asked later."""
 SAVE_EVERY = 100
 
 
@@ -113,7 +116,8 @@ class Tuner:
     # Profiles
 
     def is_due(self, index: CuratorIndex) -> bool:
-        """Whether a profile should be measured: there is none, the collection doubled, or queries became others."""
+        """Whether a profile should be measured: there is none, the collection doubled, many more queries are known, or
+        queries became others."""
         if index.n_live < self._least_tuned:
             return False
         tuning = self.tuning
@@ -126,6 +130,8 @@ class Tuner:
         if n_recorded - self._n_looked < LOOK_EVERY:
             return False
         self._n_looked = n_recorded
+        if len(self.recorded) >= max(LOOK_EVERY, MORE_RECORDED * self.tuning.n_recorded):
+            return True
         known = self.tuning.profile.residual_classes if self.tuning.profile is not None else ()
         model = index.state.model
         seen = residuals(model.projection, prepared(self.recorded.rows, model.metric)).tolist()
@@ -141,12 +147,13 @@ class Tuner:
         queries, slots = _asking_rows(state, index.n_rows)
         profile = measure(index, state, queries, sequence, now_ms, own_slots=slots, check=check)
         recorded = self.recorded.rows
-        if len(recorded) >= LEAST_QUERIES:
+        n_recorded = len(recorded) if len(recorded) >= LEAST_QUERIES else 0
+        if n_recorded:
             profile = profile.merged(measure(index, state, recorded, sequence, now_ms, check=check))
         check()
         self._n_looked = self.recorded.n_recorded
-        self.tuning = replace(self.tuning, profile=profile, n_profiled=max(1, index.n_live))
-        self._log("profile measured", began, classes=len(profile.levels), recorded=len(recorded))
+        self.tuning = replace(self.tuning, profile=profile, n_profiled=max(1, index.n_live), n_recorded=n_recorded)
+        self._log("profile measured", began, classes=len(profile.levels), recorded=n_recorded)
         self.save()
 
     def measured_in_vain(self, index: CuratorIndex) -> None:

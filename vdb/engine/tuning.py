@@ -30,7 +30,8 @@ ORIGINS = (DEFAULT, ROWS, RECORDED, REQUESTED)
 class Tuning:
     """Of one model. `recall` and `cost_us` are what the choice expects of a search for 10 of a reading of typical size.
 
-    `n_profiled`: rows that the collection had when `profile` was measured; 0 before it was tried.
+    `n_profiled`: rows that the collection had when `profile` was measured, 0 before it was tried; `n_recorded`:
+    recorded queries that it was measured by, beside rows.
     """
 
     origin: str = DEFAULT
@@ -39,6 +40,7 @@ class Tuning:
     cost_us: float | None = None
     profile: Profile | None = None
     n_profiled: int = 0
+    n_recorded: int = 0
 
 
 def fingerprint_of(model: Model) -> list[int]:
@@ -59,6 +61,7 @@ def write_tuning(path: Path, tuning: Tuning, fingerprint: list[int], queries: ND
         "cost_us": tuning.cost_us,
         "profile": tuning.profile.as_dict() if tuning.profile is not None else None,
         "n_profiled": tuning.n_profiled,
+        "n_recorded": tuning.n_recorded,
     }
     save_arrays(path, head, {"queries": queries})
 
@@ -95,4 +98,5 @@ def _tuning(head: dict[str, Any]) -> Tuning:
         cost_us=None if head["cost_us"] is None else float(head["cost_us"]),
         profile=None if profile is None else Profile.from_dict(profile),
         n_profiled=int(head["n_profiled"]),
+        n_recorded=int(head.get("n_recorded", 0)),  # older files do not say
     )

@@ -10,7 +10,7 @@ from tests.engine.driver import opened
 from tests.engine.indexed.books import Books, D, indexed_books, opened_books
 from tests.engine.indexed.tuning_calls import COSTS, ask, explained, stats, tuned
 from vdb.engine.choosing import Wish, tried
-from vdb.engine.tuner import Ticket, typical_reading
+from vdb.engine.tuner import LOOK_EVERY, MORE_RECORDED, Ticket, typical_reading
 from vdb.engine.tuning import Tuning, read_tuning, write_tuning
 from vdb.errors import InvalidArgument
 from vdb.index.curator import index as curator_index
@@ -106,6 +106,7 @@ def test_a_profile_is_measured_again_when_the_collection_has_doubled(books: Book
 def test_queries_unlike_those_measured_have_the_profile_measured_again(
     books: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    ask(books, 250)
     assert books.work() and not books.work()
     ask(books, 250)
     assert not books.work()
@@ -113,6 +114,22 @@ def test_queries_unlike_those_measured_have_the_profile_measured_again(
     ask(books, 250)
     assert books.work()
     assert not books.work()
+
+
+def test_a_profile_of_rows_alone_is_measured_by_queries_once_there_are_enough(books: Books) -> None:
+    """Queries are harder than rows: a target was missed until somebody tuned, or the collection doubled."""
+    assert books.work() and not books.work()
+    assert books.index.tuner.tuning.n_recorded == 0
+    ask(books, LOOK_EVERY)
+    assert books.work() and not books.work()
+    n_first = books.index.tuner.tuning.n_recorded
+    assert n_first >= LOOK_EVERY
+    for _ in range(MORE_RECORDED - 2):
+        ask(books, n_first)
+    assert not books.work()
+    ask(books, n_first)
+    assert books.work() and not books.work()
+    assert books.index.tuner.tuning.n_recorded >= MORE_RECORDED * n_first
 
 
 def test_the_first_queries_unlike_any_measured_are_called_extrapolated(
