@@ -28,15 +28,14 @@ import numpy as np
 from bench.datasets import queries_path, vectors_path
 from bench.race.entries import Entry, start_of, versions_of
 from bench.race.process import Answers, Process, Start
+from bench.race.rows import at_targets, facts_of, of_wall, rounded, what_was_found
 from bench.tenants.contender import LeftOut
 from bench.tenants.store import Store
-from bench.tenants.summary import at_recall
 from bench.tenants.truth import Judged, judge
 from bench.tenants.workload import K, Workload
 
-__all__ = ["TARGETS", "Plan", "measure"]
+__all__ = ["Plan", "measure"]
 
-TARGETS = (0.9, 0.95, 0.99)
 _N_WARM = 100
 _LEAST_OF_OTHERS = 0.05
 """The share of a query's cost from which CPU that its thread did not take is told from noise."""
@@ -149,14 +148,9 @@ def _turn(run: _Run, workload: Workload, store: Store, *, is_first: bool) -> Non
 
 
 def _row(run: _Run) -> _Found:
-    facts = {name: _rounded(value) if isinstance(value, float) else value for name, value in run.facts.items()}
     loop_us = run.facts["loop us"]
     sweeps = [_sweep(*one, loop_us) for one in zip(run.settings, run.judged, run.passes, strict=True)]
-    at = {}
-    for target in TARGETS:
-        cost = at_recall([(one["recall"], one["cpu us"]["mean"]) for one in sweeps], target)
-        at[f"{target:g}"] = None if cost is None else {"cpu us": _rounded(cost), "qps": round(1e6 / cost)}
-    return facts | {"at recall": at, "sweeps": sweeps}
+    return facts_of(run.facts) | {"at recall": at_targets(sweeps), "sweeps": sweeps}
 
 
 def _sweep(setting: str, judged: Judged, passes: list[Answers], loop_us: float) -> _Found:
@@ -165,21 +159,9 @@ def _sweep(setting: str, judged: Judged, passes: list[Answers], loop_us: float) 
     wall_us = np.median(np.stack([one.wall_us for one in passes]), axis=0)
     beside = float(np.median([one.process_us - one.cpu_us.mean() for one in passes])) - loop_us
     of_others = beside if beside > _LEAST_OF_OTHERS * cpu_us.mean() + 1 else 0.0  # the loop's own cost varies a little
-    return {
-        "setting": setting,
-        "recall": _rounded(float(judged.recalls.mean())),
-        "recall p1": _rounded(float(np.percentile(judged.recalls, 1))),
-        "hits twice": judged.n_twice,
-        "hits of no row": judged.n_foreign,
-        "cpu us": {"mean": _rounded(float(cpu_us.mean()) + of_others), "of other threads": _rounded(of_others)},
-        "wall us": {
-            "mean": _rounded(float(wall_us.mean())),
-            **{f"p{p}": _rounded(float(np.percentile(wall_us, p))) for p in (50, 95, 99)},
-        },
+    return what_was_found(setting, judged) | {
+        "cpu us": {"mean": rounded(float(cpu_us.mean()) + of_others), "of other threads": rounded(of_others)},
+        "wall us": {"mean": rounded(float(wall_us.mean())), **of_wall(wall_us)},
         "qps": round(1e6 / float(wall_us.mean())),
-        "runs cpu us": [_rounded(float(one.cpu_us.mean())) for one in passes],
+        "runs cpu us": [rounded(float(one.cpu_us.mean())) for one in passes],
     }
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.5g}")

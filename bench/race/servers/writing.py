@@ -6,27 +6,19 @@ from typing import Any
 import numpy as np
 
 from bench.race import show
+from bench.race.rows import at_targets, facts_of, of_wall, rounded, what_was_found
 from bench.race.servers.taking_part import Asked, Crowd, TakingPart
-from bench.tenants.summary import at_recall
 from bench.tenants.truth import Judged
-from bench.tenants.workload import Float64s
 
-__all__ = ["TARGETS", "contender", "text"]
-
-TARGETS = (0.9, 0.95, 0.99)
-_PERCENTS = (50, 95, 99)
+__all__ = ["contender", "text"]
 
 
 def contender(one: TakingPart) -> dict[str, Any]:
     """The row of a server: what it took, its cost at recalls (CPU of the server), its sweeps, several clients."""
-    facts = {name: _rounded(value) if isinstance(value, float) else value for name, value in one.facts.items()}
     sweeps = [_sweep(*each) for each in zip(one.settings, one.judged, one.passes, strict=True)]
-    at = {}
-    for target in TARGETS:
-        cost = at_recall([(sweep["recall"], sweep["cpu us"]["mean"]) for sweep in sweeps], target)
-        at[f"{target:g}"] = None if cost is None else {"cpu us": _rounded(cost), "qps": round(1e6 / cost)}
     crowds = {str(n): _crowd(passes) for n, passes in one.crowds.items()}
-    return facts | {"at recall": at, "sweeps": sweeps, "clients": {"setting": one.crowd_setting} | crowds}
+    clients = {"setting": one.crowd_setting} | crowds
+    return facts_of(one.facts) | {"at recall": at_targets(sweeps), "sweeps": sweeps, "clients": clients}
 
 
 def text(row: Mapping[str, Any]) -> str:
@@ -52,34 +44,21 @@ def _sweep(setting: str, judged: Judged, passes: Sequence[Asked]) -> dict[str, A
     """Medians of the passes; of the clock those of each query's, whose mean is what a client waits."""
     wall_us = np.median(np.stack([one.answers.wall_us for one in passes]), axis=0)
     server_us = [one.server_us for one in passes]
-    return {
-        "setting": setting,
-        "recall": _rounded(float(judged.recalls.mean())),
-        "recall p1": _rounded(float(np.percentile(judged.recalls, 1))),
-        "hits twice": judged.n_twice,
-        "hits of no row": judged.n_foreign,
+    return what_was_found(setting, judged) | {
         "cpu us": {
-            "mean": _rounded(float(np.median(server_us))),
-            "client": _rounded(float(np.median([one.answers.process_us for one in passes]))),
+            "mean": rounded(float(np.median(server_us))),
+            "client": rounded(float(np.median([one.answers.process_us for one in passes]))),
         },
-        "wall us": {"mean": _rounded(float(wall_us.mean())), **_percentiles(wall_us)},
+        "wall us": {"mean": rounded(float(wall_us.mean())), **of_wall(wall_us)},
         "qps": round(1e6 / float(wall_us.mean())),
-        "runs cpu us": [_rounded(one) for one in server_us],
+        "runs cpu us": [rounded(one) for one in server_us],
     }
 
 
 def _crowd(passes: Sequence[Crowd]) -> dict[str, Any]:
     return {
         "qps": round(float(np.median([one.qps for one in passes]))),
-        "cpu us": _rounded(float(np.median([one.server_us for one in passes]))),
-        "wall us": _percentiles(np.concatenate([one.wall_us for one in passes])),
+        "cpu us": rounded(float(np.median([one.server_us for one in passes]))),
+        "wall us": of_wall(np.concatenate([one.wall_us for one in passes])),
         "runs qps": [round(one.qps) for one in passes],
     }
-
-
-def _percentiles(wall_us: Float64s) -> dict[str, float]:
-    return {f"p{percent}": _rounded(float(np.percentile(wall_us, percent))) for percent in _PERCENTS}
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.5g}")
