@@ -92,9 +92,9 @@ class LocalTransport:
     ) -> U:
         """What `run` gives, as soon as what the request waits for is there."""
         request = _request(sent)
-        wait_s = min(sent.wait_s, self._engine.settings.limits.max_timeout_s)
-        deadline = time.monotonic() + wait_s
-        path = self._engine.pin(sent.path) if wait_s else sent.path
+        patience_s = min(sent.patience_s, self._engine.settings.limits.max_timeout_s)
+        deadline = time.monotonic() + patience_s
+        path = self._engine.pin(sent.path) if patience_s else sent.path
         while True:
             try:
                 return run(sent, path, self._caller(tenant), request)

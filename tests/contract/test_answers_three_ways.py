@@ -80,6 +80,16 @@ def test_what_is_refused_is_the_same_error_whole_and_streamed(
     assert world.code(lambda: list(guides.answer_stream(QUESTION, **given))) == code
 
 
+def test_a_sequence_that_is_not_reached_is_waited_for_no_longer_than_timeout_s(
+    world: World, guides: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process it was as long as an answer may take: up to a minute."""
+    pauses: list[float] = []
+    monkeypatch.setattr("vdb.local.LocalTransport.sleep", lambda self, seconds: pauses.append(seconds))
+    assert world.code(guides.answer, QUESTION, min_sequence=10**9, timeout_s=0.0) == "sequence_timeout"
+    assert not pauses
+
+
 def test_a_hidden_collection_answers_like_none(world: World, guides: Any) -> None:
     world.tenant("globex")
     world.admin.update_collection(world.name("guides"), tenants=[world.name("globex")])

@@ -87,10 +87,15 @@ class Call(Generic[T]):
 
     @property
     def wait_s(self) -> float:
-        """How long the answer may take: the work, or a wait for `min_sequence`, or for somebody else's answer."""
+        """How long the answer may take: the work, and the wait before it."""
+        return _waited(self.work_s, 1.0) + self.patience_s
+
+    @property
+    def patience_s(self) -> float:
+        """How long the request waits before any work: for `min_sequence`, or for somebody else's answer."""
         wait_s = self.fields.get("timeout_s", 0.0) if self.fields.get("min_sequence") else 0.0
         wait_ms = self.fields.get("wait_ms", 0.0)
-        return _waited(self.work_s, 1.0) + max(_waited(wait_s, 1.0), _waited(wait_ms, 1e-3))
+        return max(_waited(wait_s, 1.0), _waited(wait_ms, 1e-3))
 
 
 class _Entry(msgspec.Struct):
