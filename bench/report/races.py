@@ -144,7 +144,7 @@ def _line(name: str, found: _Found, targets: list[str], own: float | None) -> li
     runs = [run + others for run in chosen.get("runs cpu us", ())] if chosen else []
     return [
         plain(name),
-        plain(", ".join(found.get("packages", {}).values())) or "this commit",
+        plain(_releases(found.get("packages", {}))) or "this commit",
         *(cell(cost_at(found, target)) for target in targets),
         f"{cell(min(runs))} to {cell(max(runs))}" if runs else "-",
         "-" if cost is None or not own else f"{cost / own:.2f} ×",
@@ -154,6 +154,11 @@ def _line(name: str, found: _Found, targets: list[str], own: float | None) -> li
         cell(_mebibytes(found.get("disk bytes"))),
         cell(found.get("restart s")),
     ]
+
+
+def _releases(packages: Mapping[str, str]) -> str:
+    """One without its name, which the contender has; several with theirs."""
+    return ", ".join(packages.values() if len(packages) == 1 else map(" ".join, packages.items()))
 
 
 def _reaching(found: _Found) -> _Found | None:
