@@ -7,6 +7,8 @@ runs in a process of its own; settings, releases and parameters are in the row. 
 
 import argparse
 import importlib
+import signal
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -27,6 +29,7 @@ WORKLOADS = {
 def main(arguments: Sequence[str]) -> int:
     """Run one race; 1 where a bar is missed."""
     given = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # an end like Ctrl-C: all is cleared away
     given.cache = given.cache.resolve()  # peers' programs run in other folders
     run: Callable[[argparse.Namespace, Sequence[str]], int] = importlib.import_module(WORKLOADS[given.workload]).run
     return run(given, arguments)

@@ -32,8 +32,10 @@ _RABITQ = ("rabitqlib==0.7.1",)
 
 LIBRARIES: Mapping[str, Entry] = {
     "vdb-index": Entry("bench.race.ours"),
-    "hnswlib": Entry("hnsw", HNSWLIB, ("16",), "hnswlib"),
-    "hnswlib-m32": Entry("hnsw", HNSWLIB, ("32",), "hnswlib"),
+    "hnswlib-m8": Entry("hnsw", HNSWLIB, ("8", "500"), "hnswlib"),
+    "hnswlib-m12": Entry("hnsw", HNSWLIB, ("12", "500"), "hnswlib"),
+    "hnswlib-m16": Entry("hnsw", HNSWLIB, ("16", "500"), "hnswlib"),
+    "hnswlib-m32": Entry("hnsw", HNSWLIB, ("32", "500"), "hnswlib"),
     "faiss-ivf": Entry("faiss_index", FAISS, ("ivf",), "faiss"),
     "faiss-fast-scan": Entry("faiss_index", FAISS, ("fast-scan",), "faiss"),
     "faiss-hnsw": Entry("faiss_index", FAISS, ("hnsw",), "faiss"),

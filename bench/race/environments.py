@@ -59,7 +59,7 @@ def _plain(package: str) -> str:
 def environment(cache: Path, name: str, packages: Sequence[str]) -> Environment:
     """The environment of a peer with these requirements; made where it is not there yet.
 
-    Raises LeftOut where a package cannot be installed, with the installer's last line.
+    Raises LeftOut where it cannot be made; where a package cannot be installed, with the installer's last line.
     """
     wanted = (*_BASE, *packages)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -67,11 +67,14 @@ def environment(cache: Path, name: str, packages: Sequence[str]) -> Environment:
     made = Environment(cache / "environments" / f"{name}-{digest}")
     if (made.folder / _READY).exists():
         return made
-    made.folder.parent.mkdir(parents=True, exist_ok=True)
-    with made.folder.with_suffix(".lock").open("w") as lock:  # another run may be making it
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (made.folder / _READY).exists():
-            _make(made, name, packages, wanted)
+    try:
+        made.folder.parent.mkdir(parents=True, exist_ok=True)
+        with made.folder.with_suffix(".lock").open("w") as lock:  # another run may be making it
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (made.folder / _READY).exists():
+                _make(made, name, packages, wanted)
+    except (OSError, subprocess.SubprocessError) as exc:
+        raise LeftOut(f"no environment: {type(exc).__name__}: {exc}") from exc
     return made
 
 

@@ -2,9 +2,10 @@
 
 Each is built alone, saved and loaded again by a second process, where it can be; what that finds is judged as well. A
 first pass of each (contender, setting) over all queries gives the answers that are judged. Then each repetition runs
-every (contender, setting) once, so that what the machine does meanwhile falls on all alike; a query's time is the
-median of its repetitions. What the clocks add to it is in the row (`clock us`) and is not taken off. A contender that
-fails on the way is left out with the reason, in the row and at once on standard error.
+every (contender, setting) once, settings in an order drawn for it, so that what the machine does meanwhile falls on all
+alike; a query's CPU time is the median of its repetitions, latencies are of all of them. What the clocks add to it is
+in the row (`clock us`) and is not taken off. A contender that fails on the way is left out with the reason, in the row
+and at once on standard error.
 
 A contender's part of the row: `packages`, `parameters`; `build s`, `build CPU s`; `resident bytes` and `anonymous
 bytes`, the growth by its build; `resident bytes of libraries` before; `disk bytes`; `start s`, an interpreter with its
@@ -30,6 +31,7 @@ from bench.race.entries import Entry, start_of, versions_of
 from bench.race.process import Answers, Process, Start
 from bench.race.rows import at_targets, facts_of, of_wall, rounded, what_was_found
 from bench.tenants.contender import LeftOut
+from bench.tenants.protocol import order_of
 from bench.tenants.store import Store
 from bench.tenants.truth import Judged, judge
 from bench.tenants.workload import K, Workload
@@ -137,14 +139,14 @@ def _restarted(start: Start, given: _Found, workload: Workload, store: Store) ->
 def _turn(run: _Run, workload: Workload, store: Store, *, is_first: bool) -> None:
     """One pass of every setting; the first is judged, the others are timed."""
     queries = queries_path(store, workload)
-    for i, setting in enumerate(run.settings):
-        n_warm = len(workload.queries) if i == 0 and not is_first else _N_WARM  # others filled the caches meanwhile
-        answers = run.process.queries(queries, setting, K, n_warm)
-        if is_first:
-            run.judged.append(judge(workload, answers.rows))
-            run.passes.append([])
-        else:
-            run.passes[i].append(answers)
+    if is_first:
+        answers = (run.process.queries(queries, setting, K, _N_WARM) for setting in run.settings)
+        run.judged = [judge(workload, one.rows) for one in answers]
+        run.passes = [[] for _ in run.settings]
+        return
+    for place, i in enumerate(order_of(run.settings, len(run.passes[0]))):
+        n_warm = _N_WARM if place else len(workload.queries)  # others filled the caches meanwhile
+        run.passes[i].append(run.process.queries(queries, run.settings[i], K, n_warm))
 
 
 def _row(run: _Run) -> _Found:
@@ -156,7 +158,7 @@ def _row(run: _Run) -> _Found:
 def _sweep(setting: str, judged: Judged, passes: list[Answers], loop_us: float) -> _Found:
     """Cost is CPU: the median of each query's repetitions, and what other threads of the process took meanwhile."""
     cpu_us = np.median(np.stack([one.cpu_us for one in passes]), axis=0)
-    wall_us = np.median(np.stack([one.wall_us for one in passes]), axis=0)
+    wall_us = np.concatenate([one.wall_us for one in passes])
     beside = float(np.median([one.process_us - one.cpu_us.mean() for one in passes])) - loop_us
     of_others = beside if beside > _LEAST_OF_OTHERS * cpu_us.mean() + 1 else 0.0  # the loop's own cost varies a little
     return what_was_found(setting, judged) | {

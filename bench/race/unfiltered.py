@@ -2,7 +2,7 @@
 
 import argparse
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench import report
@@ -10,6 +10,7 @@ from bench.datasets import load
 from bench.race.entries import LIBRARIES, Entry
 from bench.race.inprocess import Plan, measure
 from bench.race.parts import chosen
+from bench.race.rows import times
 from bench.race.show import text
 from bench.race.verdict import code, unjudged
 from bench.record import record
@@ -47,7 +48,8 @@ def race(
             continue
         row = measure(racing, workload, store, Plan(given.repetitions, given.threads))
         is_judged = name == "unfiltered" and not given.quick  # of a few thousand rows the cost of a call is all
-        figures = _against(row["contenders"]) if is_judged else []
+        row["not raced"] = [name for name in entries if name not in racing]
+        figures = _against(row["contenders"], entries, row["not raced"]) if is_judged else []
         row["bars"] = {figure.name: figure.as_row() for figure in figures}
         said = [text(row), report.table(figures) if figures else "", unjudged(figures, 1) if is_judged else ""]
         print(*filter(None, said), sep="\n", flush=True)
@@ -56,16 +58,22 @@ def race(
     return max(codes)
 
 
-def _against(contenders: Mapping[str, Any]) -> list[Figure]:
-    """How many times the queries of the rival, and of the best peer, ours answers in a second of CPU."""
+def _against(contenders: Mapping[str, Any], known: Iterable[str], not_raced: Sequence[str]) -> list[Figure]:
+    """How many times the queries of the rival, and of the best peer, ours answers in a second of CPU.
+
+    The rival is judged where all its builds took part, the best of peers is told where all peers did.
+    """
     at = {name: found["at recall"][TARGET] for name, found in contenders.items()}
-    costs = {name: cost["cpu us"] for name, cost in at.items() if cost is not None}
+    costs = {name: cost for name, cost in at.items() if cost is not None}
     own = costs.pop(OURS, None)
+    if own is None:
+        return []
     figures = []
-    rival = min((cost for name, cost in costs.items() if name.startswith(RIVAL)), default=None)
-    if own is not None and rival is not None:
-        figures.append(Figure(f"QPS at {TARGET}, ours / {RIVAL}", rival / own, "x", BAR, at_least=True))
-    if own is not None and costs:
-        best = min(costs, key=lambda name: costs[name])
-        figures.append(Figure(f"QPS at {TARGET}, ours / best of peers, {best}", costs[best] / own, "x"))
+    rivals = [name for name in costs if name.startswith(RIVAL)]
+    if rivals and all(name in contenders for name in known if name.startswith(RIVAL)):
+        best = min(rivals, key=lambda name: float(costs[name]["cpu us"]))
+        figures.append(times(f"QPS at {TARGET}, ours / best of {RIVAL}, {best}", own, costs[best], BAR))
+    if costs and not not_raced:
+        best = min(costs, key=lambda name: float(costs[name]["cpu us"]))
+        figures.append(times(f"QPS at {TARGET}, ours / best of peers, {best}", own, costs[best]))
     return figures

@@ -5,9 +5,10 @@ reciprocal, queries per CPU second. The cost at a recall is read off the line be
 (`bench/tenants/summary.py`); latencies, spread and memory are measured, of the cheapest setting that finds as much.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.race.rows import at_targets
 from bench.report.charts import Legend, bars, curves
 from bench.report.markdown import cell, image, plain, table
 from bench.report.measured import verdicts
@@ -38,14 +39,15 @@ def section(race: str, row: Row) -> tuple[str, dict[str, str]]:
         if _is_of_server(figures):
             drawings[f"{stem}-latency.svg"] = _latencies(race, data_set, row, contenders)
             parts.append(image(f"{stem}-latency.svg", f"Latencies, {race}, {data_set}"))
-        parts += [_lead(contenders), _table(contenders), _crowds(contenders), _parameters(contenders)]
+        lead = _lead(contenders, figures.get("not raced", ()))
+        parts += [lead, _table(contenders), _crowds(contenders), _parameters(contenders)]
     parts += [verdicts(figures.get("bars", {})), _left_out(figures.get("left out", {}))]
     return "\n\n".join(part for part in parts if part), drawings
 
 
 def cost_at(found: _Found, target: str = LATENCY_TARGET) -> float | None:
     """CPU µs of a query at a recall; None where no setting finds as much."""
-    at = found["at recall"].get(target)
+    at = at_targets(found["sweeps"])[target]  # not what the row says: older ones read it otherwise
     return float(at["cpu us"]) if at else None
 
 
@@ -88,15 +90,16 @@ def _latencies(race: str, data_set: str, row: Row, contenders: Mapping[str, _Fou
     return bars(Legend(title, "ms from request to answer, one client", "", origin(row)), groups)
 
 
-def _lead(contenders: Mapping[str, _Found]) -> str:
-    """Who is cheapest at the target, and how far the others and ours are from it."""
+def _lead(contenders: Mapping[str, _Found], not_raced: Sequence[str]) -> str:
+    """Who is cheapest at the target, and how far the others and ours are from it; who was not asked to take part."""
     costs = {name: cost for name, found in contenders.items() if (cost := cost_at(found)) is not None}
     never = [name for name in contenders if name not in costs]
     if not costs:
         return f"None finds {LATENCY_TARGET}."
     ranked = sorted(costs, key=lambda name: costs[name])
     first, own = ranked[0], next((name for name in ranked if name.startswith(_OWN)), None)
-    said = f"At recall {LATENCY_TARGET} **{plain(first)}** leads with {costs[first]:,.4g} µs of CPU per query"
+    among = f"Of these alone ({plain(', '.join(not_raced))} were not raced), at" if not_raced else "At"
+    said = f"{among} recall {LATENCY_TARGET} **{plain(first)}** leads with {costs[first]:,.4g} µs of CPU per query"
     if len(ranked) > 1:
         said += f"; next {plain(ranked[1])}, {costs[ranked[1]] / costs[first]:.2f} times as much"
     if own is not None and own not in ranked[:2]:
@@ -117,7 +120,7 @@ def _table(contenders: Mapping[str, _Found]) -> str:
         "spread",
         f"to ours at {LATENCY_TARGET}",
     ]
-    head += ["p50, p95, p99 µs", "build s", "RAM MiB", "disk MiB", "restart s"]
+    head += ["p50, p95, p99 µs", "build s", "RAM MiB", "resident MiB", "disk MiB", "restart s"]
     return table(head, [_line(name, found, targets, own) for name, found in contenders.items()])
 
 
@@ -144,21 +147,23 @@ def _line(name: str, found: _Found, targets: list[str], own: float | None) -> li
     runs = [run + others for run in chosen.get("runs cpu us", ())] if chosen else []
     return [
         plain(name),
-        plain(_releases(found.get("packages", {}))) or "this commit",
-        *(cell(cost_at(found, target)) for target in targets),
+        plain(", ".join(map(" ".join, found.get("packages", {}).items()))) or "this commit",
+        *(_cost(found, target) for target in targets),
         f"{cell(min(runs))} to {cell(max(runs))}" if runs else "-",
         "-" if cost is None or not own else f"{cost / own:.2f} ×",
         ", ".join(cell(wall[kind]) for kind in ("p50", "p95", "p99")) if wall else "-",
         cell(found.get("build s")),
         cell(_mebibytes(found.get("anonymous bytes"))),
+        cell(_mebibytes(found.get("resident bytes after a restart"))),
         cell(_mebibytes(found.get("disk bytes"))),
         cell(found.get("restart s")),
     ]
 
 
-def _releases(packages: Mapping[str, str]) -> str:
-    """One without its name, which the contender has; several with theirs."""
-    return ", ".join(packages.values() if len(packages) == 1 else map(" ".join, packages.items()))
+def _cost(found: _Found, target: str) -> str:
+    """A cost at a recall; with ≤ where even the fastest setting finds more."""
+    at = at_targets(found["sweeps"])[target]
+    return ("≤ " if at and at.get("at most") else "") + cell(cost_at(found, target))
 
 
 def _reaching(found: _Found) -> _Found | None:

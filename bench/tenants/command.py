@@ -42,7 +42,7 @@ def main(arguments: Sequence[str], description: str | None) -> int:
     codes = [
         subprocess.run([*command, name], cwd=ROOT, env=os.environ | _THREADS, check=False).returncode for name in names
     ]
-    return max(codes)
+    return int(any(codes))  # what a signal ended has a code below 0
 
 
 def contest(name: str, how: How, given: argparse.Namespace, recorded: tuple[str, str]) -> int:
@@ -60,9 +60,10 @@ def contest(name: str, how: How, given: argparse.Namespace, recorded: tuple[str,
         sides = [Elsewhere(one, how) for one in chosen]
         for side in sides:
             stack.callback(side.close)
+        peers = releases(chosen, how.store.folder)  # before hours of measuring, not after them
         runs, left_out = measure_sides(sides, workload, given.repetitions)
     held = bars(workload, runs)
-    found: dict[str, Any] = summary.row(workload, runs, left_out, clock_us(), releases(chosen, how.store.folder))
+    found: dict[str, Any] = summary.row(workload, runs, left_out, clock_us(), peers)
     found["bars"] = {figure.name: figure.as_row() for figure in held}
     print(table.text(found), report.table(held) if held else "no bars: ours takes no part", sep="\n", flush=True)
     record(recorded[0], found, recorded[1], given.results)

@@ -2,8 +2,8 @@
 
 Every contender is built once, its memory taken before and after. A first pass of each (contender, setting) over all
 queries gives the answers that are judged. Then each repetition runs every (contender, setting) once, so that what the
-machine does meanwhile falls on all alike; a contender's settings stand together, fastest first, after an untimed pass
-of the fastest. A query's time is the median of its repetitions.
+machine does meanwhile falls on all alike; a contender's settings stand together, in an order drawn for the turn, after
+an untimed pass of the first. A query's time is the median of its repetitions.
 """
 
 import time
@@ -28,16 +28,21 @@ _N_WARM = 100
 class Sweep:
     """One setting of a contender: recall and CPU µs of each query, float64 (q,), nan where it was not asked.
 
-    `runs_us` are the means of the repetitions; `n_foreign` counts hits that the tenant may not see, `n_twice` hits
-    named again.
+    `times_us` (r, q) are those of each repetition, `cpu_us` their medians; `n_foreign` counts hits that the tenant may
+    not see, `n_twice` hits named again.
     """
 
     setting: str
     recalls: Float64s
     cpu_us: Float64s
-    runs_us: tuple[float, ...]
+    times_us: NDArray[np.float64]
     n_foreign: int
     n_twice: int
+
+    @property
+    def runs_us(self) -> tuple[float, ...]:
+        """The means of the repetitions."""
+        return tuple(float(np.nanmean(one)) for one in self.times_us)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +95,11 @@ def measure_sides(
     return [_measured(run) for run in runs], left_out
 
 
+def order_of(settings: Sequence[str], turn: int) -> list[int]:
+    """Places of the settings in the order in which a turn asks them: neighbours of a sweep share no moment."""
+    return [int(place) for place in np.random.default_rng(turn).permutation(len(settings))]
+
+
 def clock_us(n: int = 1_000) -> float:
     """What the clock itself adds to each query: the median difference of two readings, in µs."""
     return median(-(time.thread_time_ns() - time.thread_time_ns()) for _ in range(n)) / 1e3
@@ -108,12 +118,13 @@ def _build(sides: Iterable[Side], workload: Workload) -> tuple[list[_Run], dict[
 
 def _turn(run: _Run, workload: Workload, *, is_first: bool) -> None:
     """Every setting of one side once; the first turn is judged, the others are timed."""
-    for i, setting in enumerate(run.built.settings):
-        if is_first:
-            run.judged.append(judge(workload, run.side.ask(setting, 0)[0]))
-            run.times.append([])
-        else:
-            run.times[i].append(run.side.ask(setting, _N_WARM if i else len(workload.queries))[1])
+    settings = run.built.settings
+    if is_first:
+        run.judged = [judge(workload, run.side.ask(setting, 0)[0]) for setting in settings]
+        run.times = [[] for _ in settings]
+        return
+    for place, i in enumerate(order_of(settings, len(run.times[0]))):
+        run.times[i].append(run.side.ask(settings[i], _N_WARM if place else len(workload.queries))[1])
 
 
 def _measured(run: _Run) -> Measured:
@@ -125,5 +136,4 @@ def _measured(run: _Run) -> Measured:
 
 def _sweep(setting: str, judged: Judged, times: Sequence[Float64s]) -> Sweep:
     runs = np.stack(times)
-    means = tuple(float(np.nanmean(one)) for one in runs)
-    return Sweep(setting, judged.recalls, np.median(runs, axis=0), means, judged.n_foreign, judged.n_twice)
+    return Sweep(setting, judged.recalls, np.median(runs, axis=0), runs, judged.n_foreign, judged.n_twice)

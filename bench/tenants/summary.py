@@ -1,16 +1,17 @@
 """What a run says: figures of each setting, cost at a recall, ratios of ours to its peers, and the bars.
 
-Cost at a recall is read off the line between the two settings around it, over the cheapest settings for each recall.
-Where even the fastest setting finds more, its own cost stands; where none finds as much, there is no figure.
+Cost at a recall as in `reading.py`.
 """
 
 from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.tenants.protocol import Measured, Sweep
+from bench.tenants.reading import costs_at
 from bench.tenants.workload import CLASS_NAMES, Workload
 
 TARGETS = (0.95, 0.99)
@@ -43,20 +44,9 @@ def cost_us(measured: Measured, mask: Mask, target: float) -> float | None:
     kept = mask & measured.asked
     if not kept.any():
         return None
-    points = [(float(one.recalls[kept].mean()), float(one.cpu_us[kept].mean())) for one in measured.sweeps]
-    return at_recall(points, target)
-
-
-def at_recall(points: Sequence[tuple[float, float]], target: float) -> float | None:
-    """Cost at `target` from (recall, cost) pairs of any order."""
-    frontier: list[tuple[float, float]] = []
-    for recall, cost in sorted(points, key=lambda point: (point[1], -point[0])):
-        if not frontier or recall > frontier[-1][0]:
-            frontier.append((recall, cost))
-    recalls = np.array([recall for recall, _ in frontier])
-    if target > recalls[-1]:
-        return None
-    return float(np.interp(target, recalls, np.array([cost for _, cost in frontier])))
+    points = [(float(one.recalls[kept].mean()), one.times_us[:, kept].mean(axis=1).tolist()) for one in measured.sweeps]
+    costs = costs_at(points, target)
+    return None if costs is None else median(costs)
 
 
 def row(

@@ -9,8 +9,10 @@ An answer is {"left out": …} where the contender takes no part, {"error": …}
 """
 
 import argparse
+import ctypes
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -28,11 +30,15 @@ from bench.tenants.store import Store
 __all__ = ["CONTENDERS", "main"]
 
 _Found = dict[str, Any]
+_DIES_WITH_PARENT = 1
+"""Linux: PR_SET_PDEATHSIG."""
 
 
 def main(arguments: Sequence[str]) -> None:
     """Answer requests until `end` or the end of the input. What libraries print goes to standard error."""
     given = _parser().parse_args(arguments)
+    if sys.platform == "linux":  # a long build does not look at its input
+        ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     side = Local(CONTENDERS[given.name](given))

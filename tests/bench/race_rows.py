@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bench.tenants.summary import at_recall
+from bench.tenants.reading import at_recall
 
 __all__ = ["contender", "race_row"]
 

@@ -17,9 +17,10 @@ from bench.tenants.limits import Limits, Memory, Stopwatch, memory
 from bench.tenants.ours import Ours
 from bench.tenants.per_tenant import PerTenantHnsw
 from bench.tenants.protocol import Measured, Sweep, measure
+from bench.tenants.reading import at_recall, costs_at
 from bench.tenants.shared_index import FaissHnsw, FaissIvf
 from bench.tenants.store import Store
-from bench.tenants.summary import at_recall, cheapest, cost_us
+from bench.tenants.summary import cheapest, cost_us
 from bench.tenants.workload import Workload
 from bench.tenants.worlds import Worlds
 
@@ -34,7 +35,7 @@ def _workload(folder: Path, name: str = "shared-120k") -> Workload:
 
 
 def _sweep(recalls: list[float], cpu_us: list[float], setting: str = "s") -> Sweep:
-    return Sweep(setting, np.array(recalls), np.array(cpu_us), (1.0,), 0, 0)
+    return Sweep(setting, np.array(recalls), np.array(cpu_us), np.array([cpu_us]), 0, 0)
 
 
 def _measured(name: str, *sweeps: Sweep, n_bytes: int = 1_000) -> Measured:
@@ -152,6 +153,24 @@ def test_cost_is_that_of_the_fastest_setting_where_it_finds_more() -> None:
 
 def test_there_is_no_cost_at_a_recall_that_no_setting_reaches() -> None:
     assert at_recall([(0.9, 10.0), (0.94, 20.0)], 0.95) is None
+
+
+def test_a_repetition_is_read_with_settings_that_the_others_chose() -> None:
+    """Of settings that cost the same, measured with noise, the cheapest is the lucky one: it made whoever has most of
+    them cheap."""
+    lucky_once = [(0.95, (30.0, 30.0, 12.0)), (0.95, (29.0, 31.0, 31.0)), (0.95, (30.0, 14.0, 32.0))]
+    assert costs_at(lucky_once, 0.95) == [30.0, 30.0, 32.0]
+    assert at_recall([(recall, float(np.median(costs))) for recall, costs in lucky_once], 0.95) == 30.0
+
+
+@pytest.mark.parametrize("n_settings", [1, 60])
+def test_more_settings_do_not_make_a_contender_cheaper(n_settings: int) -> None:
+    rng = np.random.default_rng(3)
+    read = [
+        np.median(costs_at([(0.95, rng.normal(100.0, 10.0, 3).tolist()) for _ in range(n_settings)], 0.95) or [])
+        for _ in range(300)
+    ]
+    assert np.mean(read) == pytest.approx(100.0, abs=1.5)
 
 
 def test_cost_counts_only_queries_that_were_asked_and_chosen() -> None:

@@ -1,4 +1,5 @@
-"""hnswlib: a graph in RAM, searched in one thread. `python -m peers.hnsw M`: links of a point in a layer."""
+"""hnswlib: a graph in RAM, searched in one thread. `python -m peers.hnsw M EF_CONSTRUCTION`: links of a point in a
+layer, and candidates of a point that is linked."""
 
 from __future__ import annotations
 
@@ -11,7 +12,6 @@ import hnswlib
 from .contender import Contender, Float32s, Rows
 from .serving import serve
 
-EF_CONSTRUCTION = 200
 _SPACES = {"l2": "l2", "cosine": "ip", "ip": "ip"}
 """Vectors of the cosine metric are of length 1: their inner product is the same order, and cheaper."""
 
@@ -21,17 +21,17 @@ class Hnswlib(Contender):
 
     settings: Sequence[str] = [f"ef {ef}" for ef in (10, 14, 20, 28, 40, 56, 80, 120, 180, 260, 400, 600)]
 
-    def __init__(self, n_links: int) -> None:
-        self._n_links = n_links
+    def __init__(self, n_links: int, ef_construction: int) -> None:
+        self._n_links, self._ef_construction = n_links, ef_construction
 
     def build(self, vectors: Float32s, metric: str, folder: Path, n_threads: int) -> str:
         n, d = vectors.shape
         self._made = (_SPACES[metric], d)
         self._index = hnswlib.Index(*self._made)
-        self._index.init_index(n, ef_construction=EF_CONSTRUCTION, M=self._n_links, random_seed=100)
+        self._index.init_index(n, ef_construction=self._ef_construction, M=self._n_links, random_seed=100)
         self._index.add_items(vectors, num_threads=n_threads)
         self._index.set_num_threads(1)
-        return f"M {self._n_links}, efConstruction {EF_CONSTRUCTION}, {self._made[0]}"
+        return f"M {self._n_links}, efConstruction {self._ef_construction}, {self._made[0]}"
 
     def use(self, setting: str) -> None:
         self._index.set_ef(int(setting.split()[1]))
@@ -54,4 +54,4 @@ class Hnswlib(Contender):
 
 
 if __name__ == "__main__":
-    serve(Hnswlib(int(sys.argv[1])))
+    serve(Hnswlib(int(sys.argv[1]), int(sys.argv[2])))

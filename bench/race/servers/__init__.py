@@ -5,14 +5,13 @@ Contenders: `vdb serve` in JSON and with binary bodies, Chroma, PostgreSQL with 
 
 import argparse
 import shlex
-import signal
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench import report
 from bench.datasets import load
 from bench.race.parts import chosen
+from bench.race.rows import times
 from bench.race.servers import contenders as taking
 from bench.race.servers.contenders import Setup
 from bench.race.servers.measure import TARGET, Plan, measure
@@ -34,7 +33,6 @@ def run(given: argparse.Namespace, arguments: Sequence[str]) -> int:
 
     Raises SystemExit where `--only` names a contender that there is not.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # an end like Ctrl-C: servers are stopped
     store, codes = Store(given.cache), [0]
     entries = taking.contenders()
     names = chosen(given.only, tuple(entries), "contender")
@@ -47,6 +45,7 @@ def run(given: argparse.Namespace, arguments: Sequence[str]) -> int:
             print(f"\n== {data_set}: left out: {exc}", flush=True)
             continue
         row = measure(racing, workload, store, setup, Plan(given.repetitions))
+        row["not raced"] = [name for name in entries if name not in racing]
         figures = [] if given.quick else bars(row["contenders"])  # of a few thousand rows the cost of a request is all
         row["bars"] = {figure.name: figure.as_row() for figure in figures}
         said = [text(row), report.table(figures) if figures else "", "" if given.quick else unjudged(figures, 2)]
@@ -62,9 +61,12 @@ def bars(contenders: Mapping[str, Any]) -> list[Figure]:
     Chroma is asked in JSON as ours is there; pgvector in binary, as ours is there. Of pgvector's indexes the cheapest.
     """
     costs = {name: found["at recall"].get(f"{TARGET:g}") for name, found in contenders.items()}
-    reached = {name: cost["cpu us"] for name, cost in costs.items() if cost is not None}
+    reached = {name: cost for name, cost in costs.items() if cost is not None}
     pgvector = [reached[name] for name in taking.PGVECTORS if name in reached]
-    rivals = {"Chroma": reached.get(taking.CHROMA), "pgvector": min(pgvector, default=None)}
+    if not all(name in contenders for name in taking.PGVECTORS):  # the cheapest may be the one that is missing
+        pgvector = []
+    cheapest = min(pgvector, key=lambda cost: float(cost["cpu us"]), default=None)
+    rivals = {"Chroma": reached.get(taking.CHROMA), "pgvector": cheapest}
     pairs = [
         (taking.OURS_JSON, "Chroma", CHROMA_BAR),
         (taking.OURS_BINARY, "Chroma", None),
@@ -72,13 +74,7 @@ def bars(contenders: Mapping[str, Any]) -> list[Figure]:
         (taking.OURS_JSON, "pgvector", None),
     ]
     return [
-        Figure(
-            f"QPS per server CPU-second at {TARGET:g}, {ours} / {rival}",
-            cost / reached[ours],
-            "x",
-            bar,
-            bar is not None,
-        )
+        times(f"QPS per server CPU-second at {TARGET:g}, {ours} / {rival}", reached[ours], cost, bar)
         for ours, rival, bar in pairs
         if ours in reached and (cost := rivals[rival]) is not None
     ]

@@ -56,7 +56,9 @@ def _pgvector(ef_construction: int) -> Callable[[Setup], Taking]:
         def program(place: Environment) -> Program:
             return Postgres(place, ef_construction, setup.n_threads)
 
-        return _installed("pgvector", program, Postgres.requirements, setup)
+        taking = _installed("pgvector", program, Postgres.requirements, setup)
+        # The package of its name is the client's; the server says its own release among the parameters.
+        return Taking(taking.program, {name: one for name, one in taking.versions.items() if name != "pgvector"})
 
     return made
 

@@ -2,9 +2,9 @@
 
 Each server is loaded by its client, comes to rest, is started anew, and then stays up; while one is asked the others
 are idle, and how idle is measured. A first pass of each (server, setting) gives the answers that are judged; each
-repetition then runs every (server, setting) once. Afterwards 4 and 8 clients ask at once, with the first setting that
-reaches the recall of the bar. Cost is CPU of the server's whole tree of processes, from /proc; the client's stands
-beside it. A server that fails on the way is left out with the reason.
+repetition then runs every (server, setting) once, settings in an order drawn for it. Afterwards 4 and 8 clients ask at
+once, with the first setting that reaches the recall of the bar. Cost is CPU of the server's whole tree of processes,
+from /proc; the client's stands beside it. A server that fails on the way is left out with the reason.
 """
 
 import sys
@@ -23,6 +23,7 @@ from bench.race.servers.contenders import Setup, Taking
 from bench.race.servers.taking_part import Files, TakingPart
 from bench.race.servers.writing import contender
 from bench.tenants.contender import LeftOut
+from bench.tenants.protocol import order_of
 from bench.tenants.store import Store
 from bench.tenants.truth import judge
 from bench.tenants.workload import K, Workload
@@ -112,13 +113,15 @@ class _Race:
 
     def turn(self, one: TakingPart, *, is_first: bool) -> None:
         """One pass of every setting; the first is judged, the others are timed."""
-        for i, setting in enumerate(one.settings):
-            asked = one.one_client(self._files, setting)
-            if is_first:
-                one.judged.append(judge(self._workload, asked.answers.rows))
-                one.passes.append([])
-            else:
-                one.passes[i].append(asked)
+        if is_first:
+            asked = (one.one_client(self._files, setting, self._files.warm) for setting in one.settings)
+            one.judged = [judge(self._workload, each.answers.rows) for each in asked]
+            one.passes = [[] for _ in one.settings]
+            one.note_memory()
+            return
+        for place, i in enumerate(order_of(one.settings, len(one.passes[0]))):
+            warm = self._files.warm if place else self._files.queries  # others filled the caches meanwhile
+            one.passes[i].append(one.one_client(self._files, one.settings[i], warm))
 
     def crowds(self, one: TakingPart) -> None:
         """A pass of each number of clients, with the first setting that finds enough, or the one that finds most."""

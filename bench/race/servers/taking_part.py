@@ -131,12 +131,15 @@ class TakingPart:
             if time.perf_counter() - began > _ANSWER_S:
                 raise LeftOut(f"no right answer within {_ANSWER_S:.0f} s of a restart")
         self.facts |= {"restart s": time.perf_counter() - began, "restart until it answers s": ready_s}
-        self.facts["anonymous bytes after a restart"] = self._running.memory()["anonymous bytes"]
 
-    def one_client(self, files: Files, setting: str) -> Asked:
-        """A pass over the queries, after a warm-up."""
-        self._hold(files, setting)
-        self._client.queries(files.warm, setting, K, 0)
+    def note_memory(self) -> None:
+        """Note what the server has in RAM by now: it was restarted, and asked for everything."""
+        self.facts |= {f"{name} after a restart": value for name, value in self._running.memory().items()}
+
+    def one_client(self, files: Files, setting: str, warm: Path) -> Asked:
+        """A pass over the queries, after one over those of `warm`; over all of them where the server was started."""
+        is_started = self._hold(files, setting)
+        self._client.queries(files.queries if is_started else warm, setting, K, 0)
         before = self._running.cpu_s()
         answers = self._client.queries(files.queries, setting, K, 0)
         return Asked(answers, (self._running.cpu_s() - before) * 1e6 / len(answers.wall_us))
@@ -169,12 +172,13 @@ class TakingPart:
         time.sleep(seconds)
         self.facts["CPU ms a second while idle"] = (self._running.cpu_s() - before) * 1e3 / seconds
 
-    def _hold(self, files: Files, setting: str) -> None:
-        """Where a setting holds from the next start on: set it, and start the server anew."""
+    def _hold(self, files: Files, setting: str) -> bool:
+        """Where a setting holds from the next start on: set it, and start the server anew; whether that was needed."""
         if self._running.program.reads_settings_at_start:
             self._client.queries(files.one, setting, K, 0)
             self._running.stop()
             self._running.start()
+        return self._running.program.reads_settings_at_start
 
     def _rest(self) -> float:
         """Wait until the server is quiet; the seconds that took, the time of watching left out."""
