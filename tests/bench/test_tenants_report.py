@@ -9,7 +9,7 @@ import pytest
 
 from bench.report import Figure
 from bench.tenants import main, summary, table
-from bench.tenants.bars import bars
+from bench.tenants.bars import bars, unjudged
 from bench.tenants.command import without_workloads
 from bench.tenants.contender import Contender, LeftOut
 from bench.tenants.contiguous import ExactCodes, ExactFloats
@@ -153,6 +153,14 @@ def test_cost_is_that_of_the_fastest_setting_where_it_finds_more() -> None:
 
 def test_there_is_no_cost_at_a_recall_that_no_setting_reaches() -> None:
     assert at_recall([(0.9, 10.0), (0.94, 20.0)], 0.95) is None
+
+
+def test_a_bar_without_a_rival_is_told(folder: Path) -> None:
+    """It was absent, and the contest ended well."""
+    workload = _workload(folder)
+    met = Figure("QPS at 0.99, ours / hnswlib per tenant", 3.0, "x", 2.0, at_least=True)
+    assert unjudged(workload, [met]) == ""
+    assert unjudged(workload, [Figure("best recall", 1.0, "", 0.99, at_least=True)]).startswith("not judged: QPS at")
 
 
 def test_a_repetition_is_read_with_settings_that_the_others_chose() -> None:
