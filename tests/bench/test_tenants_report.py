@@ -254,3 +254,12 @@ def test_a_quick_run_writes_a_row(folder: Path, tmp_path: Path, monkeypatch: pyt
     (row,) = json.loads((tmp_path / "tenants.json").read_text())
     assert row["figures"]["workload"]["name"] == "exclusive-100"
     assert row["figures"]["workload"]["quick"] is True
+
+
+def test_time_of_a_first_tenant_is_not_foreseen_from_nothing(folder: Path) -> None:
+    """What had passed before any row was taken for the cost of one: on a slow machine the one tenant was left out."""
+    pytest.importorskip("hnswlib")
+    workload = _workload(folder, "single-19k")
+    peer = PerTenantHnsw(Store(folder), Limits(build_s=1e-9), ef_construction=10)
+    peer.build(workload)
+    assert peer.built_share == 1.0
