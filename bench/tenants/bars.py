@@ -1,6 +1,6 @@
 """The bars that our index is held to, by workload; nothing is held to a bar where it takes no part."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -18,6 +18,8 @@ SINGLE_QPS = 1.4
 _SCANNED = CLASS_NAMES[:3]
 """Size classes of exclusive tenants whose cost is held to that of a scan."""
 
+_AGAINST_RIVAL = {"shared": "QPS at", "single": "QPS at", "exclusive": "us at 0.99, ours / scan"}
+"""How figures begin that are held to a bar against a rival, by the kind of workload."""
 _NEAR_BOUND = (3_000, 5_000)
 """Tenants of so many points stand for those of 4,000, to whose cost that of larger ones is held."""
 
@@ -39,6 +41,14 @@ def bars(workload: Workload, runs: Sequence[Measured]) -> list[Figure]:
     elif kind == "hard":
         found += _against(workload, ours, by_name.get(PerTenantHnsw.name), 0.99, None)
     return found
+
+
+def unjudged(workload: Workload, held: Iterable[Figure]) -> str:
+    """A line where the bar against the rival has no verdict, as it took no part or never finds as much; else empty."""
+    wanted = _AGAINST_RIVAL.get(workload.name.partition("-")[0])
+    if wanted is None or any(figure.name.startswith(wanted) and figure.bar is not None for figure in held):
+        return ""
+    return f"not judged: {wanted} …, as one side took no part or never finds as much"
 
 
 def _shared(workload: Workload, ours: Measured, hnsw: Measured | None) -> Iterator[Figure]:

@@ -13,7 +13,7 @@ from typing import Any
 from bench import report
 from bench.record import ROOT, record
 from bench.tenants import summary, table
-from bench.tenants.bars import bars
+from bench.tenants.bars import bars, unjudged
 from bench.tenants.contender import LeftOut
 from bench.tenants.elsewhere import Elsewhere, How, releases
 from bench.tenants.limits import Limits
@@ -65,7 +65,8 @@ def contest(name: str, how: How, given: argparse.Namespace, recorded: tuple[str,
     held = bars(workload, runs)
     found: dict[str, Any] = summary.row(workload, runs, left_out, clock_us(), peers)
     found["bars"] = {figure.name: figure.as_row() for figure in held}
-    print(table.text(found), report.table(held) if held else "no bars: ours takes no part", sep="\n", flush=True)
+    said = [table.text(found), report.table(held) if held else "no bars: ours takes no part", unjudged(workload, held)]
+    print(*filter(None, said), sep="\n", flush=True)
     record(recorded[0], found, recorded[1], given.results)
     return int("ours" in left_out or any(figure.passes is False for figure in held))
 

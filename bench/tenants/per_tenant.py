@@ -91,7 +91,8 @@ class PerTenantHnsw(Contender):
         n_rows = n_built = 0
         for tenant in np.random.default_rng(0).permutation(workload.asking()).tolist():
             rows = workload.access.rows_of(tenant)
-            expected_s = watch.cpu_s / self._limits.n_threads / max(1, n_rows) * (n_rows + len(rows))
+            row_s = watch.cpu_s / self._limits.n_threads / n_rows if n_rows else 0.0  # nothing is known of the first
+            expected_s = row_s * (n_rows + len(rows))
             expected_bytes = (n_rows + len(rows)) * row_bytes + (n_built + 1) * _EMPTY_BYTES
             if expected_s > self._limits.build_s or expected_bytes > self._limits.build_bytes:
                 break

@@ -9,7 +9,7 @@ import pytest
 
 from bench.report import Figure
 from bench.tenants import main, summary, table
-from bench.tenants.bars import bars
+from bench.tenants.bars import bars, unjudged
 from bench.tenants.command import without_workloads
 from bench.tenants.contender import Contender, LeftOut
 from bench.tenants.contiguous import ExactCodes, ExactFloats
@@ -155,6 +155,14 @@ def test_there_is_no_cost_at_a_recall_that_no_setting_reaches() -> None:
     assert at_recall([(0.9, 10.0), (0.94, 20.0)], 0.95) is None
 
 
+def test_a_bar_without_a_rival_is_told(folder: Path) -> None:
+    """It was absent, and the contest ended well."""
+    workload = _workload(folder)
+    met = Figure("QPS at 0.99, ours / hnswlib per tenant", 3.0, "x", 2.0, at_least=True)
+    assert unjudged(workload, [met]) == ""
+    assert unjudged(workload, [Figure("best recall", 1.0, "", 0.99, at_least=True)]).startswith("not judged: QPS at")
+
+
 def test_a_repetition_is_read_with_settings_that_the_others_chose() -> None:
     """Of settings that cost the same, measured with noise, the cheapest is the lucky one: it made whoever has most of
     them cheap."""
@@ -246,3 +254,17 @@ def test_a_quick_run_writes_a_row(folder: Path, tmp_path: Path, monkeypatch: pyt
     (row,) = json.loads((tmp_path / "tenants.json").read_text())
     assert row["figures"]["workload"]["name"] == "exclusive-100"
     assert row["figures"]["workload"]["quick"] is True
+
+
+def test_time_of_a_first_tenant_is_not_foreseen_from_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What had passed before any row was taken for the cost of one: on a slow machine the one tenant was left out."""
+
+    class Built:
+        def save_index(self, path: str) -> None:
+            Path(path).touch()
+
+    monkeypatch.setattr(PerTenantHnsw, "_index", lambda *_: Built())
+    PerTenantHnsw(Store(folder), Limits(build_s=1e-9), 10)._make(tmp_path, _workload(folder, "single-19k"))
+    assert [path.name for path in tmp_path.glob("*.bin")] == ["0.bin"]
