@@ -13,13 +13,14 @@ _INTRO = """## Drawn from the last rows
 
 `python -m bench report` writes this part from `bench/results`; nothing here is typed. Of each race and data set the
 row with the most contenders counts, the last of them, so all that stands in one table or chart is of one run on one
-machine, contenders in turns. A cost is CPU per query, read off the line between the settings around a recall: each
-repetition with settings that the others chose, as the cheapest of many are those that were lucky; the median stands,
-with ≤ where even the fastest setting finds more. QPS is its reciprocal, per CPU second. `to ours` is the cost over
-ours: above 1 ours is cheaper. Spread is over the repetitions; it, latencies and parameters are of the cheapest setting
-with recall .95 or more. RAM is anonymous memory, what no file backs; resident, after a restart and a pass over all
-queries, counts pages of mapped files, too, which the system may take back: ours and some peers compare vectors in such.
-CPU ranks, not the clock, which neighbours on a machine disturb more."""
+machine, contenders in turns. A cost is CPU per query, read off the line between the settings around a recall. As the
+cheapest of many settings are those that were lucky, each repetition chooses settings, and their costs are read from
+the others, the least of each, for what disturbs a measurement only adds to it; the median stands, with ≤ where even
+the fastest setting finds more. QPS is its reciprocal, per CPU second. `to ours` is the cost over ours: above 1 ours
+is cheaper. Spread is over the repetitions; it, latencies and parameters are of the cheapest setting with recall .95
+or more. RAM is anonymous memory, what no file backs; resident, after a restart and a pass over all queries, counts
+pages of mapped files, too, which the system may take back: ours and some peers compare vectors in such. CPU ranks,
+not the clock, which neighbours on a machine disturb more. Verdicts on bars are as the race told them."""
 
 
 class Page(NamedTuple):

@@ -2,8 +2,9 @@
 
 It is read off the line between the two settings around the recall, over those that none both cheaper and better stands
 beside. Of many settings measured with noise, the cheapest are those that were lucky, the more of them the luckier: so
-each repetition is read with settings that the others chose, and what stands is the median of what they read. Where even
-the fastest setting finds more, its own cost stands; where none finds as much, there is no figure.
+each repetition chooses settings, and their costs are read from the others, the least of each, as what disturbs a
+measurement only adds to it. What stands is the median of what was read. Where even the fastest setting finds more, its
+own cost stands; where none finds as much, there is no figure.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,8 @@ _Floats = NDArray[np.float64]
 
 
 def costs_at(points: Sequence[tuple[float, Sequence[float]]], target: float) -> list[float] | None:
-    """The cost at `target` in each repetition, of (recall, costs by repetition) of any order; None: never as much."""
+    """The cost at `target` by what each repetition chose, of (recall, costs by repetition) of any order; None: never as
+    much."""
     recalls = np.array([recall for recall, _ in points])
     costs = np.array([runs for _, runs in points], np.float64)
     if target > recalls.max():
@@ -25,8 +27,8 @@ def costs_at(points: Sequence[tuple[float, Sequence[float]]], target: float) -> 
     n_runs = costs.shape[1]
     if n_runs == 1:
         return [_read(recalls, costs[:, 0], costs[:, 0], target)]
-    others = (np.delete(costs, run, axis=1).mean(axis=1) for run in range(n_runs))
-    return [_read(recalls, chosen_by, costs[:, run], target) for run, chosen_by in enumerate(others)]
+    others = (np.delete(costs, run, axis=1).min(axis=1) for run in range(n_runs))
+    return [_read(recalls, costs[:, run], least, target) for run, least in enumerate(others)]
 
 
 def at_recall(points: Sequence[tuple[float, float]], target: float) -> float | None:

@@ -163,22 +163,29 @@ def test_a_bar_without_a_rival_is_told(folder: Path) -> None:
     assert unjudged(workload, [Figure("best recall", 1.0, "", 0.99, at_least=True)]).startswith("not judged: QPS at")
 
 
-def test_a_repetition_is_read_with_settings_that_the_others_chose() -> None:
-    """Of settings that cost the same, measured with noise, the cheapest is the lucky one: it made whoever has most of
-    them cheap."""
-    lucky_once = [(0.95, (30.0, 30.0, 12.0)), (0.95, (29.0, 31.0, 31.0)), (0.95, (30.0, 14.0, 32.0))]
-    assert costs_at(lucky_once, 0.95) == [30.0, 30.0, 32.0]
-    assert at_recall([(recall, float(np.median(costs))) for recall, costs in lucky_once], 0.95) == 30.0
+def test_costs_are_read_from_repetitions_that_did_not_choose() -> None:
+    """Of settings that cost the same, measured with noise, the cheapest is the lucky one."""
+    lucky_once = [(0.95, (30.0, 33.0, 12.0)), (0.95, (29.0, 31.0, 31.0)), (0.95, (30.0, 14.0, 32.0))]
+    assert costs_at(lucky_once, 0.95) == [31.0, 30.0, 30.0]
+    assert costs_at([(0.95, (30.0, 14.0, 40.0))], 0.95) == [14.0, 30.0, 14.0]
 
 
-@pytest.mark.parametrize("n_settings", [1, 60])
-def test_more_settings_do_not_make_a_contender_cheaper(n_settings: int) -> None:
+@pytest.mark.parametrize("n_repetitions", [2, 3, 5])
+def test_more_settings_do_not_make_a_contender_cheaper(n_repetitions: int) -> None:
+    """The cheapest of 33 settings that do the same work were a fifth cheaper than the one of one."""
     rng = np.random.default_rng(3)
-    read = [
-        np.median(costs_at([(0.95, rng.normal(100.0, 10.0, 3).tolist()) for _ in range(n_settings)], 0.95) or [])
-        for _ in range(300)
-    ]
-    assert np.mean(read) == pytest.approx(100.0, abs=1.5)
+
+    def noisy() -> list[float]:
+        is_disturbed = rng.random(n_repetitions) < 0.3
+        return (rng.normal(1.0, 0.04, n_repetitions) + is_disturbed * rng.uniform(0.2, 0.8, n_repetitions)).tolist()
+
+    def read(n_settings: int) -> float:
+        costs = costs_at([(0.95, noisy()) for _ in range(n_settings)], 0.95)
+        assert costs is not None
+        return float(np.mean(costs))
+
+    one, many = (float(np.mean([read(n_settings) for _ in range(400)])) for n_settings in (1, 33))
+    assert many == pytest.approx(one, rel=0.02)
 
 
 def test_cost_counts_only_queries_that_were_asked_and_chosen() -> None:
