@@ -98,7 +98,7 @@ def _lead(contenders: Mapping[str, _Found], not_raced: Sequence[str]) -> str:
         return f"None finds {LATENCY_TARGET}."
     ranked = sorted(costs, key=lambda name: costs[name])
     first, own = ranked[0], next((name for name in ranked if name.startswith(_OWN)), None)
-    among = f"Of these alone ({plain(', '.join(not_raced))} were not raced), at" if not_raced else "At"
+    among = f"Of these alone (not raced: {plain(', '.join(not_raced))}), at" if not_raced else "At"
     said = f"{among} recall {LATENCY_TARGET} **{plain(first)}** leads with {costs[first]:,.4g} µs of CPU per query"
     if len(ranked) > 1:
         said += f"; next {plain(ranked[1])}, {costs[ranked[1]] / costs[first]:.2f} times as much"
