@@ -177,7 +177,8 @@ def test_more_settings_do_not_make_a_contender_cheaper(n_repetitions: int) -> No
 
     def noisy() -> list[float]:
         is_disturbed = rng.random(n_repetitions) < 0.3
-        return (rng.normal(1.0, 0.04, n_repetitions) + is_disturbed * rng.uniform(0.2, 0.8, n_repetitions)).tolist()
+        costs = rng.normal(1.0, 0.04, n_repetitions) + is_disturbed * rng.uniform(0.2, 0.8, n_repetitions)
+        return [float(cost) for cost in costs]
 
     def read(n_settings: int) -> float:
         costs = costs_at([(0.95, noisy()) for _ in range(n_settings)], 0.95)
