@@ -17,7 +17,7 @@ from vdb.protocol.requests import Request
 from vdb.types import Caller
 
 from .encode import Reply
-from .transport import CORK, Corked
+from .transport import CONNECTION, Connection
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -161,22 +161,18 @@ class Exchange:
 
 
 async def send_reply(scope: Scope, send: Send, reply: Reply, more_headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-    """Send a reply whole: one message for its head, one for its body, both in one system call."""
+    """Send a reply whole: past ASGI where the server lets us, else one message for its head and one for its body."""
     headers = [
         (b"content-type", reply.media_type),
         (b"content-length", b"%d" % len(reply.body)),
         *more_headers,
         *reply.headers,
     ]
-    connection: Corked | None = scope.get(CORK)
-    if connection is not None:
-        connection.cork()
-    try:
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        await send({"type": "http.response.body", "body": reply.body})
-    finally:
-        if connection is not None:
-            connection.uncork()
+    connection: Connection | None = scope.get(CONNECTION)
+    if connection is not None and connection.answer(reply.status, headers, reply.body):
+        return
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})
 
 
 def _too_large(max_bytes: int) -> BodyTooLarge:

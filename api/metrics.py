@@ -93,7 +93,8 @@ class RequestMetrics:
         """The lines of the latency histograms."""
         operations = ((name, buckets, self._sums_s[name]) for name, buckets in self._buckets.items())
         name = "vdb_http_request_duration_seconds"
-        yield from _histogram(name, "Time from the request's head to its answer.", "operation", BUCKETS_S, operations)
+        description = "Time to the answer from the request's head, or from its body where that is small."
+        yield from _histogram(name, description, "operation", BUCKETS_S, operations)
         name, collections = "vdb_collection_request_duration_seconds", self._collections.latencies()
         yield from _histogram(name, "The same by collection.", "collection", COLLECTION_BUCKETS_S, collections)
 

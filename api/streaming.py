@@ -18,7 +18,7 @@ from vdb.errors import ShuttingDown, Unavailable, VdbError
 from .encode import encode
 from .errors import OK, Shape, problem, unexpected
 from .exchange import Exchange, Message, Send
-from .transport import CORK
+from .transport import CONNECTION, Connection
 
 EVENTS = b"text/event-stream"
 HEARTBEAT_S = 10.0
@@ -160,7 +160,7 @@ class Underway:
 
     async def _cut_off(self) -> None:
         """Close the connection without waiting for what the client has not taken."""
-        connection: Any = self.exchange.scope.get(CORK)
+        connection: Connection | None = self.exchange.scope.get(CONNECTION)
         if connection is not None:
             connection.abort()
             await asyncio.wait((self._watch,), timeout=_CUT_OFF_S)

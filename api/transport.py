@@ -1,75 +1,94 @@
-"""The server's HTTP protocol, with the head and the body of a hot answer leaving in one system call.
+"""The server's HTTP protocol: what uvicorn does for every request, in less, and with bounds.
 
-uvicorn writes them one after the other, and each write is a send of its own: on a small answer the second costs more
-than encoding the answer. `send_reply` corks the connection around the two.
+- The head and the body of a hot answer leave in one system call (`Connection.answer`); uvicorn writes them one after
+  the other, and each write is a send of its own: on a small answer the second costs more than encoding the answer.
+- A request with a small body is begun when the body is there: most clients send it in a packet of its own, and whoever
+  is begun before it has to be woken once more.
+- A connection has one timer, which is moved when it goes off and not with every request.
 
 It also bounds what uvicorn leaves open: the bytes of a request's head, the time that head and body may take to come,
 and what follows the body. A trailer is no header, or it could name a tenant where a proxy let no header through.
 """
 
 import asyncio
-from typing import Any
+import math
+from collections.abc import Iterable
+from typing import Any, Final, Literal
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-CORK = "vdb.cork"
-"""Where the connection's `Corked` stands in the ASGI scope; absent under another server."""
+__all__ = ["BODY_TIMEOUT_S", "CONNECTION", "HEAD_TIMEOUT_S", "Connection", "HttpProtocol"]
 
-_MAX_HEAD_BYTES = 64 * 1024
+CONNECTION = "vdb.connection"
+"""Where the `Connection` of a request stands in its ASGI scope; absent under another server."""
+
 HEAD_TIMEOUT_S = 75.0
 BODY_TIMEOUT_S = 120.0
+_MAX_HEAD_BYTES = 64 * 1024
+_SMALL_BODY_BYTES: Final = 64 * 1024  # beyond it uvicorn stops reading until somebody takes the body
 _FAREWELL_S = 2.0
 
+_Awaited = Literal["head", "body", "request", ""]
 
-class Corked:
-    """An asyncio transport that holds what is written between `cork` and `uncork`; otherwise the one it wraps."""
 
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._held: list[bytes] | None = None
-        self.write_through = transport.write
+class Connection:
+    """A request's way out, past ASGI. For the event loop."""
 
-    def write(self, data: bytes) -> None:
-        if self._held is None:
-            self.write_through(data)
-        else:
-            self._held.append(data)
+    __slots__ = ("_cycle", "_protocol")
 
-    def cork(self) -> None:
-        """Hold what is written from now on."""
-        self._held = []
+    def __init__(self, protocol: "HttpProtocol", cycle: RequestResponseCycle) -> None:
+        self._protocol, self._cycle = protocol, cycle
 
-    def uncork(self) -> None:
-        """Send what was held, at once and together."""
-        held, self._held = self._held, None
-        if held and not self._transport.is_closing():
-            self.write_through(b"".join(held))
+    def answer(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Send a whole answer at once, as two messages of ASGI would; False where only they can: nothing is sent."""
+        cycle = self._cycle
+        if cycle.response_started or cycle.flow.write_paused or cycle.scope["method"] == "HEAD":
+            return False
+        if cycle.disconnected:
+            return True
+        lines = [*cycle.default_headers, *headers]
+        if not cycle.keep_alive:
+            lines.append((b"connection", b"close"))
+        head = STATUS_LINE[status] + b"".join([b"%s: %s\r\n" % line for line in lines]) + b"\r\n"
+        if head.count(b"\n") != len(lines) + 2:
+            raise RuntimeError("a header holds the end of a line")
+        cycle.response_started = cycle.response_complete = True
+        cycle.transport.write(head + body)
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
+        return True
 
-    def close(self) -> None:
-        """Send what is held, then close."""
-        self.uncork()
-        self._transport.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+    def abort(self) -> None:
+        """Close without waiting for what the client has not taken."""
+        self._protocol.transport.abort()
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol over a transport that can be corked, with bounds on the head of a request."""
+    """uvicorn's protocol, with the bounds and savings of this module."""
 
     _n_head_bytes = 0  # of the parsed part
     _n_pending_bytes = 0  # that the parser may hold, for want of a line's end
+    _n_declared_bytes: int | None = None
     _is_in_head = True
     _has_progressed = False
     _is_in_body = False
+    _held: tuple[RequestResponseCycle, Any] | None = None
+    _awaited: _Awaited = ""
+    _deadline = math.inf
     _timer: asyncio.TimerHandle | None = None
+    _goes_off = math.inf
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(Corked(transport))  # type: ignore[arg-type]
-        self._await_head()
+        super().connection_made(transport)
+        self._await("head", HEAD_TIMEOUT_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_timer()
+        self._held = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -78,16 +97,15 @@ class HttpProtocol(HttpToolsProtocol):
         self._n_pending_bytes = 0 if self._has_progressed else self._n_pending_bytes + len(data)
         if self._n_pending_bytes > _MAX_HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response("The head of the request is too large.")
-        if self._timer is None and not self.transport.is_closing():
-            if self._is_in_head:
-                self._await_head()
-            elif self._is_in_body:  # the rest of it: one that came with its head needs no timer
-                self._timer = self.loop.call_later(BODY_TIMEOUT_S, self.transport.close)
+        if self._is_in_head:
+            if self._awaited != "head":
+                self._await("head", HEAD_TIMEOUT_S)
+        elif self._is_in_body and self._awaited != "body":  # the rest of it: what came with its head is there
+            self._await("body", BODY_TIMEOUT_S)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._n_head_bytes, self._is_in_head = 0, True
-        self.scope[CORK] = self.transport  # type: ignore[literal-required]
+        self._n_head_bytes, self._n_declared_bytes, self._is_in_head = 0, None, True
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))
@@ -97,13 +115,16 @@ class HttpProtocol(HttpToolsProtocol):
         self._count(len(name) + len(value))
         if self._is_in_head:
             super().on_header(name, value)
+            if self.headers[-1][0] == b"content-length":
+                self._n_declared_bytes = int(value)
 
     def on_headers_complete(self) -> None:
         self._is_in_head, self._is_in_body, self._has_progressed = False, True, True
-        self._stop_timer()
+        self._await("", math.inf)
         super().on_headers_complete()
         if self.parser.should_upgrade():  # the parser has stopped: what follows would be read as another request
             self.cycle.keep_alive = False
+            self._begin_held()
 
     def on_body(self, body: bytes) -> None:
         self._has_progressed = True
@@ -111,8 +132,36 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._is_in_body = False
-        self._stop_timer()
+        self._await("", math.inf)
         super().on_message_complete()
+        self._begin_held()
+
+    def on_response_complete(self) -> None:
+        """As uvicorn's, without a timer of its own."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            super()._start_asgi_task(*self._with_connection(*self.pipeline.pop()))
+        elif not (self._is_in_head or self._is_in_body):
+            self._await("request", self.timeout_keep_alive)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        n_bytes = self._n_declared_bytes
+        if n_bytes is not None and 0 < n_bytes <= _SMALL_BODY_BYTES and not self.expect_100_continue:
+            self._held = cycle, app
+        else:
+            super()._start_asgi_task(*self._with_connection(cycle, app))
+
+    def _begin_held(self) -> None:
+        if self._held is not None:
+            held, self._held = self._held, None
+            super()._start_asgi_task(*self._with_connection(*held))
+
+    def _with_connection(self, cycle: RequestResponseCycle, app: Any) -> tuple[RequestResponseCycle, Any]:
+        cycle.scope[CONNECTION] = Connection(self, cycle)  # type: ignore[literal-required]
+        return cycle, app
 
     def shutdown(self) -> None:
         """The server ends. Idle TLS clients do not answer a farewell: waiting for them would take all the grace."""
@@ -129,10 +178,25 @@ class HttpProtocol(HttpToolsProtocol):
         if self._n_head_bytes > _MAX_HEAD_BYTES:
             raise ValueError("the head of the request is too large")  # the parser makes a 400 of it
 
-    def _await_head(self) -> None:
-        self._timer = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.close)
+    def _await(self, what: _Awaited, within_s: float) -> None:
+        """Close the connection where this has not come in time; "" awaits nothing."""
+        self._awaited = what
+        if not what:
+            self._deadline = math.inf
+            return
+        self._deadline = self.loop.time() + within_s
+        if self._deadline < self._goes_off and not self.transport.is_closing():
+            self._set_timer()
 
-    def _stop_timer(self) -> None:
+    def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+        self._timer, self._goes_off = self.loop.call_at(self._deadline, self._look), self._deadline
+
+    def _look(self) -> None:
+        """Close, or look again when what is awaited by now would be late."""
+        self._timer, self._goes_off = None, math.inf
+        if self.loop.time() >= self._deadline:
+            self.transport.close()
+        elif self._deadline < math.inf:
+            self._set_timer()

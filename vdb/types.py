@@ -1,8 +1,8 @@
 """Words of the domain: metrics, roles, tiers, field types, the caller, and the form of names. Standard library only."""
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 """Names of collections, tenants, caches and categories."""
@@ -69,8 +69,7 @@ class IndexState(StrEnum):
     DROPPING = "dropping"
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Who asks: the key's role, id and name, and the tenant the request acts for.
 
     `tenant` is the name given by the key or, for service and admin keys, by the request; None where none was named.

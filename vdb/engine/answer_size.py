@@ -3,6 +3,8 @@
 Counted are the bytes a point adds to the encoded answer, about.
 """
 
+from collections.abc import Sequence
+
 from vdb.config import Limits
 from vdb.errors import TooLarge
 from vdb.protocol.columns import SearchHead
@@ -26,10 +28,15 @@ class AnswerSize:
 
     def takes(self, record: Record) -> bool:
         """Count a point; False when the answer has become too large with it."""
-        self.n_bytes += POINT_BYTES + self._vector_bytes + (len(record.payload) if self._with_payload else 0)
-        return self.n_bytes <= self._max_bytes
+        return self._takes((record,))
 
-    def add(self, record: Record) -> None:
-        """Count a point; raises TooLarge."""
-        if not self.takes(record):
+    def add(self, *records: Record) -> None:
+        """Count points; raises TooLarge."""
+        if not self._takes(records):
             raise TooLarge(f"the answer would be larger than {self._max_bytes} bytes: ask for less at once")
+
+    def _takes(self, records: Sequence[Record]) -> bool:
+        self.n_bytes += len(records) * (POINT_BYTES + self._vector_bytes)
+        if self._with_payload:
+            self.n_bytes += sum([len(record.payload) for record in records])
+        return self.n_bytes <= self._max_bytes

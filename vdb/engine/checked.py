@@ -17,6 +17,7 @@ from vdb.engine.nearest import Nearest, Place
 from vdb.engine.owners import is_visible
 from vdb.engine.shard import Snapshot
 from vdb.storage.codec import Record
+from vdb.storage.env import Transaction
 from vdb.storage.points import read_records
 
 WIDENING = 8
@@ -104,9 +105,19 @@ class Checker:
         return records
 
     def _read(self, keys: list[tuple[int, int]]) -> list[Record | None]:
-        """The records that exist and may be seen, in this snapshot."""
-        tenant_id, now_ms = self.tenant_id, self.snapshot.now_ms
-        return [
-            record if record is not None and is_visible(record, key[0], tenant_id, now_ms) else None
-            for key, record in zip(keys, read_records(self.snapshot.txn, keys), strict=True)
-        ]
+        return visible_records(self.snapshot.txn, keys, self.tenant_id, self.snapshot.now_ms)
+
+
+def visible_records(
+    txn: Transaction, keys: Sequence[tuple[int, int]], tenant_id: int, now_ms: int
+) -> list[Record | None]:
+    """The records, by (owner, pid), that exist and that a tenant may see; None for the others."""
+    records = read_records(txn, keys)
+    for i, record in enumerate(records):
+        if record is not None:
+            owner = keys[i][0]
+            # Most are the tenant's own and never expire: no call for those.
+            is_plain = owner == tenant_id and not record.expires_at_ms
+            if not is_plain and not is_visible(record, owner, tenant_id, now_ms):
+                records[i] = None
+    return records

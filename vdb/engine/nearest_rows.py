@@ -33,6 +33,7 @@ from vdb.storage.keyspace import EVERYONE_ID
 from vdb.types import Metric
 
 WIDENING = 8
+COSINE_MOST = 2.0
 
 
 class NotThere(Exception):
@@ -195,17 +196,20 @@ class IndexNearest:
                 self.state, self.mine, self.everyones, query, k, snapshot.sequence, snapshot.now_ms, self.effort
             )
             self.statistics += found.statistics
-            n_found = int(np.count_nonzero(found.row >= 0))
-            if n_found == k or found.statistics[1] == found.statistics[0]:
+            is_full = found.row.item(-1) >= 0  # places that stay empty are the last
+            if is_full or found.statistics[1] == found.statistics[0]:
                 return self._listed(found, query, k)
             budget = min(n_allowed, budget * WIDENING)
 
     def _listed(self, found: Found, query: NDArray[np.float32], k: int) -> Listed:
-        n_found = int(np.count_nonzero(found.row >= 0))
+        distance, rows = found.distance, found.row
+        if rows.item(-1) < 0:
+            n_found = int(np.count_nonzero(rows >= 0))
+            distance, rows = distance[:n_found], rows[:n_found]
         if self.recall is not None and self.recall.is_due():
-            self._hand_over(self.recall, query, k, found.distance[:n_found])
-        rows = found.row[:n_found]
-        return Listed(self._stated(found.distance[:n_found]), self.state.rows.pids[rows], self.state.rows.owners[rows])
+            self._hand_over(self.recall, query, k, distance)
+        laid = self.state.rows
+        return Listed(stated(self.state.model.metric, distance), laid.pids.take(rows), laid.owners.take(rows))
 
     def _hand_over(self, recall: RecallFigures, query: NDArray[np.float32], k: int, found: NDArray[np.float32]) -> None:
         snapshot = self.snapshot
@@ -230,23 +234,12 @@ class IndexNearest:
         seen = residuals(model.projection, queries)
         return [effort(self.plan, k, n_allowed, self.profile, residual) for residual in seen.tolist()]
 
-    @property
-    def _is_cosine(self) -> bool:
-        return self.state.model.metric is Metric.COSINE
-
-    def _stated(self, distance: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The index's distances as the API states them."""
-        metric = self.state.model.metric
-        if metric is Metric.L2:
-            root: NDArray[np.float32] = np.sqrt(distance)
-            return root
-        return np.minimum(distance, np.float32(2)) if metric is Metric.COSINE else distance
-
     def distances_of(
         self, query: NDArray[np.float32], pids: NDArray[np.uint32]
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
         distance, has = self.index.distances_of(self.state, query, pids)
-        return self._stated(np.maximum(distance, np.float32(0)) if self._is_cosine else distance), has
+        metric = self.state.model.metric
+        return stated(metric, np.maximum(distance, np.float32(0)) if metric is Metric.COSINE else distance), has
 
     def explain(self) -> dict[str, Any]:
         entries, visited, scored, compared = self.statistics.tolist()
@@ -265,3 +258,11 @@ class IndexNearest:
             "reached": self.notes.reached,
             "extrapolated": self.notes.extrapolated,
         }
+
+
+def stated(metric: Metric, distance: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The index's distances as the API states them."""
+    if metric is Metric.L2:
+        root: NDArray[np.float32] = np.sqrt(distance)
+        return root
+    return np.minimum(distance, np.float32(COSINE_MOST)) if metric is Metric.COSINE else distance

@@ -2,9 +2,8 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
 from typing import Any, Generic, Protocol, TypeVar
 
 from vdb.engine.commit import CommitQueue
@@ -45,6 +44,21 @@ class _Entry(Generic[S]):
         self.has_closer = False
 
 
+class Pinned(Generic[S]):
+    """What was acquired, until the end of a `with`. Not a generator: every request passes here."""
+
+    __slots__ = ("_release", "_shard")
+
+    def __init__(self, release: Callable[[S], None], shard: S) -> None:
+        self._release, self._shard = release, shard
+
+    def __enter__(self) -> S:
+        return self._shard
+
+    def __exit__(self, *_: object) -> None:
+        self._release(self._shard)
+
+
 class Pool(Generic[D, S]):
     """Thread-safe; `close` closes all that are open. `gone` makes the error for what was removed."""
 
@@ -52,7 +66,8 @@ class Pool(Generic[D, S]):
         self._open_shard = open_shard
         self._gone = gone
         self._max_open = max_open
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()  # taken by itself where nobody waits: a Condition's own methods are Python
+        self._changed = threading.Condition(self._lock)
         self._entries: OrderedDict[int, _Entry[S]] = OrderedDict()
         self._opening: set[int] = set()
         self._removed: set[int] = set()
@@ -63,7 +78,7 @@ class Pool(Generic[D, S]):
         Upkeep and looks at figures do not count as use: what nobody asks for stays, or is when it was opened for
         that, the next to be closed.
         """
-        with self._changed:
+        with self._lock:
             entry = self._entries.get(document.id)
             is_new = entry is None or entry.is_closing
             if entry is None or entry.is_closing:
@@ -102,20 +117,15 @@ class Pool(Generic[D, S]):
         return entry
 
     def release(self, shard: S) -> None:
-        with self._changed:
+        with self._lock:
             entry = self._entries[shard.id]
             entry.n_pins -= 1
             if entry.is_closing and not entry.n_pins:
                 self._changed.notify_all()
 
-    @contextmanager
-    def use(self, document: D, counts_as_use: bool = True) -> Iterator[S]:
-        """The same for the length of a block."""
-        shard = self.acquire(document, counts_as_use)
-        try:
-            yield shard
-        finally:
-            self.release(shard)
+    def use(self, document: D, counts_as_use: bool = True) -> "Pinned[S]":
+        """The same, for a `with`, at whose end it is released."""
+        return Pinned(self.release, self.acquire(document, counts_as_use))
 
     def submit(self, shard: S, *ticket: Any, **options: Any) -> "Future[Any]":
         """Queue a write on a shard this caller has acquired; the pin is released when the write is settled."""

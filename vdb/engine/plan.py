@@ -6,7 +6,6 @@ without one a prior does, measured on 120,000 sentence embeddings (arXiv abstrac
 c·n^0.6 had the recall in `PRIOR`.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil
 from typing import Literal, NamedTuple, Protocol
@@ -41,8 +40,7 @@ class Reason(StrEnum):
     BUILDING = "index is being built"
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What a request asks for. `recall` is the target, None where it names none; `budget` and `rerank` win over what it
     comes to. `backend` None: as the server's setting says."""
 
@@ -80,8 +78,7 @@ class Profile(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Notes:
+class Notes(NamedTuple):
     """What `explain` says of an effort. UNSET where the request named the budget, so that no target decided it."""
 
     recall: float | UnsetType = UNSET

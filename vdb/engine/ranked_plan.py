@@ -1,6 +1,7 @@
 """What a search by text, or one that ranks anew, is to do: its mode, its queries, fusion and reranker, all checked."""
 
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Literal
 
 import numpy as np
@@ -27,6 +28,8 @@ MAX_RANKED_LISTS = 16
 """Lists of one request that a model ranks anew: it is asked once for each."""
 RANKED = ("text", "texts", "mode", "fusion", "reranker", "group", "combine", "weights")
 """What makes a search one that is ranked by more than its distances."""
+_ranked_by = attrgetter(*RANKED)
+_NOT_RANKED = (UNSET,) * len(RANKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,8 @@ class Wish:
 
 
 def is_ranked(request: Search | SearchHead) -> bool:
-    """Whether a search is more than the nearest points of its vectors."""
-    return any(getattr(request, name) is not UNSET for name in RANKED)
+    """Whether a search is more than the nearest points of its vectors; every search asks, twice."""
+    return _ranked_by(request) != _NOT_RANKED
 
 
 def wish_of(

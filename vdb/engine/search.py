@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 from vdb.config import Limits
 from vdb.engine.acceleration.offload import may_use
 from vdb.engine.answer_size import AnswerSize
-from vdb.engine.checked import Checker
+from vdb.engine.checked import Accepted, Checker
+from vdb.engine.hits import hits_of
 from vdb.engine.matching import filter_of, matches_of
 from vdb.engine.nearest import Nearest
+from vdb.engine.plain_search import is_plain, plain_search
 from vdb.engine.plan import Plan, Reason, plan_of
 from vdb.engine.ranked import ranked_search
 from vdb.engine.ranked_plan import is_ranked
-from vdb.engine.read import payload_of, vector_of
+from vdb.engine.read import vector_of
 from vdb.engine.row_sets import filter_explained
 from vdb.engine.services import Services
 from vdb.engine.shard import Shard, Snapshot
@@ -37,7 +39,6 @@ from vdb.protocol.answers import Explain, Hit, Hits, SearchAnswer
 from vdb.protocol.columns import SearchHead
 from vdb.protocol.requests import CANDIDATES, Search, SearchParams
 from vdb.storage.catalog import CollectionDocument
-from vdb.storage.codec import Record
 from vdb.storage.keyspace import EVERYONE_ID
 from vdb.tenancy.access import check_tenant_exists
 from vdb.types import Caller, Tier
@@ -79,6 +80,10 @@ def search(
     matches = matches_of(parsed)
     with services.shard_for_read(collection, request) as shard:
         shard.index.tuner.recorded.note(queries)
+        if not is_many and is_plain(services, request, plan):
+            found = plain_search(services, shard, tenant_id, request, plan, queries[0], services.settings.limits)
+            if found is not None:
+                return found
 
         def answer(snapshot: Snapshot, source: Nearest) -> SearchAnswer:
             plan_s = time.perf_counter() - began
@@ -191,10 +196,7 @@ class _Run:
 
     def answer(self, queries: NDArray[np.float32], is_many: bool) -> SearchAnswer:
         began = time.perf_counter()
-        results = [
-            [self._hit(*accepted) for accepted in found]
-            for found in self.checker.nearest(self.source, queries, self.request.limit)
-        ]
+        results = list(map(self._hits, self.checker.nearest(self.source, queries, self.request.limit)))
         if self.services.stages is not None:
             scan_s, total_s = self.source.scan_us / 1e6, time.perf_counter() - began
             self.services.stages.note("scan", began, scan_s)
@@ -210,23 +212,14 @@ class _Run:
             answer.explain = self._explain(len(queries), (time.perf_counter() - began) * 1e6)
         return answer
 
-    def _hit(self, distance: float, pid: int, owner: int, record: Record) -> Hit:
+    def _hits(self, found: list[Accepted]) -> list[Hit]:
         request = self.request
-        self.size.add(record)
-        name = self.names.get(owner)
-        if name is None:
-            name = self.names[owner] = self.services.tenant_name(owner)
-        hit = Hit(
-            id=record.id.decode(),
-            owner=name,
-            distance=distance,
-            version=record.version,
-        )
-        if request.with_payload:
-            hit.payload = payload_of(record)
+        hits = hits_of(self.services, found, self.size, request.with_payload, self.names)
         if request.with_vector:
-            hit.vector = vector_of(self.snapshot, owner, pid, record, request.vector_encoding)
-        return hit
+            encoding = request.vector_encoding
+            for hit, (_, pid, owner, record) in zip(hits, found, strict=True):
+                hit.vector = vector_of(self.snapshot, owner, pid, record, encoding)
+        return hits
 
     def _reason(self) -> Reason | UnsetType:
         """Why the search was exact; UNSET where the index answered."""

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +18,7 @@ from vdb.engine.cache_shard import CacheShard
 from vdb.engine.catalog import Catalog
 from vdb.engine.fair_pool import FairPool
 from vdb.engine.memory import MemoryCap
-from vdb.engine.opened import Pool
+from vdb.engine.opened import Pinned, Pool
 from vdb.engine.query_vectors import QueryVectors
 from vdb.engine.row_sets import RowSetCache
 from vdb.engine.shard import Shard
@@ -130,9 +129,8 @@ class Services:
             finally:
                 self.shards.release(shard)
 
-    @contextmanager
-    def shard_for_read(self, collection: CollectionDocument, request: Read) -> Iterator[Shard]:
-        """The shard, if it has reached the request's `min_sequence`; raises SequenceTimeout otherwise.
+    def shard_for_read(self, collection: CollectionDocument, request: Read) -> Pinned[Shard]:
+        """For a `with`: the shard, if it has reached the request's `min_sequence`; raises SequenceTimeout otherwise.
 
         Whoever ran the request then waits up to its `timeout_s` and runs it again.
         """
@@ -140,10 +138,11 @@ class Services:
             raise InvalidArgument.at("/min_sequence", "a sequence is not negative")
         if not 0 <= request.timeout_s <= self.settings.limits.max_timeout_s:
             raise InvalidArgument.at("/timeout_s", f"timeout_s is 0 to {self.settings.limits.max_timeout_s}")
-        with self.shards.use(collection) as shard:
-            if shard.readings.published_sequence < request.min_sequence:
-                raise SequenceTimeout("the collection has not reached min_sequence", retry_after_s=1.0)
-            yield shard
+        shard = self.shards.acquire(collection)
+        if shard.readings.published_sequence < request.min_sequence:
+            self.shards.release(shard)
+            raise SequenceTimeout("the collection has not reached min_sequence", retry_after_s=1.0)
+        return Pinned(self.shards.release, shard)
 
     def in_context(self, work: Callable[[], T]) -> Callable[[], T]:
         """`work` for another thread: where there are traces, its stages belong to the span of this one's request."""

@@ -6,11 +6,8 @@ that a shard's data is in this process.
 
 import logging
 import time
-from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,7 +24,7 @@ from vdb.rag.analysis import analyser_of
 from vdb.storage.catalog import CollectionDocument
 from vdb.storage.changes import LoggedChange, read_changes_from, stop_changes, write_change, write_changes_from
 from vdb.storage.codec import NOTHING, Usage
-from vdb.storage.env import Environment, Transaction
+from vdb.storage.env import Environment, ReadTransaction, Transaction
 from vdb.storage.index_changes import IndexChanges
 from vdb.storage.keyspace import ALL_OWNERS, EVERYONE_ID, record_key
 from vdb.storage.meta import read_counters, read_sequence, write_counters
@@ -54,13 +51,33 @@ def epoch_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """One moment of a collection: its transaction, its sequence, and the time by which expiry is judged."""
 
     txn: Transaction
     sequence: int
     now_ms: int
+
+
+class Moment(ReadTransaction):
+    """A read transaction with its `Snapshot`, for the length of a `with`."""
+
+    __slots__ = ("_shard",)
+
+    def __init__(self, shard: "Shard") -> None:
+        super().__init__(shard.env)
+        self._shard = shard
+
+    def __enter__(self) -> Snapshot:
+        txn = super().__enter__()
+        try:
+            sequence = read_sequence(txn)
+            if self._shard.readings.published_sequence < sequence:
+                self._shard.await_publication(sequence)
+        except BaseException as exc:
+            self.__exit__(type(exc), exc, None)
+            raise
+        return Snapshot(txn, sequence, epoch_ms())
 
 
 class ShardGroup(Group):
@@ -204,17 +221,12 @@ class Shard:
     def _open_group(self, txn: Transaction) -> ShardGroup:
         return ShardGroup(txn, self)
 
-    @contextmanager
-    def snapshot(self) -> Iterator[Snapshot]:
-        """A moment of which everything up to its sequence is published in RAM too."""
-        with self.env.read() as txn:
-            sequence = read_sequence(txn)
-            if self.readings.published_sequence < sequence:
-                self._await_publication(sequence)
-            yield Snapshot(txn, sequence, epoch_ms())
+    def snapshot(self) -> "Moment":
+        """A moment of which everything up to its sequence is published in RAM too. For a `with`."""
+        return Moment(self)
 
-    def _await_publication(self, sequence: int) -> None:
-        """A commit becomes readable some microseconds before it is published."""
+    def await_publication(self, sequence: int) -> None:
+        """Wait for it: a commit becomes readable some microseconds before it is published."""
         give_up = time.monotonic() + PUBLISH_WAIT_S
         while self.readings.published_sequence < sequence:
             if time.monotonic() > give_up:

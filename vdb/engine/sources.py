@@ -31,7 +31,7 @@ T = TypeVar("T")
 MAX_ATTEMPTS = 100
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sources:
     """What the dense leg of one request searches."""
 

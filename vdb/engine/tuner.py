@@ -70,6 +70,7 @@ class Tuner:
         self._fingerprint: list[int] | None = None
         self._n_looked = 0
         self._n_saved = 0
+        self._was_in_vain = False
 
     @property
     def profile(self) -> Profile | None:
@@ -107,7 +108,7 @@ class Tuner:
 
     def adopt(self, model: Model) -> None:
         """The index that answers from now on has this model; what was trained for another that was given up is gone."""
-        self._is_restored = True
+        self._is_restored, self._was_in_vain = True, False
         if self._next is not None and self._next[0] is model:
             self.tuning = self._next[1]
         self._next = None
@@ -127,7 +128,7 @@ class Tuner:
 
     def _asks_otherwise(self, index: CuratorIndex) -> bool:
         n_recorded = self.recorded.n_recorded
-        if n_recorded - self._n_looked < LOOK_EVERY:
+        if n_recorded - self._n_looked < LOOK_EVERY or self._was_in_vain:
             return False
         self._n_looked = n_recorded
         if len(self.recorded) >= max(LOOK_EVERY, MORE_RECORDED * self.tuning.n_recorded):
@@ -151,13 +152,14 @@ class Tuner:
         if n_recorded:
             profile = profile.merged(measure(index, state, recorded, sequence, now_ms, check=check))
         check()
-        self._n_looked = self.recorded.n_recorded
+        self._n_looked, self._was_in_vain = self.recorded.n_recorded, False
         self.tuning = replace(self.tuning, profile=profile, n_profiled=max(1, index.n_live), n_recorded=n_recorded)
         self._log("profile measured", began, classes=len(profile.levels), recorded=n_recorded)
         self.save()
 
     def measured_in_vain(self, index: CuratorIndex) -> None:
-        """Measuring failed: not to be tried again until the collection is another."""
+        """Measuring failed: not to be tried again, whatever is asked, until the collection is another."""
+        self._was_in_vain = True
         self.tuning = replace(self.tuning, n_profiled=max(1, index.n_live))
 
     # Files

@@ -30,8 +30,19 @@ def matrix_of(
         if len(vector) != dimension:
             raise DimensionMismatch.at(pointer(i), f"the {what} has dimension {dimension}, not {len(vector)}")
     with np.errstate(over="ignore"):
-        matrix = np.array(vectors, dtype=np.float32)
+        matrix = _filled(vectors, dimension)
     return check_finite(matrix, pointer)
+
+
+def _filled(vectors: Sequence[Any], dimension: int) -> NDArray[np.float32]:
+    """The rows as a matrix, each number converted once: `np.array` looks at all of them twice."""
+    matrix = np.empty((len(vectors), dimension), np.float32)
+    try:
+        for row, vector in zip(matrix, vectors, strict=True):
+            row[:] = vector if isinstance(vector, np.ndarray) else np.fromiter(vector, np.float32, dimension)
+    except (TypeError, ValueError, OverflowError):  # numbers in a form that only `np.array` takes, or none
+        return np.array(vectors, dtype=np.float32)
+    return matrix
 
 
 def reshape(flat: NDArray[np.float32], n: int, dimension: int, pointer: str) -> NDArray[np.float32]:

@@ -38,18 +38,19 @@ class Gate:
     """Many inside at once, or one alone. Whoever waits to be alone holds newcomers back."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()  # taken by itself where nobody waits: a Condition's own methods are Python
+        self._changed = threading.Condition(self._lock)
         self._n_inside = 0
         self._is_exclusive = False
 
     def enter(self) -> None:
-        with self._changed:
+        with self._lock:
             while self._is_exclusive:
                 self._changed.wait()
             self._n_inside += 1
 
     def leave(self) -> None:
-        with self._changed:
+        with self._lock:
             self._n_inside -= 1
             if self._is_exclusive and not self._n_inside:
                 self._changed.notify_all()
@@ -122,18 +123,9 @@ class Environment:
         txn.abort()
         self._gate.leave()
 
-    @contextmanager
-    def read(self) -> Iterator[Transaction]:
-        """A read transaction: one snapshot."""
-        txn = self.begin_read()
-        try:
-            yield txn
-        except (lmdb.CorruptedError, lmdb.PageNotFoundError) as exc:
-            raise CorruptData(f"{self.path} is damaged: {exc}") from exc
-        except lmdb.Error as exc:
-            raise StorageFailure(f"cannot read {self.path}: {exc}") from exc
-        finally:
-            self.end_read(txn)
+    def read(self) -> "ReadTransaction":
+        """A read transaction: one snapshot. For a `with`."""
+        return ReadTransaction(self)
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
@@ -292,6 +284,26 @@ class Environment:
         if isinstance(exc, lmdb.DiskError) or self.free_disk_bytes() < (1 << 20):
             return DiskFull("no space is left on the disk")
         return StorageFailure(f"write to {self.path.name} failed: {exc}")
+
+
+class ReadTransaction:
+    """A read transaction for the length of a `with`. Not a generator: every search passes here twice."""
+
+    __slots__ = ("_env", "_txn")
+
+    def __init__(self, env: Environment) -> None:
+        self._env = env
+
+    def __enter__(self) -> Transaction:
+        self._txn = self._env.begin_read()
+        return self._txn
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, _: object) -> None:
+        self._env.end_read(self._txn)
+        if isinstance(exc, lmdb.Error):
+            if isinstance(exc, lmdb.CorruptedError | lmdb.PageNotFoundError):
+                raise CorruptData(f"{self._env.path} is damaged: {exc}") from exc
+            raise StorageFailure(f"cannot read {self._env.path}: {exc}") from exc
 
 
 def free_disk_bytes(path: Path) -> int:

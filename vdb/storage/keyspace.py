@@ -4,6 +4,7 @@ A key begins with one byte, its space. Collection and cache environments and the
 """
 
 import struct
+from collections.abc import Iterable
 from enum import IntEnum
 
 from vdb.types import EVERYONE_ID as EVERYONE_ID
@@ -100,6 +101,12 @@ def point_id_prefix(owner: int) -> bytes:
 def record_key(owner: int, pid: int) -> bytes:
     """(owner, pid) → the record: version, expiry, grants, id, payload."""
     return _PAIR.pack(Space.RECORD, owner, pid)
+
+
+def record_keys(places: Iterable[tuple[int, int]]) -> list[bytes]:
+    """The keys of many records, (owner, pid): a search packs them for every hit."""
+    pack, space = _PAIR.pack, int(Space.RECORD)
+    return [pack(space, owner, pid) for owner, pid in places]
 
 
 def vector_key(owner: int, pid: int) -> bytes:

@@ -32,6 +32,7 @@ from vdb.storage.keyspace import (
     pair_of,
     point_id_prefix,
     record_key,
+    record_keys,
     usage_key,
     vector_key,
 )
@@ -56,10 +57,13 @@ def read_record(txn: Transaction, owner: int, pid: int) -> Record | None:
 
 def read_records(txn: Transaction, points: Sequence[tuple[int, int]]) -> list[Record | None]:
     """The records of many (owner, pid), None where there is none; one call of LMDB's cursor for all."""
-    keys = [record_key(owner, pid) for owner, pid in points]
+    keys = record_keys(points)
     with txn.cursor() as cursor:
-        found = dict(cursor.getmulti(keys))
-    return [decode_record(found[key]) if key in found else None for key in keys]
+        found = cursor.getmulti(keys)
+    if len(found) == len(keys):  # in their order
+        return [decode_record(value) for _, value in found]
+    known = dict(found)
+    return [decode_record(known[key]) if key in known else None for key in keys]
 
 
 def read_vectored(txn: Transaction, points: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, bytes, bytes]]:

@@ -134,13 +134,14 @@ def opened_books(
     rng: np.random.Generator,
     points: dict[Any, Any] | None = None,
     tier: Tier = Tier.HYBRID,
+    metric: Metric = Metric.L2,
     **given: Any,
 ) -> Iterator[Books]:
     with opened(path, **{"index_from_points": FROM, **given}) as driver:
         if points is None:
             for tenant in TENANTS:
                 driver.create_tenant(tenant)
-            driver.create("books", D, Metric.L2, tier=tier)
+            driver.create("books", D, metric, tier=tier)
         yield Books(driver, rng, points)
 
 

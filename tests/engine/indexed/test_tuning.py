@@ -158,10 +158,17 @@ def test_a_profile_that_cannot_be_measured_is_not_tried_for_ever(books: Books, m
     def fail(*given: Any, **more: Any) -> Any:
         raise ValueError("no")
 
-    monkeypatch.setattr("vdb.engine.tuner.measure", fail)
-    with pytest.raises(ValueError, match="no"):
-        books.work()
-    assert not books.work() and books.index.tuner.profile is None
+    with monkeypatch.context() as failing:
+        failing.setattr("vdb.engine.tuner.measure", fail)
+        with pytest.raises(ValueError, match="no"):
+            books.work()
+        assert not books.work() and books.index.tuner.profile is None
+        for _ in range(3):  # it was tried again with every 200 recorded queries, as none had been measured
+            ask(books, LOOK_EVERY)
+            assert not books.work()
+    assert not books.work()
+    books.add(books.index.current.n_live + 1)  # type: ignore[union-attr]
+    assert books.work() and books.index.tuner.profile is not None
     books.check()
 
 

@@ -4,8 +4,6 @@ Each question is asked as an answer would be, up to the support that it finds; n
 holds for all tenants, so only an admin may do it.
 """
 
-from dataclasses import replace
-
 import msgspec
 from msgspec import UnsetType
 
@@ -43,7 +41,7 @@ def calibrate_answers(
     supports: dict[int, float] = {}
     tenants = [question.tenant for question in request.questions]
     for tenant_id, places in askers(services, caller, collection, tenants, "/questions").items():
-        asker = replace(caller, tenant=services.tenant_name(tenant_id), tenant_id=tenant_id)
+        asker = caller._replace(tenant=services.tenant_name(tenant_id), tenant_id=tenant_id)
         for place in places:
             supports[place] = _support(services, asker, collection, request, place)
     answerable = [value for place, value in supports.items() if request.questions[place].answerable]

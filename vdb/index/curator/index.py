@@ -6,8 +6,8 @@ Source: Curator (arXiv 2401.07119), rebuilt: codes in cell order, flat directori
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from dataclasses import replace
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,16 +56,14 @@ class Vectors(Protocol):
     def put(self, slots: UInt32s, vectors: Float32s) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Effort:
+class Effort(NamedTuple):
     """How far a search goes: rows scored beyond those that are scanned whole; candidates compared by full vectors."""
 
     budget: int
     candidates: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Found:
+class Found(NamedTuple):
     """Of one query, nearest first: distance float32 (k,) as kernels state it (L2 squared), row int64 (k,), −1 for none.
 
     statistics int64 (4,): entries scored, entries scanned, rows scored, rows compared by their vectors.

@@ -85,13 +85,17 @@ class Reading:
     entries: UInt32s
     listed: UInt32s
     tail: UInt32s
+    n_rows: int = field(init=False)
+    """Rows it names, dead and revoked ones included."""
     n_whole: int = field(init=False)
     """Rows of a run and a list that have no entries: every search scans them."""
     _directory: Table | None = field(init=False, default=None)
     _table: ReadingTable | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        first, stop, own_entries, list_first, list_stop, list_entries = self.spans[:ENTRIES_FIRST].tolist()
+        spans: list[int] = self.spans.tolist()
+        first, stop, own_entries, list_first, list_stop, list_entries = spans[:ENTRIES_FIRST]
+        object.__setattr__(self, "n_rows", stop - first + list_stop - list_first + spans[N_TAIL])
         n_whole = (0 if own_entries else stop - first) + (0 if list_entries else list_stop - list_first)
         object.__setattr__(self, "n_whole", n_whole)
 
@@ -119,13 +123,6 @@ class Reading:
         spans[N_TAIL] = n_tail
         other = replace(self, spans=spans, tail=tail)
         return other.of(self._table.directory) if tail is self.tail and self._table is not None else other
-
-    @property
-    def n_rows(self) -> int:
-        """Rows it names, dead and revoked ones included."""
-        spans = self.spans
-        n = spans[OWN_STOP] - spans[OWN_FIRST] + spans[LIST_STOP] - spans[LIST_FIRST] + spans[N_TAIL]
-        return int(n)
 
     @property
     def n_entries(self) -> int:

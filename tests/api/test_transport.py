@@ -1,0 +1,194 @@
+"""The server's HTTP protocol: when a request is begun, in what order answers leave, when a connection is closed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import uvicorn
+
+from vdb_api import transport
+from vdb_api.encode import Reply
+from vdb_api.exchange import send_reply
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[bytes]]
+
+TEXT = b"text/plain"
+
+
+def _request(path: bytes, body: bytes, *lines: bytes) -> tuple[bytes, bytes]:
+    """The head and the body of a request."""
+    head = (b"POST %s HTTP/1.1" % path, b"Host: x", b"Content-Length: %d" % len(body), *lines, b"", b"")
+    return b"\r\n".join(head), body
+
+
+async def _echo(scope: Any, receive: Any, send: Any) -> None:
+    body = (await receive()).get("body", b"")
+    await send_reply(scope, send, Reply(200, TEXT, scope["path"].encode() + b" " + body))
+
+
+def _talk(talk: Talk, app: Any = _echo, **settings: Any) -> bytes:
+    """What `talk` returns, with a server that answers by `app`."""
+    protocol = transport.HttpProtocol
+    config = uvicorn.Config(app, http=protocol, ws="none", lifespan="off", log_config=None, **settings)
+    config.load()
+
+    async def run() -> bytes:
+        state = uvicorn.server.ServerState()
+        loop = asyncio.get_running_loop()
+        made = await loop.create_server(lambda: protocol(config, state, {}), "127.0.0.1", 0)
+        async with made:
+            reader, writer = await asyncio.open_connection(*made.sockets[0].getsockname())
+            try:
+                return await asyncio.wait_for(talk(reader, writer), 10)
+            finally:
+                writer.close()
+
+    return asyncio.run(run())
+
+
+async def _answer(reader: asyncio.StreamReader) -> bytes:
+    """The body of the next answer."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+    return await reader.readexactly(int(length.split(b":")[1]))
+
+
+def test_a_body_that_comes_after_its_head_is_answered() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        head, body = _request(b"/late", b"text")
+        writer.write(head)
+        await asyncio.sleep(0.02)
+        writer.write(body[:2])
+        await asyncio.sleep(0.02)
+        writer.write(body[2:])
+        return await _answer(reader)
+
+    assert _talk(talk) == b"/late text"
+
+
+def test_a_request_is_begun_when_its_small_body_is_there_and_before_a_large_one() -> None:
+    begun: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        begun.append(scope["path"])
+        while (await receive()).get("more_body"):
+            pass
+        await send_reply(scope, send, Reply(200, TEXT, b"done"))
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        seen = b""
+        for path, n_bytes in ((b"/small", 100), (b"/large", 100_000)):
+            head, body = _request(path, b"x" * n_bytes)
+            writer.write(head)
+            await asyncio.sleep(0.05)
+            seen += b"%d" % len(begun)
+            writer.write(body)
+            seen += await _answer(reader)
+        return seen
+
+    assert _talk(talk, app) == b"0done2done"
+    assert begun == ["/small", "/large"]
+
+
+def test_answers_to_requests_that_came_together_leave_in_their_order() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0.05 if scope["path"] == "/slow" else 0)
+        await _echo(scope, receive, send)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        writer.write(b"".join(_request(b"/slow", b"a") + _request(b"/fast", b"b") + _request(b"/last", b"")))
+        return b",".join([await _answer(reader) for _ in range(3)])
+
+    assert _talk(talk, app) == b"/slow a,/fast b,/last "
+
+
+def test_who_asked_for_it_is_told_to_send_the_body() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        head, body = _request(b"/asked", b"text", b"Expect: 100-continue")
+        writer.write(head)
+        told = await reader.readuntil(b"\r\n\r\n")
+        writer.write(body)
+        return told[:12] + await _answer(reader)
+
+    assert _talk(talk) == b"HTTP/1.1 100/asked text"
+
+
+def test_a_connection_is_closed_after_the_answer_where_that_was_asked_for() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        writer.write(b"".join(_request(b"/once", b"a", b"Connection: close")))
+        return await reader.read()
+
+    said = _talk(talk)
+    assert said.endswith(b"/once a")
+    assert said.count(b"connection: close\r\n") == 1
+
+
+def test_a_connection_on_which_nobody_asks_is_closed() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        for _ in range(3):  # the timer that was set for the first is still to go off
+            writer.write(b"".join(_request(b"/", b"a")))
+            await _answer(reader)
+        return await reader.read() + b"closed"
+
+    assert _talk(talk, timeout_keep_alive=0.05) == b"closed"
+
+
+def test_a_connection_stays_open_while_an_answer_takes_longer_than_the_next_request_may() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0.3)
+        await _echo(scope, receive, send)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        writer.write(b"".join(_request(b"/slow", b"a")))
+        return await _answer(reader)
+
+    assert _talk(talk, app, timeout_keep_alive=0.05) == b"/slow a"
+
+
+def test_a_head_that_drips_is_not_waited_for_any_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "HEAD_TIMEOUT_S", 0.2)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        async def drip() -> None:
+            writer.write(b"POST / HTTP/1.1\r\nX-Long: ")
+            while True:
+                await asyncio.sleep(0.02)
+                writer.write(b"a")
+
+        dripping = asyncio.create_task(drip())
+        try:
+            return await reader.read() + b"closed"
+        finally:
+            dripping.cancel()
+
+    assert _talk(talk) == b"closed"
+
+
+@pytest.mark.parametrize("header", [(b"x-a", b"b\r\nx-c: d"), (b"x-a: b\n", b"c")])
+def test_a_header_of_two_lines_is_not_sent(header: tuple[bytes, bytes]) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send_reply(scope, send, Reply(200, TEXT, b"done"), [header])
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        writer.write(b"".join(_request(b"/", b"a")))
+        return await reader.readline()
+
+    assert b" 500 " in _talk(talk, app)
+
+
+def test_who_does_not_read_is_answered_by_and_by() -> None:
+    """Where the client has not taken what was sent, the answer waits as ASGI has it."""
+    large = b"x" * 8_000_000
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send_reply(scope, send, Reply(200, TEXT, large))
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        writer.write(b"".join(_request(b"/", b"a") * 3))
+        await asyncio.sleep(0.1)
+        return b",".join([b"%d" % len(await _answer(reader)) for _ in range(3)])
+
+    assert _talk(talk, app) == b"8000000,8000000,8000000"
