@@ -12,8 +12,9 @@ import json
 import os
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import perf_counter_ns
 
@@ -22,6 +23,7 @@ import numpy as np
 from bench.cache.decisions import Sentences, Turn, filled, in_process, over_http, until_first_decision_s
 from bench.report import Figure, median
 from bench.samples import unit_vectors
+from bench.tenants.contender import LeftOut
 from vdb.cache.candidates import Indexes
 from vdb.cache.partition import Partition
 from vdb.index.coded_rows import CodedRows
@@ -36,6 +38,8 @@ SETS = {
 PEER = Path(__file__).parent / "peers" / "gptcache_memory.py"
 """Run as a file: in this folder, `http` would be ours."""
 N_ENTRIES, N_QUESTIONS, N_TURNS = 50_000, 1_000, 5
+LIMIT_S = 900.0
+"""Of a peer's turn, and of its start: one that takes longer is ended and left out."""
 K = 16
 SIMILARITY = 0.9
 """From which on an answer is served, by both."""
@@ -115,28 +119,51 @@ def _peer(python: str | None, entries: Sentences, questions: Sentences, folder: 
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdin is not None and process.stdout is not None
-        asking, answers = process.stdin, process.stdout
-        ready = answers.readline()
+        asking = process.stdin
+        ready = _answer(process)
         print(f"gptcache: {ready.strip()}" if ready else "gptcache is left out: its process ended", flush=True)
 
         def turn() -> list[float]:
-            asking.write("ask\n")
-            asking.flush()
-            took: list[float] = json.loads(answers.readline())["us"]
+            with suppress(BrokenPipeError):
+                asking.write("ask\n")
+                asking.flush()
+            answer = _answer(process)
+            if not answer:
+                raise LeftOut("its process ended, or gave no answer in time")
+            took: list[float] = json.loads(answer)["us"]
             return took
 
         yield turn if ready else None
-        asking.close()
+        with suppress(BrokenPipeError):
+            asking.close()
+
+
+def _answer(process: "subprocess.Popen[str]") -> str:
+    """Its next line; "" once it has ended, which it is made to where none comes in time."""
+    assert process.stdout is not None
+    timer = threading.Timer(LIMIT_S, process.kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        return process.stdout.readline()
+    finally:
+        timer.cancel()
 
 
 def _in_turns(turns: Mapping[str, Turn], n: int) -> dict[str, list[list[float]]]:
-    """Microseconds of each question in `n` turns of each, after one that does not count."""
-    for turn in turns.values():
-        turn()
+    """Microseconds of each question in `n` turns of each, after one that does not count; without who is left out."""
     took: dict[str, list[list[float]]] = {name: [] for name in turns}
-    for _ in range(n):
+    for number in range(1 + n):
         for name, turn in turns.items():
-            took[name].append(turn())
+            if name not in took:
+                continue
+            try:
+                found = turn()
+            except LeftOut as exc:
+                print(f"{name} is left out: {exc}", flush=True)
+                del took[name]
+            else:
+                took[name] += [found] if number else []
     return took
 
 

@@ -1,12 +1,15 @@
 """`bench cache` runs in small: every part ends and reports its figures."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from bench.cache import main
+from bench.cache import latency, main
+from bench.cache.decisions import Sentences
 
 
 def _figures(part: str, tmp_path: Path, *arguments: str) -> dict[str, Any]:
@@ -31,3 +34,19 @@ def test_eviction_is_compared_on_every_workload(tmp_path: Path) -> None:
     hits = {name.removesuffix(": hits"): figure["value"] for name, figure in figures.items()}
     for workload in ("Zipf", "Zipf and scans"):
         assert hits[f"{workload}, 2,000 entries, ours"] > hits[f"{workload}, 2,000 entries, LRU"]
+
+
+@pytest.mark.parametrize("then", ["time.sleep(60)", "raise SystemExit(1)"])
+def test_a_peer_that_does_not_answer_is_left_out_and_not_waited_for(
+    then: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    peer = tmp_path / "peer.py"
+    peer.write_text(f"import sys, time\nprint('ready', flush=True)\nsys.stdin.readline()\n{then}\n")
+    monkeypatch.setattr(latency, "PEER", peer)
+    monkeypatch.setattr(latency, "LIMIT_S", 2.0)
+    some = Sentences(["a"], np.ones((1, 4), np.float32))
+    with latency._peer(sys.executable, some, some, tmp_path) as turn:
+        assert turn is not None
+        took = latency._in_turns({"gptcache": turn, "ours": lambda: [1.0]}, 2)
+    assert took == {"ours": [[1.0], [1.0]]}
+    assert "gptcache is left out" in capsys.readouterr().out

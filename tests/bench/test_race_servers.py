@@ -19,6 +19,7 @@ from bench.race.servers import bars, tree
 from bench.race.servers.contenders import Setup, Taking
 from bench.race.servers.measure import Plan, measure
 from bench.race.servers.running import Running
+from bench.race.servers.taking_part import Crowd, Files, TakingPart
 from bench.race.servers.writing import text
 from bench.record import ROOT
 from bench.tenants.contender import LeftOut
@@ -180,6 +181,25 @@ def test_a_server_whose_client_ends_is_left_out_with_the_client_s_last_words(tmp
     assert row["left out"].keys() == {"deserted"}
     reason = row["left out"]["deserted"]
     assert reason.startswith("its process ended with code 1 in 'build'") and reason.endswith(": the client had enough")
+
+
+def test_a_server_that_fails_many_clients_keeps_what_it_showed_to_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was left out of the race with all that had been measured of it."""
+    asked: list[int] = []
+
+    def failing(self: TakingPart, files: Files, metric: str, n_clients: int) -> Crowd:
+        asked.append(n_clients)
+        raise LeftOut("too many")
+
+    monkeypatch.setattr(TakingPart, "crowd", failing)
+    row = _raced(tmp_path, {"stand-in": StandIn(is_restarted=True)})
+    found = row["contenders"]["stand-in"]
+    assert row["left out"] == {} and asked == [2]
+    assert [sweep["recall"] > 0 for sweep in found["sweeps"]] == [True, True]
+    assert found["clients"] == {"setting": "rows 2000", "failed": "with 2 clients: too many"}
+    assert text(row).splitlines()[-1].endswith("fails with 2 clients: too many")
 
 
 def test_a_server_that_ends_while_it_is_loaded_is_left_out_with_its_own_last_words(tmp_path: Path) -> None:

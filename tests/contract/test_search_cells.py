@@ -72,6 +72,23 @@ def test_the_compiled_search_and_its_twin_give_identical_answers(
         np.testing.assert_array_equal(row, twin_row)
 
 
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_small_reading_is_compared_by_its_vectors_alone(
+    kernels: Kernels, rng: np.random.Generator, metric: int
+) -> None:
+    """The nearest row is coded as the farthest is: by codes it is the last, by their errors too."""
+    n = 20
+    case = only_mine(make_case(rng, 60, 384, metric, LVQ8, 0, 1, 40), np.arange(n))
+    true = [case.true_distance(i) for i in range(n)]
+    nearest, farthest = int(np.argmin(true)), int(np.argmax(true))
+    for coded in (case.world.codes, case.world.offsets):
+        if len(coded):
+            coded[nearest] = coded[farthest]
+    distance, row, statistics = search(kernels, case)
+    assert row.tolist() == [nearest] and statistics[3] == n
+    np.testing.assert_allclose(distance, [true[nearest]], rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("d", DIMENSIONS)

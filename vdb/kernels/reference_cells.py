@@ -29,7 +29,11 @@ REVOKED: Final = 1 << 31
 """Set in a place of a list or tail whose row its tenant may not see any more."""
 
 LEAST_COMPARED = 16
-"""Candidates whose vectors are compared before their errors are trusted to tell the rest."""
+"""Candidates whose vectors are compared before their errors are trusted to tell the rest.
+
+All rows of a reading without entries are, if there are no more of them than candidates, where their vectors have no
+more bytes than these, the directions and the rows' codes: nobody asks then what their codes say.
+"""
 ERROR_SPREADS = 3.0
 """Standard deviations of the errors seen that the next candidate's may have to its favour."""
 
@@ -191,9 +195,9 @@ def distances(full: Float32s, vectors: Float32s, metric: int) -> Float32s:
     return settled(np.maximum(np.float32(1) - dot, np.float32(0)) if metric == COSINE else -dot)
 
 
-def _n_compared(true: Float32s, score: Float32s, k: int) -> int:
-    """How many candidates, in the order of their scores, are compared before the rest cannot be among the k best."""
-    n_sure = max(k + k // 2, LEAST_COMPARED)
+def _n_compared(true: Float32s, score: Float32s, k: int, n_sure: int) -> int:
+    """How many candidates, in the order of their scores, are compared before the rest cannot be among the k best: of
+    those from `n_sure` on."""
     errors = true.astype(np.float64) - score.astype(np.float64)
     sums, squares = np.cumsum(errors), np.cumsum(errors * errors)
     best = [-value for value in heapq.nsmallest(k, true[:n_sure].tolist())]
@@ -248,7 +252,12 @@ def search_cells(
         best = np.argsort(score, kind="stable")[:m]
         rows, score = rows[best], score[best]
         true = distances(full, vectors[slots[rows]], metric)
-        n_compared = _n_compared(true, score, len(row))
+        n_sure = max(len(row) + len(row) // 2, LEAST_COMPARED)
+        n_whole = sum(map(len, _unconditional(mine, everyones)))
+        n_instead = n_sure + (of_queries.size + n_whole * codes.shape[1]) // (4 * len(query))
+        if not len(nodes) and n_whole <= min(m, n_instead):
+            n_sure = n_instead
+        n_compared = _n_compared(true, score, len(row), n_sure)
     statistics[3] = n_compared
     rows, true = rows[:n_compared], true[:n_compared]
     order = np.lexsort((pids[rows], true))[: len(row)]

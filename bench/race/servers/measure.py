@@ -68,7 +68,7 @@ def measure(
             print(f"turn {turn} of {plan.repetitions} is done", file=sys.stderr, flush=True)
         for _ in range(plan.repetitions):
             for one in race.taking():
-                race.do(one, partial(race.crowds, one))
+                race.crowds(one)
         return {
             "data set": {"name": workload.name, "metric": workload.metric, "dimension": workload.dimension}
             | workload.about
@@ -124,12 +124,24 @@ class _Race:
             one.passes[i].append(one.one_client(self._files, one.settings[i], warm))
 
     def crowds(self, one: TakingPart) -> None:
-        """A pass of each number of clients, with the first setting that finds enough, or the one that finds most."""
+        """A pass of each number of clients, with the first setting that finds enough, or the one that finds most.
+
+        One that fails keeps what it has shown alone, and is not asked any more.
+        """
+        if one.crowds_failed:
+            return
         recalls = [float(judged.recalls.mean()) for judged in one.judged]
         reaching = [i for i, recall in enumerate(recalls) if recall >= TARGET]
         one.crowd_setting = one.settings[reaching[0] if reaching else int(np.argmax(recalls))]
         for n_clients in self._plan.clients:
-            one.crowds.setdefault(n_clients, []).append(one.crowd(self._files, self._workload.metric, n_clients))
+            try:
+                crowd = one.crowd(self._files, self._workload.metric, n_clients)
+            except LeftOut as exc:
+                one.crowds_failed = f"with {n_clients} clients: {one.reason(exc)}"
+                one.close()
+                print(f"{one.name} fails {one.crowds_failed}", file=sys.stderr, flush=True)
+                return
+            one.crowds.setdefault(n_clients, []).append(crowd)
 
 
 def _files(place: Path, workload: Workload, store: Store) -> Files:

@@ -73,6 +73,8 @@ class TakingPart:
         self.passes: list[list[Asked]] = []
         self.crowds: dict[int, list[Crowd]] = {}
         self.crowd_setting = ""
+        self.crowds_failed = ""
+        """Why it was not asked by several clients to the end."""
         self._last_words: Callable[[float], str | None] = lambda _: None  # while there is no server
 
     def enter(self, program: Program, versions: Mapping[str, str]) -> None:

@@ -17,7 +17,7 @@ def contender(one: TakingPart) -> dict[str, Any]:
     """The row of a server: what it took, its cost at recalls (CPU of the server), its sweeps, several clients."""
     sweeps = [_sweep(*each) for each in zip(one.settings, one.judged, one.passes, strict=True)]
     crowds = {str(n): _crowd(passes) for n, passes in one.crowds.items()}
-    clients = {"setting": one.crowd_setting} | crowds
+    clients = {"setting": one.crowd_setting} | crowds | ({"failed": one.crowds_failed} if one.crowds_failed else {})
     return facts_of(one.facts) | {"at recall": at_targets(sweeps), "sweeps": sweeps, "clients": clients}
 
 
@@ -34,10 +34,11 @@ def _line(name: str, found: Mapping[str, Any], counts: Sequence[str]) -> str:
     setting = found["clients"]["setting"]
     alone = next(sweep for sweep in found["sweeps"] if sweep["setting"] == setting)
     of = {counts[0]: {"qps": alone["qps"], "wall us": alone["wall us"]}} | found["clients"]
-    rates = "".join(f"{of[n]['qps']:>10}" for n in counts)
-    slowest = "".join(f"{of[n]['wall us']['p99']:>12.5g}" for n in counts)
+    rates = "".join(f"{of[n]['qps']:>10}" if n in of else f"{'—':>10}" for n in counts)
+    slowest = "".join(f"{of[n]['wall us']['p99']:>12.5g}" if n in of else f"{'—':>12}" for n in counts)
     idle = found["CPU ms a second while idle"]
-    return f"{name:<22}{rates}{slowest}{alone['cpu us']['client']:>11.4g}{idle:>11.3g}  {setting}"
+    failed = f"; fails {found['clients']['failed']}" if "failed" in found["clients"] else ""
+    return f"{name:<22}{rates}{slowest}{alone['cpu us']['client']:>11.4g}{idle:>11.3g}  {setting}{failed}"
 
 
 def _sweep(setting: str, judged: Judged, passes: Sequence[Asked]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.engine.indexed.books import TENANTS, Books, D, indexed_books
 from vdb.engine import search
+from vdb.engine.plain_search import plain_search
 from vdb.engine.shard import Moment, Snapshot
 from vdb.protocol.columns import SearchHead
 from vdb.protocol.requests import SearchParams
@@ -27,7 +28,6 @@ def _watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
         answered.append(found is not None)
         return found
 
-    plain_search = search.plain_search
     with monkeypatch.context() as watching:
         watching.setattr(search, "plain_search", tried)
         yield answered

@@ -113,20 +113,19 @@ def _n_sure(k: int) -> int:
 @inlined
 def _rerank(
     full: Float32s, vectors: Float32s, pids: UInt32s, slots: UInt32s, heap_score: Float32s, heap_row: UInt32s, n: int,
-    metric: int, distance: Float32s, row: Int64s,
+    metric: int, n_sure: int, distance: Float32s, row: Int64s,
 ) -> int:  # fmt: skip
     """The best of `n` candidates by true distance, sorted into `distance` and `row`; returns how many were compared.
 
-    In the order of their scores, until the next one's could only be among the best if its error lay beyond
-    `ERROR_SPREADS` standard deviations of those seen so far. A score is the distance but for a constant of the query
-    and, for cosine and ip, its scale: the errors' mean takes up the constant.
+    The first `n_sure` of them, in the order of their scores, and on until the next one's could only be among the best
+    if its error lay beyond `ERROR_SPREADS` standard deviations of those seen so far. A score is the distance but for a
+    constant of the query and, for cosine and ip, its scale: the errors' mean takes up the constant.
     """
     k = row.shape[0]
     is_heap = k > FEW_PLACES
     worst = 0 if is_heap else k - 1
     sort(heap_score, heap_row, n)
     n_compared = n
-    n_sure = _n_sure(k)
     errors, squares = 0.0, 0.0
     for i in range(min(n, VECTORS_AHEAD)):
         _ask_vector(vectors, slots, heap_row, i, n)
@@ -217,8 +216,11 @@ def search_cells(
     n_kept = of_queries.shape[0] if of_queries.shape[0] > 0 else n_dimensions
     full = np.empty(n_dimensions, np.float32)
     kept = np.empty(n_kept, np.float32)
-    # Of so few rows all are compared by their vectors: nobody asks what their codes say.
-    is_compared = n_all == 0 and n_whole <= min(m, _n_sure(row.shape[0]))
+    n_sure = _n_sure(row.shape[0])
+    n_instead = n_sure + (of_queries.size + n_whole * codes.shape[1]) // (4 * n_dimensions)
+    # All are compared by their vectors where that reads no more bytes than directions, codes and those of the best.
+    is_compared = n_all == 0 and n_whole <= min(m, n_instead)
+    n_sure = n_instead if is_compared else n_sure
     norm = prepare(query, of_queries, constants_of(words, 0), metric, is_compared, full, kept)
     coded = np.empty(max(node_codes.shape[1] - 8, width), np.int8)
     step, total = np.float32(0), np.float32(0)
@@ -277,5 +279,5 @@ def search_cells(
     statistics[0], statistics[1], statistics[2] = n_all, n_visited, n_rows
     statistics[3] = _rerank(
         full, vectors_of(words_at(of_vectors), 0), integers_of(laid, 2), integers_of(laid, 3), heap_score, heap_row,
-        n_held, metric, distance, row,
+        n_held, metric, n_sure, distance, row,
     )  # fmt: skip
