@@ -184,7 +184,8 @@ def test_latency_counts_from_when_a_request_was_due_not_from_when_it_was_sent() 
         outcome = _played(port, due_s, 4, timeout_s=20)
     assert outcome.is_good.all()
     latencies, on_the_wire = outcome.done - outcome.due, outcome.done - outcome.sent
-    assert latencies[-1] >= 20 * 0.1 - due_s[-1] - 0.01, "the queue that built up is in it"
+    last = int(outcome.done.argmax())  # whichever was served last: connections do not queue in order for the server
+    assert latencies[last] >= 20 * 0.1 - due_s[last] - 0.01, "the queue that built up is in it"
     assert latencies[-1] > 1.5 * on_the_wire[-1], "what it waited for a connection is in it"
     assert (outcome.noticed >= outcome.due).all() and (outcome.sent >= outcome.noticed).all()
 
