@@ -221,7 +221,7 @@ class IndexNearest:
     def _effort(self, query: NDArray[np.float32], k: int, n_allowed: int) -> Chosen:
         """By the profile, and by what the projection does not see of the query: the first one that is unlike all that
         was measured is told by it."""
-        residual = residual_of(self.state.model.projection, query) if self.profile is not None else 0.0
+        residual = residual_of(self.state.model, query) if self.profile is not None else 0.0
         return effort(self.plan, k, n_allowed, self.profile, residual)
 
     def _efforts(self, queries: NDArray[np.float32], k: int, n_allowed: int) -> list[Chosen]:

@@ -54,7 +54,7 @@ def plain_search(
         if not k:
             return None
         model, profile = state.model, shard.index.tuner.profile
-        residual = residual_of(model.projection, query) if profile is not None else 0.0
+        residual = residual_of(model, query) if profile is not None else 0.0
         budget, candidates, _ = effort(plan, k, n_rows, profile, residual)
         found = index.search(
             state, mine, everyones, query, k, sequence, now_ms, Effort(min(n_rows, budget), max(k, candidates))

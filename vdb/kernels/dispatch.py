@@ -32,6 +32,7 @@ from vdb.kernels.signatures import (
     NearestCells,
     NearestCellsBelow,
     RankPostings,
+    ResidualOf,
     ScanCodes,
     ScanMany,
     ScanRows,
@@ -61,6 +62,7 @@ class Kernels:
     scan_many: ScanMany
     search_cells: SearchCells
     search_lists: SearchLists
+    residual_of: ResidualOf
     nearest_cells: NearestCells
     nearest_cells_below: NearestCellsBelow
     sharing_keys: SharingKeys
@@ -147,6 +149,7 @@ def reference_kernels() -> Kernels:
         reference.scan_many,
         _of_arrays(reference_cells.search_cells),
         _lists_of_arrays(reference_lists.search_lists),
+        lambda query, model: reference_cells.residual_of(query, model.arrays[0]),
         reference_layout.nearest_cells,
         reference_layout.nearest_cells_below,
         reference_layout.sharing_keys,
@@ -169,6 +172,7 @@ def cpu_kernels() -> Kernels:
     scan = importlib.import_module("vdb.kernels.cpu.scan")
     cells = importlib.import_module("vdb.kernels.cpu.cells")
     lists = importlib.import_module("vdb.kernels.cpu.lists")
+    residuals = importlib.import_module("vdb.kernels.cpu.residuals")
     layout = importlib.import_module("vdb.kernels.cpu.layout")
     clustering = importlib.import_module("vdb.kernels.cpu.clustering")
     coded = importlib.import_module("vdb.kernels.cpu.coded")
@@ -180,6 +184,7 @@ def cpu_kernels() -> Kernels:
         scan.scan_many,
         _of_addresses(cells.search_cells),
         _lists_of_addresses(lists.search_lists),
+        lambda query, model: residuals.residual_of(query, model.at),
         layout.nearest_cells,
         layout.nearest_cells_below,
         layout.sharing_keys,

@@ -84,6 +84,17 @@ def _projected(full: Float32s, of_queries: UInt8s) -> Float32s:
     return kept.astype(np.float32)
 
 
+def residual_of(query: Float32s, of_queries: UInt8s) -> float:
+    """What of a query its directions do not see. See `vdb/kernels/cpu/residuals.py`."""
+    if not len(of_queries):
+        return 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        energy = float(np.einsum("i,i->", query, query, dtype=np.float64))
+        kept = _projected(query, of_queries)
+        lost = 1.0 - float(np.einsum("i,i->", kept, kept, dtype=np.float64)) / max(energy, LEAST_STEP)
+    return lost if lost > 0 else 0.0
+
+
 def quantize(kept: Float32s) -> tuple[Int8s, Float32s, Float32s]:
     """Rows (n, d) as int8, with what one step of each is worth, and the sum of each."""
     step = np.maximum(np.abs(kept).max(axis=1, initial=0) * np.float32(1 / 127), np.float32(LEAST_STEP)).astype(

@@ -64,6 +64,13 @@ SearchCells = Callable[
     ],
     None,
 ]
+ResidualOf = Callable[
+    [
+        Float32s,  # query (D,)
+        Table,  # of the model
+    ],
+    float,
+]
 SearchLists = Callable[
     [
         Float32s,  # query (D,)

@@ -105,7 +105,7 @@ class VdbIndex(Plugin):
     ) -> NDArray[np.int64]:  # fmt: skip
         n_rows = readings[0].n_rows
         k = min(n, n_rows)
-        residual = residual_of(state.model.projection, query) if self._profile is not None else 0.0
+        residual = residual_of(state.model, query) if self._profile is not None else 0.0
         budget, candidates, _ = effort(plan, k, n_rows, self._profile, residual)
         chosen = Effort(min(n_rows, budget), max(k, candidates))
         return index.search(state, *readings, query, k, _SEQUENCE, _NOW_MS, chosen).row

@@ -19,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vdb.index.curator.index import Effort
+from vdb.index.curator.model import Model
 from vdb.index.leanvec.projection import Projection
+from vdb.kernels import current
 from vdb.kernels.reference import Float32s
 
 BUDGETS = (0.5, 1.0, 2.0, 3.0, 4.5, 6.0, 8.0, 11.0, 16.0, 24.0, 36.0, 64.0, 128.0, 512.0)
@@ -274,15 +276,15 @@ def residual_class(residual: float) -> int:
     return int(min(max(residual / RESIDUAL_STEP, 0), 1 / RESIDUAL_STEP))
 
 
-def residual_of(projection: Projection | None, query: Float32s) -> float:
-    """The same of one query (D,), prepared or not, at a third of the time."""
+def residual_of(model: Model, query: Float32s) -> float:
+    """The same of one query (D,), prepared or not: by the coded directions that its search reads next."""
+    projection = model.projection
     if projection is None:
         return 0.0
-    energy = max(float(query @ query), _LEAST_ENERGY)
-    kept = projection.of_queries @ query
     if projection.is_of_rows:
-        return max(0.0, 1.0 - float(kept @ kept) / energy)
-    rest = query - kept @ projection.of_rows
+        return current().residual_of(query, model.table)
+    energy = max(float(query @ query), _LEAST_ENERGY)
+    rest = query - (projection.of_queries @ query) @ projection.of_rows
     return max(0.0, float(rest @ rest) / energy)
 
 

@@ -11,6 +11,12 @@ FEW_PLACES = 128
 """Up to so many answers are kept in their order; more in a heap, which is sorted at the end."""
 FEW_SORTED = 96
 """Up to so many candidates are sorted by insertion."""
+MANY_ROWS = 256
+"""From so many on a sample of their scores says which rows need no look."""
+N_SAMPLED = 32
+"""Scores that tell about which rows, or entries, are near: of the others most are never copied."""
+SPREADS = 2.0
+"""Standard deviations of their number in the sample by which more are taken than are expected to do."""
 
 
 @inlined
@@ -70,48 +76,84 @@ def is_first(row: np.int64, may_repeat: bool, entered: UInt8s, heap_row: UInt32s
 
 
 @inlined
+def shortlist(score: Float32s, above: np.float32, bound: np.float32, short: UInt32s) -> int:
+    """The places of the scores in (above, bound], in their order; returns how many."""
+    n = 0
+    for i in range(score.shape[0]):
+        short[np.uint64(n)] = np.uint32(i)
+        n += above < score[np.uint64(i)] <= bound
+    return n
+
+
+@inlined
+def bound_of_share(score: Float32s, share: float) -> np.float32:
+    """A score that so large a share of all lie below, seldom much more of them; +inf where it takes most.
+
+    Of a sample the score that as many lie below as are expected to, and some standard deviations of that number.
+    """
+    n = score.shape[0]
+    expected = N_SAMPLED * share
+    chosen = int(expected + SPREADS * np.sqrt(expected) + 1.0)
+    if chosen >= N_SAMPLED:
+        return np.float32(np.inf)
+    nearest = np.full(N_SAMPLED, np.inf, np.float32)
+    for i in range(N_SAMPLED):
+        sampled = score[i * n // N_SAMPLED]
+        place = i
+        while place > 0 and nearest[place - 1] > sampled:
+            nearest[place] = nearest[place - 1]
+            place -= 1
+        nearest[place] = sampled
+    return np.float32(nearest[chosen])
+
+
+@inlined
 def keep_best(
     rows: UInt32s, score: Float32s, dead_at: UInt32s, added_at: UInt32s, expires_at: UInt32s, n_laid: int,
     sequence: int, now_s: int, may_repeat: bool, entered: UInt8s, heap_score: Float32s, heap_row: UInt32s,
 ) -> int:  # fmt: skip
-    """Keep the rows that are there at `sequence` and `now_s`, each once where they may repeat; returns how many.
+    """Keep the best of the rows that are there at `sequence` and `now_s`, each once where they may repeat; returns how
+    many.
 
-    `entered` uint8: a bit per row, 0; (0,) where the heap is so small that it is looked through instead. Places are
-    filled as rows come; once there is none left, the heap is a max-heap. What was evicted cannot come back: its score,
-    the same again, is not below the worst.
+    `entered` uint8: a bit per row, 0; (0,) where the heap is so small that it is looked through instead. First come
+    those below a bound that most of many rows lie above, and the others only if too few of the first are there. Places
+    are filled as rows come; once there is none left, the heap is a max-heap. What was evicted cannot come back: its
+    score, the same again, is not below the worst.
     """
-    size = heap_row.shape[0]
+    size, n = heap_row.shape[0], score.shape[0]
+    bound = np.float32(np.inf)
+    if n >= MANY_ROWS:
+        bound = bound_of_share(score, size / n)
+    short = np.empty(n, np.uint32)
+    above = np.float32(-np.inf)
     n_held = 0
-    i = 0
-    while i < score.shape[0] and n_held < size:
-        row = np.int64(rows[np.uint64(i)])
-        if is_there(row, dead_at, added_at, expires_at, n_laid, sequence, now_s) and is_first(
-            row, may_repeat, entered, heap_row, n_held
-        ):
+    is_heap = False
+    while True:
+        n_short = shortlist(score, above, bound, short)
+        for j in range(n_short):
+            i = np.uint64(short[np.uint64(j)])
+            entering = score[i]
+            if is_heap and not entering < heap_score[0]:
+                continue
+            row = np.int64(rows[i])
+            if not is_there(row, dead_at, added_at, expires_at, n_laid, sequence, now_s) or not is_first(
+                row, may_repeat, entered, heap_row, n_held
+            ):
+                continue
             if entered.shape[0] > 0:
                 entered[row >> 3] |= np.uint8(1) << np.uint8(row & 7)
-            heap_score[n_held], heap_row[n_held] = score[np.uint64(i)], np.uint32(row)
+            if is_heap:
+                sift_down(heap_score, heap_row, 0, size, entering, np.uint32(row))
+                continue
+            heap_score[n_held], heap_row[n_held] = entering, np.uint32(row)
             n_held += 1
-        i += 1
-    if i == score.shape[0]:
-        return n_held
-    for slot in range(size // 2 - 1, -1, -1):
-        sift_down(heap_score, heap_row, slot, size, heap_score[slot], heap_row[slot])
-    worst = heap_score[0]
-    for j in range(i, score.shape[0]):
-        entering = score[np.uint64(j)]
-        if not entering < worst:
-            continue
-        row = np.int64(rows[np.uint64(j)])
-        if not is_there(row, dead_at, added_at, expires_at, n_laid, sequence, now_s) or not is_first(
-            row, may_repeat, entered, heap_row, size
-        ):
-            continue
-        if entered.shape[0] > 0:
-            entered[row >> 3] |= np.uint8(1) << np.uint8(row & 7)
-        sift_down(heap_score, heap_row, 0, size, entering, np.uint32(row))
-        worst = heap_score[0]
-    return n_held
+            if n_held == size:
+                is_heap = True
+                for slot in range(size // 2 - 1, -1, -1):
+                    sift_down(heap_score, heap_row, slot, size, heap_score[slot], heap_row[slot])
+        if is_heap or bound == np.inf:
+            return n_held
+        above, bound = bound, np.float32(np.inf)
 
 
 @inlined

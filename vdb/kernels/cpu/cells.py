@@ -32,12 +32,13 @@ from vdb.kernels.cpu.candidates import (
     is_nearer,
     keep_best,
     replace_worst,
+    shortlist,
     sort,
     sort_places,
 )
 from vdb.kernels.cpu.compiling import compiled, inlined, input_array
 from vdb.kernels.cpu.dots import prefetch
-from vdb.kernels.cpu.entries import bound_of, n_entries_of, score_entries, shortlist, threshold
+from vdb.kernels.cpu.entries import bound_of, n_entries_of, score_entries, threshold
 from vdb.kernels.cpu.estimates import prepare, quantize, score_rows, settled, split
 from vdb.kernels.cpu.views import bytes_of, constants_of, floats_of, integers_of, vectors_of, words_at
 from vdb.kernels.reference import COSINE, L2, Float32s, Int64s, UInt32s

@@ -7,6 +7,7 @@ entries of one search: own run and list, then everyone's.
 
 import numpy as np
 
+from vdb.kernels.cpu.candidates import bound_of_share
 from vdb.kernels.cpu.compiling import inlined
 from vdb.kernels.cpu.dots import dot_bytes, four_bytes
 from vdb.kernels.cpu.estimates import BLOCK, settled
@@ -22,12 +23,8 @@ from vdb.kernels.reference_cells import (
 )
 from vdb.kernels.reference_layout import Int32s
 
-N_SAMPLED = 32
-"""Scores that tell about which entries are near: of the others most are never copied."""
 FEW_ENTRIES = 128
 """Of which all are copied."""
-SPREADS = 2.0
-"""Standard deviations of their number in the sample by which more entries are copied than are expected to do."""
 
 _RADIUS_WEIGHT = np.float32(RADIUS_WEIGHT)
 
@@ -50,6 +47,7 @@ def score_entries(
     at = width // np.uint64(4)
     first = spans[ENTRIES_FIRST]
     levels = np.empty(BLOCK, np.int32)
+    steps, biases, bases = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     for begin in range(0, n, BLOCK):
         end = min(begin + BLOCK, n)
         whole = end - (end - begin) % 4
@@ -57,14 +55,18 @@ def score_entries(
             four_bytes(node_codes, entries, np.uint64(first + i), coded, width, levels, np.uint64(i - begin))
         for i in range(whole, end):
             levels[i - begin] = dot_bytes(node_codes, np.uint64(entries[np.uint64(first + i)]), coded, width)
-        for i in range(begin, end):
-            node = np.uint64(entries[np.uint64(first + i)])
-            dot = node_constants[node, at] * step * np.float32(levels[np.uint64(i - begin)])
-            dot += node_constants[node, at + np.uint64(1)] * total
+        n_block = np.uint64(end - begin)  # constants are gathered first: LLVM vectorizes only what follows
+        for i in range(n_block):
+            node = np.uint64(entries[np.uint64(first + begin) + i])
+            steps[i], biases[i] = node_constants[node, at], node_constants[node, at + np.uint64(1)]
+            bases[i] = node_offset[node]
+        start = np.uint64(place + begin)
+        for i in range(n_block):
+            dot = steps[i] * step * np.float32(levels[i]) + biases[i] * total
             if metric == IP:
-                score[np.uint64(place + i)] = settled(-dot - _RADIUS_WEIGHT * norm * node_offset[node])
+                score[start + i] = settled(-dot - _RADIUS_WEIGHT * norm * bases[i])
             else:
-                score[np.uint64(place + i)] = settled(node_offset[node] - np.float32(2) * dot)
+                score[start + i] = settled(bases[i] - np.float32(2) * dot)
     starts = entries.shape[0] // 2 + first
     for i in range(n - 1):
         weight[np.uint64(place + i)] = entries[np.uint64(starts + i + 1)] - entries[np.uint64(starts + i)]
@@ -84,33 +86,11 @@ def bound_of(score: Float32s, weight: Int32s, wanted: int) -> np.float32:
     rows = np.int64(1)
     for i in range(n):
         rows += np.int64(weight[i])
-    expected = N_SAMPLED * min(1.0, wanted / np.float64(rows))
-    chosen = int(expected + SPREADS * np.sqrt(expected) + 1.0)
-    if chosen >= N_SAMPLED:
-        return np.float32(np.inf)
-    nearest = np.full(N_SAMPLED, np.inf, np.float32)
-    for i in range(N_SAMPLED):
-        sampled = score[i * n // N_SAMPLED]
-        place = i
-        while place > 0 and nearest[place - 1] > sampled:
-            nearest[place] = nearest[place - 1]
-            place -= 1
-        nearest[place] = sampled
-    bound = nearest[chosen]
+    bound = bound_of_share(score, min(1.0, wanted / np.float64(rows)))
     held = np.int64(0)
     for i in range(n):
         held += np.int64(weight[i]) if score[i] <= bound else np.int64(0)
     return bound if held >= wanted else np.float32(np.inf)
-
-
-@inlined
-def shortlist(score: Float32s, above: np.float32, bound: np.float32, short: UInt32s) -> int:
-    """The places of the entries that score in (above, bound], in their order; returns how many."""
-    n = 0
-    for i in range(score.shape[0]):
-        short[np.uint64(n)] = np.uint32(i)
-        n += above < score[np.uint64(i)] <= bound
-    return n
 
 
 @inlined

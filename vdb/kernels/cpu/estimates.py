@@ -20,7 +20,7 @@ from vdb.kernels.reference_cells import FLOAT32, LVQ4, LVQ8, Int8s
 
 BLOCK = 64
 """Rows whose products are taken before their constants are read again."""
-AHEAD = 16
+AHEAD = 32
 """Rows whose codes are asked for before they are scored."""
 LARGEST = np.float32(np.finfo(np.float32).max)
 LEAST_STEP = np.float32(np.finfo(np.float32).tiny)
@@ -141,20 +141,22 @@ def score_rows(
     constant of the query.
 
     One function, loops within: numba counts references to every array that a part is called with, which costs more
-    than the row. Rows `AHEAD` are prefetched unless they follow those before them, which the hardware sees itself.
+    than the row. Rows `AHEAD` are prefetched, those of a run too: hardware stops at pages. Constants are gathered
+    before they are used: LLVM vectorizes only the loop without an index.
     """
     n = score.shape[0]
     is_coded = encoding in (LVQ8, LVQ4)
     has_offsets = offsets.shape[0] > 0
     at = np.uint64(width // 4)
     levels = np.empty(BLOCK, np.int32)
+    steps, biases = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     for i in range(min(AHEAD, n)):
         prefetch(codes, np.uint64(rows[np.uint64(i)]))
     for first in range(0, n, BLOCK):
         stop = min(first + BLOCK, n)
         for i in range(first, stop, 4):
             ahead = np.uint64(i + AHEAD)
-            if i + AHEAD + 4 <= n and rows[ahead + np.uint64(3)] != rows[ahead - np.uint64(1)] + np.uint32(4):
+            if i + AHEAD + 4 <= n:
                 for j in range(4):
                     prefetch(codes, np.uint64(rows[ahead + np.uint64(j)]))
             if is_coded and i + 4 <= stop:
@@ -175,9 +177,17 @@ def score_rows(
                     score[j] = dot_floats(codes, row, full)
                 else:
                     score[j] = dot_halves(codes, row, full)
-        for i in range(first, stop):
-            row = np.uint64(rows[np.uint64(i)])
-            if is_coded:
-                scaled = constants[row, at] * step * np.float32(levels[np.uint64(i - first)])
-                score[i] = scaled + constants[row, at + np.uint64(1)] * total
-            score[i] = settled(offsets[row] - np.float32(2) * score[i] if has_offsets else -score[i])
+        n_block = np.uint64(stop - first)
+        start = np.uint64(first)
+        if is_coded:
+            for i in range(n_block):
+                row = np.uint64(rows[start + i])
+                steps[i], biases[i] = constants[row, at], constants[row, at + np.uint64(1)]
+            for i in range(n_block):
+                scaled = steps[i] * step * np.float32(levels[i])
+                score[start + i] = scaled + biases[i] * total
+        if has_offsets:
+            for i in range(n_block):
+                score[start + i] = offsets[np.uint64(rows[start + i])] - np.float32(2) * score[start + i]
+        for i in range(n_block):
+            score[start + i] = settled(score[start + i] if has_offsets else -score[start + i])
