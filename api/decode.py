@@ -31,6 +31,7 @@ from vdb.protocol.pointers import from_validation_error
 from vdb.protocol.strict_json import INT64_MAX, INT64_MIN, child_pointer
 
 from .decode_answer import decode_answer
+from .proofs import keys_differ, without_numbers, without_text
 
 Vectors = NDArray[np.float32]
 Decoded = tuple[requests.Request, Vectors | None]
@@ -218,18 +219,10 @@ def _text_of(raw: Raw | UnsetType, decode: Callable[[], Any]) -> str | UnsetType
     return found
 
 
-def _without_text(body: bytes, raw: Raw | UnsetType) -> bytes:
-    """The body without a text, but with its key before it: the text may look like another key."""
-    if isinstance(raw, UnsetType):
-        return body
-    text = bytes(raw)
-    return body.replace(b'"text":' + text, b'"text":', 1).replace(b'"text": ' + text, b'"text":', 1)
-
-
 def _judge_search(text: bytes, request: _Search | _SearchHead) -> None:
     """Check what the typed decoder let pass, and put the decoded filter in the place of its text."""
     decoded: requests.Search | columns.SearchHead = request
-    body, text = text, _without_text(text, request.text)
+    body, text = text, without_text(text, request.text)
     if request.filter is UNSET:
         decoded.filter = None
     else:
@@ -237,7 +230,7 @@ def _judge_search(text: bytes, request: _Search | _SearchHead) -> None:
         decoded.filter = strict_json.decode(raw, "/filter")
         if raw[:1] == b"{":
             text = text.replace(raw, b"", 1)
-    if not _keys_differ(text):
+    if not keys_differ(without_numbers(text)):
         _judge(body)
     _check_integer(request.limit, "/limit")
     _check_integer(request.min_sequence, "/min_sequence")
@@ -264,7 +257,7 @@ def _lookup(body: bytes) -> cache_requests.CacheLookup:
 
 def _judge_lookup(body: bytes, request: _CacheLookup) -> None:
     """Check what the typed decoder let pass."""
-    rest = _without_text(body, request.text)
+    rest = without_text(body, request.text)
     retrieval = request.retrieval
     if not isinstance(retrieval, UnsetType):
         if retrieval.filter is not UNSET:
@@ -280,22 +273,9 @@ def _judge_lookup(body: bytes, request: _CacheLookup) -> None:
         if isinstance(retrieval.params, requests.SearchParams):
             _check_integer(retrieval.params.budget, "/retrieval/params/budget")
             _check_integer(retrieval.params.rerank, "/retrieval/params/rerank")
-    if not _keys_differ(rest):
+    if not keys_differ(rest):
         _judge(body)
     _check_integer(request.wait_ms, "/wait_ms")
-
-
-def _keys_differ(text: bytes) -> bool:
-    """Whether all keys of a JSON object, those of objects in it included, are proved to be different.
-
-    Every key ends before a colon; a colon inside a string only adds an entry that is no key. Without escapes, equal
-    keys are equal bytes.
-    """
-    if b"\\" in text:
-        return False
-    ends = [piece.rstrip() for piece in text.split(b":")[:-1]]
-    keys = {end[end.rfind(b'"', 0, -1) :] for end in ends}
-    return len(keys) == len(ends)
 
 
 def _upsert(body: bytes) -> requests.Upsert:

@@ -7,12 +7,13 @@ API keys never get here: records carry ids, names of ours, and numbers only.
 import asyncio
 import logging
 import sys
-import time
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
+
+from vdb.types import NAME
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 _OURS = ("vdb", "vdb_api")
@@ -48,22 +49,42 @@ def configure(level: str) -> None:
             logger.setLevel(least)
 
 
+class Line(NamedTuple):
+    """What the access log says of a request. `scheme` is empty unless a proxy stands before the server."""
+
+    seconds: float
+    request_id: str
+    trace_id: str
+    client: str
+    scheme: str
+    method: str
+    route: str
+    collection: str | None
+    cache: str | None
+    tenant: str | None
+    status: int
+    stream: str
+    duration_s: float
+    n_bytes: int
+
+
 class AccessLog:
     """Writes one line per request, past the logging module: a record there costs more than the rest of a line.
 
-    Lines leave together, `_HELD_S` after the first of them: a system call per line would be a tenth of a search.
+    Lines are made and leave together, `_HELD_S` after the first of them: a system call per line would be a tenth of a
+    search, and so would its making be between two of them, when no cache holds what it takes.
     Belongs to one event loop; `flush` writes what is held.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._lines: list[bytes] = []
+        self._lines: list[Line] = []
 
-    def write(self, fields: dict[str, Any]) -> None:
-        """Add a line; `fields` begins with what `first_fields` returns."""
+    def write(self, line: Line) -> None:
+        """Add a line."""
         if not self._lines:
             asyncio.get_running_loop().call_later(_HELD_S, self.flush)
-        self._lines.append(_encode(fields))
+        self._lines.append(line)
 
     def flush(self) -> None:
         """Write the lines held."""
@@ -71,16 +92,33 @@ class AccessLog:
             return
         lines, self._lines = self._lines, []
         try:
-            self._stream.write(b"\n".join(lines) + b"\n")
+            self._stream.write(b"\n".join([_encode(_fields(line)) for line in lines]) + b"\n")
             self._stream.flush()
         except (OSError, ValueError):
             # The reader of stderr is gone: a request does not fail for want of its log line.
             return
 
 
-def first_fields(level: str, event: str) -> dict[str, Any]:
-    """The keys every line begins with."""
-    return {"time": _timestamp(time.time()), "level": level, "event": event}
+def _fields(line: Line) -> dict[str, Any]:
+    """What is not said has no key; names that are none of ours are not repeated."""
+    fields: dict[str, Any] = {"time": _timestamp(line.seconds), "level": "info", "event": "request"}
+    fields["request_id"] = line.request_id
+    if line.trace_id:
+        fields["trace_id"] = line.trace_id
+    fields["client"] = line.client
+    if line.scheme:
+        fields["scheme"] = line.scheme
+    fields["method"], fields["route"] = line.method, line.route
+    for kind, name in (("collection", line.collection), ("cache", line.cache)):
+        if name is not None and NAME.match(name):
+            fields[kind] = name
+    if line.tenant is not None:
+        fields["tenant"] = line.tenant
+    fields["status"] = line.status
+    if line.stream:
+        fields["stream"] = line.stream
+    fields["duration_ms"], fields["bytes"] = round(line.duration_s * 1e3, 3), line.n_bytes
+    return fields
 
 
 def _timestamp(seconds: float) -> str:

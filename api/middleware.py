@@ -5,17 +5,16 @@ whose answers may come as events; all else goes on to FastAPI.
 No exception leaves this file: what nobody caught is an `internal_error`.
 """
 
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any
 
 from vdb.protocol.operations import BY_NAME, Operation
-from vdb.types import NAME
 
 from .deps import Service
 from .encode import Reply
 from .errors import unexpected
 from .exchange import KEY, Exchange, Message, Receive, Scope, Send, send_reply
-from .logs import AccessLog, first_fields
+from .logs import AccessLog, Line
 from .routers.operations import shape_of
 
 _SEARCH = BY_NAME["search"]
@@ -107,26 +106,14 @@ class Edge:
             self._metrics.observe_names(exchange.collection, exchange.caller.tenant_id, status, duration_s)
         if self._access_log is None:
             return
-        fields = first_fields("info", "request")
-        fields["request_id"] = exchange.request_id
-        if exchange.trace_id:
-            fields["trace_id"] = exchange.trace_id
-        fields["client"] = self._origin.client_of(exchange.scope)
-        if self._origin.is_behind_proxy:
-            fields["scheme"] = self._origin.scheme_of(exchange.scope)
-        fields["method"] = exchange.scope["method"]
-        fields["route"] = exchange.route
-        for kind, name in (("collection", exchange.collection), ("cache", exchange.cache)):
-            if name is not None and NAME.match(name):
-                fields[kind] = name
-        if exchange.tenant is not None:
-            fields["tenant"] = exchange.tenant
-        fields["status"] = status
-        if exchange.outcome:
-            fields["stream"] = exchange.outcome
-        fields["duration_ms"] = round(duration_s * 1e3, 3)
-        fields["bytes"] = n_bytes
-        self._access_log.write(fields)
+        scope, origin = exchange.scope, self._origin
+        self._access_log.write(
+            Line(
+                time(), exchange.request_id, exchange.trace_id, origin.client_of(scope),
+                origin.scheme_of(scope) if origin.is_behind_proxy else "", scope["method"], exchange.route,
+                exchange.collection, exchange.cache, exchange.tenant, status, exchange.outcome, duration_s, n_bytes,
+            )
+        )  # fmt: skip
 
 
 class _Sent:

@@ -4,6 +4,8 @@
   the other, and each write is a send of its own: on a small answer the second costs more than encoding the answer.
 - A request with a small body is begun when the body is there: most clients send it in a packet of its own, and whoever
   is begun before it has to be woken once more.
+- A search is answered where its body came in, if it waits for nothing: a task, and a turn of the event loop for it, are
+  made only once it has to wait.
 - A connection has one timer, which is moved when it goes off and not with every request.
 
 It also bounds what uvicorn leaves open: the bytes of a request's head, the time that head and body may take to come,
@@ -12,7 +14,9 @@ and what follows the body. A trailer is no header, or it could name a tenant whe
 
 import asyncio
 import math
-from collections.abc import Iterable
+from collections.abc import Coroutine, Generator, Iterable
+from contextvars import copy_context
+from types import coroutine
 from typing import Any, Final, Literal
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -27,8 +31,25 @@ BODY_TIMEOUT_S = 120.0
 _MAX_HEAD_BYTES = 64 * 1024
 _SMALL_BODY_BYTES: Final = 64 * 1024  # beyond it uvicorn stops reading until somebody takes the body
 _FAREWELL_S = 2.0
+_AT_ONCE = "/search"
 
 _Awaited = Literal["head", "body", "request", ""]
+
+
+@coroutine
+def _rest_of(begun: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, Any, None]:
+    """What is left of a coroutine that was begun outside a task and waits for `awaited`."""
+    while True:
+        try:
+            sent = yield awaited
+        except BaseException as exc:  # a task throws what ends a wait into whoever waits
+            failure: BaseException | None = exc
+        else:
+            failure = None
+        try:
+            awaited = begun.send(sent) if failure is None else begun.throw(failure)
+        except StopIteration:
+            return
 
 
 class Connection:
@@ -75,6 +96,7 @@ class HttpProtocol(HttpToolsProtocol):
     _has_progressed = False
     _is_in_body = False
     _held: tuple[RequestResponseCycle, Any] | None = None
+    _due: tuple[RequestResponseCycle, Any] | None = None
     _awaited: _Awaited = ""
     _deadline = math.inf
     _timer: asyncio.TimerHandle | None = None
@@ -85,7 +107,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._await("head", HEAD_TIMEOUT_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._held = None
+        self._held = self._due = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -94,6 +116,9 @@ class HttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._has_progressed = False
         super().data_received(data)
+        if self._due is not None:
+            due, self._due = self._due, None
+            self._begin(*due)
         self._n_pending_bytes = 0 if self._has_progressed else self._n_pending_bytes + len(data)
         if self._n_pending_bytes > _MAX_HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response("The head of the request is too large.")
@@ -155,9 +180,23 @@ class HttpProtocol(HttpToolsProtocol):
             super()._start_asgi_task(*self._with_connection(cycle, app))
 
     def _begin_held(self) -> None:
-        if self._held is not None:
-            held, self._held = self._held, None
-            super()._start_asgi_task(*self._with_connection(*held))
+        """Begin it when the parser is done with what has come."""
+        self._due, self._held = self._held or self._due, None
+
+    def _begin(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._with_connection(cycle, app)
+        if not cycle.scope["path"].endswith(_AT_ONCE):
+            super()._start_asgi_task(cycle, app)
+            return
+        context = copy_context()
+        answering = cycle.run_asgi(app)
+        try:
+            awaited = context.run(answering.send, None)
+        except StopIteration:
+            return
+        task = self.loop.create_task(_rest_of(answering, awaited), context=context)
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def _with_connection(self, cycle: RequestResponseCycle, app: Any) -> tuple[RequestResponseCycle, Any]:
         cycle.scope[CONNECTION] = Connection(self, cycle)  # type: ignore[literal-required]

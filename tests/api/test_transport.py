@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -192,3 +193,86 @@ def test_who_does_not_read_is_answered_by_and_by() -> None:
         return b",".join([b"%d" % len(await _answer(reader)) for _ in range(3)])
 
     assert _talk(talk, app) == b"8000000,8000000,8000000"
+
+
+SEARCH = b"/v1/collections/notes/search"
+
+
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *paths: bytes) -> bytes:
+    """The bodies of the answers to requests that are sent together."""
+    writer.write(b"".join(b"".join(_request(path, b"x")) for path in paths))
+    return b"|".join([await _answer(reader) for _ in paths])
+
+
+def test_a_search_is_answered_where_its_body_came_in_and_what_waits_in_a_task() -> None:
+    tasks: list[tuple[str, bool, bool]] = []
+    kept = ContextVar("kept", default="")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert not kept.get(), "of another request"
+        kept.set(scope["path"])
+        began_in = asyncio.current_task()
+        await receive()
+        if scope["query_string"] == b"wait":
+            await asyncio.sleep(0)
+            await asyncio.sleep(0.01)
+            with pytest.raises(ZeroDivisionError):
+                await asyncio.wait_for(_fails(), 5)
+        tasks.append((scope["path"][-6:], began_in is None, asyncio.current_task() is None))
+        await send_reply(scope, send, Reply(200, TEXT, kept.get()[-6:].encode()))
+
+    async def _fails() -> None:
+        await asyncio.sleep(0.001)
+        raise ZeroDivisionError
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        answers = [await _ask(reader, writer, path) for path in (SEARCH, SEARCH + b"?wait", b"/points", SEARCH)]
+        return b" ".join(answers)
+
+    assert _talk(talk, app) == b"search search points search"
+    assert tasks == [("search", True, True), ("search", True, False), ("points", False, False), ("search", True, True)]
+
+
+def test_searches_that_came_together_are_answered_in_their_order() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        if scope["query_string"] == b"1":
+            await asyncio.sleep(0.02)
+        await send_reply(scope, send, Reply(200, TEXT, scope["query_string"]))
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        first = await _ask(reader, writer, *(SEARCH + b"?%d" % i for i in (1, 2, 3)))
+        return first + b" " + await _ask(reader, writer, *(SEARCH + b"?%d" % i for i in (2, 1, 3)))
+
+    assert _talk(talk, app) == b"1|2|3 2|1|3"
+
+
+def test_a_search_that_waits_can_be_cancelled() -> None:
+    ended: list[type[BaseException]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await asyncio.sleep(5)
+        except BaseException as exc:
+            ended.append(type(exc))
+            raise
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        writer.write(b"".join(_request(SEARCH, b"x")))
+        await asyncio.sleep(0.02)
+        (waiting,) = [task for task in asyncio.all_tasks() if "_rest_of" in repr(task)]
+        waiting.cancel()
+        return await reader.readuntil(b"\r\n")
+
+    assert b" 500 " in _talk(talk, app) and ended == [asyncio.CancelledError]
+
+
+def test_a_search_whose_application_fails_at_once_is_answered() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise ZeroDivisionError
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        writer.write(b"".join(_request(SEARCH, b"x")))
+        return await reader.readuntil(b"\r\n")
+
+    assert b" 500 " in _talk(talk, app)

@@ -3,8 +3,6 @@
 Counted are the bytes a point adds to the encoded answer, about.
 """
 
-from collections.abc import Sequence
-
 from vdb.config import Limits
 from vdb.errors import TooLarge
 from vdb.protocol.columns import SearchHead
@@ -28,15 +26,15 @@ class AnswerSize:
 
     def takes(self, record: Record) -> bool:
         """Count a point; False when the answer has become too large with it."""
-        return self._takes((record,))
+        return self._takes(1, len(record.payload))
 
-    def add(self, *records: Record) -> None:
-        """Count points; raises TooLarge."""
-        if not self._takes(records):
+    def add(self, n_points: int, n_payload_bytes: int) -> None:
+        """Count points with payloads of so many bytes; raises TooLarge."""
+        if not self._takes(n_points, n_payload_bytes):
             raise TooLarge(f"the answer would be larger than {self._max_bytes} bytes: ask for less at once")
 
-    def _takes(self, records: Sequence[Record]) -> bool:
-        self.n_bytes += len(records) * (POINT_BYTES + self._vector_bytes)
+    def _takes(self, n_points: int, n_payload_bytes: int) -> bool:
+        self.n_bytes += n_points * (POINT_BYTES + self._vector_bytes)
         if self._with_payload:
-            self.n_bytes += sum([len(record.payload) for record in records])
+            self.n_bytes += n_payload_bytes
         return self.n_bytes <= self._max_bytes

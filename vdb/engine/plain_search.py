@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from vdb.config import Limits
 from vdb.engine.acceleration.offload import may_use, wish_of_plan
 from vdb.engine.answer_size import AnswerSize
-from vdb.engine.checked import visible_records
-from vdb.engine.hits import hits_of
+from vdb.engine.hits import stored_hits
 from vdb.engine.nearest_rows import stated
 from vdb.engine.plan import Plan, effort
 from vdb.engine.recall_checks import Case
 from vdb.engine.services import Services
 from vdb.engine.shard import Shard
 from vdb.index.curator.index import CuratorIndex, Effort
-from vdb.index.curator.profile import residual_of
+from vdb.index.curator.model import Model
+from vdb.index.curator.profile import Profile, residual_of
 from vdb.protocol.answers import SearchAnswer
 from vdb.protocol.columns import SearchHead
 from vdb.protocol.requests import Search
@@ -44,7 +44,7 @@ def plain_search(
     if not isinstance(index, CuratorIndex):
         return None
     with shard.snapshot() as snapshot:
-        txn, sequence, now_ms = snapshot
+        sequence, now_ms = snapshot.sequence, snapshot.now_ms
         state = index.state
         if state.floor_sequence > sequence:
             return None
@@ -53,28 +53,34 @@ def plain_search(
         k = min(request.limit, n_rows)
         if not k:
             return None
-        model, profile = state.model, shard.index.tuner.profile
-        residual = residual_of(model, query) if profile is not None else 0.0
-        budget, candidates, _ = effort(plan, k, n_rows, profile, residual)
-        found = index.search(
-            state, mine, everyones, query, k, sequence, now_ms, Effort(min(n_rows, budget), max(k, candidates))
-        )
+        far = _effort(plan, k, n_rows, state.model, shard.index.tuner.profile, query)
+        found = index.search(state, mine, everyones, query, k, sequence, now_ms, far)
         distance, rows = found.distance, found.row
         if rows.item(-1) < 0:
             if found.statistics[0] != found.statistics[1]:  # rows that nobody may see any more left too few of some
                 return None
             n_found = int(np.count_nonzero(rows >= 0))
             distance, rows = distance[:n_found], rows[:n_found]
-        pids, owners = state.rows.pids.take(rows).tolist(), state.rows.owners.take(rows).tolist()
-        keys = list(zip(owners, pids, strict=True))
-        records = [record for record in visible_records(txn, keys, tenant_id, now_ms) if record is not None]
-        if len(records) < len(keys):  # granted since the snapshot, or expired this second
+        places = list(zip(state.rows.owners.take(rows).tolist(), state.rows.pids.take(rows).tolist(), strict=True))
+        distances = stated(state.model.metric, distance).tolist()
+        size = AnswerSize(request, state.model.dimension, limits)
+        hits = stored_hits(services, snapshot, places, distances, tenant_id, size, request.with_payload)
+        if hits is None:  # granted since the snapshot, or expired this second
             return None
         recall = shard.index.recall
         if plan.budget is None and plan.rerank is None and recall.is_due():
             readings = mine, everyones
             recall.take(Case(state, readings, query.copy(), k, sequence, now_ms, distance.copy(), plan.target))
-        size = AnswerSize(request, model.dimension, limits)
-        accepted = list(zip(stated(model.metric, distance).tolist(), pids, owners, records, strict=True))
-        hits = hits_of(services, accepted, size, request.with_payload, {})
     return SearchAnswer(sequence=sequence, hits=hits)
+
+
+def _effort(
+    plan: Plan, k: int, n_rows: int, model: Model, profile: Profile | None, query: NDArray[np.float32]
+) -> Effort:
+    residual = residual_of(model, query) if profile is not None else 0.0
+    if profile is not None and plan.budget is None and plan.rerank is None:  # nobody asks for notes here
+        (budget, candidates), _, _ = profile.effort(plan.target, k, n_rows, residual)
+        budget = max(budget, k)
+    else:
+        budget, candidates, _ = effort(plan, k, n_rows, profile, residual)
+    return Effort(min(n_rows, budget), max(k, candidates))

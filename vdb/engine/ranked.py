@@ -247,7 +247,7 @@ class _Run:
 
     def _hit(self, snapshot: Snapshot, size: AnswerSize, scored: Scored) -> Hit:
         request, record = self.request, scored.record
-        size.add(record)
+        size.add(1, len(record.payload))
         hit = Hit(
             id=record.id.decode(),
             owner=self._name_of(scored.owner),

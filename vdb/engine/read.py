@@ -74,7 +74,7 @@ def get_points(services: Services, caller: Caller, path: tuple[str, ...], reques
         for point_id in ids:
             record = read_record(snapshot.txn, owner or 0, pids[point_id]) if point_id in pids else None
             if record is not None and is_visible(record, owner or 0, tenant_id, snapshot.now_ms):
-                size.add(record)
+                size.add(1, len(record.payload))
                 points.append(answer_of(services, tenant_id, pids[point_id], owner or 0, record, request, snapshot))
         return Points(points=points, sequence=snapshot.sequence)
 

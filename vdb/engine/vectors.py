@@ -24,7 +24,8 @@ def matrix_of(
     """
     if not vectors:
         return np.empty((0, dimension), np.float32)
-    if any(type(vector) is not list for vector in vectors):
+    is_one_list = len(vectors) == 1 and type(vectors[0]) is list  # what nearly all searches bring
+    if not is_one_list and any(type(vector) is not list for vector in vectors):
         vectors = [_row_of(vector, pointer, i) for i, vector in enumerate(vectors)]
     for i, vector in enumerate(vectors):
         if len(vector) != dimension:
@@ -38,6 +39,8 @@ def _filled(vectors: Sequence[Any], dimension: int) -> NDArray[np.float32]:
     """The rows as a matrix, each number converted once: `np.array` looks at all of them twice."""
     matrix = np.empty((len(vectors), dimension), np.float32)
     try:
+        if len(vectors) == 1 and not isinstance(vectors[0], np.ndarray):
+            return np.fromiter(vectors[0], np.float32, dimension)[None]
         for row, vector in zip(matrix, vectors, strict=True):
             row[:] = vector if isinstance(vector, np.ndarray) else np.fromiter(vector, np.float32, dimension)
     except (TypeError, ValueError, OverflowError):  # numbers in a form that only `np.array` takes, or none

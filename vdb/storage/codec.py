@@ -153,6 +153,18 @@ def decode_record(value: bytes) -> Record:
     )
 
 
+def decode_hit(value: bytes) -> tuple[bytes, int, int, bytes]:
+    """(id, version, expires_at_ms, payload) of a stored record: what an answer says of it. Raises CorruptData."""
+    if len(value) < HEAD_BYTES:
+        raise CorruptData("a record is shorter than its head")
+    checksum, layout, _, n_shared, id_length, version, _, expires_at_ms, _ = _HEAD.unpack_from(value)
+    if crc32(value[4:]) != checksum or layout != RECORD_LAYOUT:
+        raise CorruptData("a record's checksum does not match its bytes")
+    id_start = HEAD_BYTES + 4 * n_shared
+    payload_start = id_start + id_length
+    return value[id_start:payload_start], version, expires_at_ms, value[payload_start:]
+
+
 def encode_u32(number: int) -> bytes:
     return _U32.pack(number)
 

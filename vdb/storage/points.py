@@ -55,6 +55,13 @@ def read_record(txn: Transaction, owner: int, pid: int) -> Record | None:
     return None if value is None else decode_record(value)
 
 
+def read_values(txn: Transaction, points: Sequence[tuple[int, int]]) -> list[bytes] | None:
+    """The encoded records of many (owner, pid), in their order; None where one is missing, or named twice."""
+    with txn.cursor() as cursor:
+        found = cursor.getmulti(record_keys(points))
+    return [value for _, value in found] if len(found) == len(points) else None
+
+
 def read_records(txn: Transaction, points: Sequence[tuple[int, int]]) -> list[Record | None]:
     """The records of many (owner, pid), None where there is none; one call of LMDB's cursor for all."""
     keys = record_keys(points)
