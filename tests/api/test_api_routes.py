@@ -1,5 +1,6 @@
 """From the request line to the reply: routes, methods, media types, sizes, keys, threads, log and metrics."""
 
+import asyncio
 import io
 import json
 import re
@@ -22,7 +23,7 @@ from vdb.protocol.columns import MEDIA_TYPE, join_frame
 from vdb.protocol.operations import OPERATIONS, Operation
 from vdb_api import deps
 from vdb_api.encode import encode_in_pieces
-from vdb_api.logs import AccessLog
+from vdb_api.logs import AccessLog, Line
 from vdb_api.metrics import RequestMetrics, exposition
 from vdb_api.middleware import Edge
 from vdb_api.streaming import Streams
@@ -246,6 +247,23 @@ def access_line(monkeypatch: pytest.MonkeyPatch, *request: Any, **more: Any) -> 
     log.flush()
     (line,) = written.getvalue().splitlines()
     return dict(json.loads(line))
+
+
+def test_lines_of_the_access_log_leave_together() -> None:
+    written = io.BytesIO()
+    line = Line(0.0, "id", "", "127.0.0.1", "", "GET", "/livez", None, None, None, 200, "", 0.001, 2)
+
+    async def ask_often() -> list[int]:
+        log, counts = AccessLog(written), []
+        for n in (63, 1, 3):
+            for _ in range(n):
+                log.write(line)
+            counts.append(written.getvalue().count(b"\n"))
+        await asyncio.sleep(0.2)
+        return [*counts, written.getvalue().count(b"\n")]
+
+    assert asyncio.run(ask_often()) == [0, 64, 64, 67]
+    assert json.loads(written.getvalue().splitlines()[-1])["time"] == "1970-01-01T00:00:00.000+00:00"
 
 
 def test_the_access_log_says_what_happened_and_keeps_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
