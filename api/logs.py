@@ -72,29 +72,22 @@ class Line(NamedTuple):
 class AccessLog:
     """Writes one line per request, past the logging module: a record there costs more than the rest of a line.
 
-    Lines are made and leave together, `_HELD_S` after the first of them or `_MOST_HELD` at once: a system call per
-    line would be a tenth of a search, and so would its making be, between two of them: no cache holds then what it
-    takes.
+    Lines are made and leave together, `_HELD_S` after the first of them or `_MOST_HELD` at once: a system call per line
+    would be a tenth of a search, and a line that is made alone, between two searches, costs more than one of many.
     Belongs to one event loop; `flush` writes what is held.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._lines: list[Line] = []
-        self._is_due = False
 
     def write(self, line: Line) -> None:
         """Add a line."""
+        if not self._lines:
+            asyncio.get_running_loop().call_later(_HELD_S, self.flush)
         self._lines.append(line)
         if len(self._lines) >= _MOST_HELD:
             self.flush()
-        elif not self._is_due:
-            self._is_due = True
-            asyncio.get_running_loop().call_later(_HELD_S, self._flush_due)
-
-    def _flush_due(self) -> None:
-        self._is_due = False
-        self.flush()
 
     def flush(self) -> None:
         """Write the lines held."""

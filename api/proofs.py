@@ -17,7 +17,11 @@ def without_text(body: bytes, raw: Raw | UnsetType) -> bytes:
 
 
 def without_numbers(text: bytes) -> bytes:
-    """A request without its first array where that holds no string, and so no key: most of it is a vector."""
+    """A request without what stands from its first [ to the first ] after it, where that holds no quote.
+
+    That is most of a vector. Without a quote it holds no key and no end of a string: it lies in an array of numbers,
+    or inside one string, and no known key has a bracket.
+    """
     start = text.find(b"[")
     stop = text.find(b"]", start)
     return text if start < 0 or text.find(b'"', start, stop) >= 0 else text[:start] + text[stop:]

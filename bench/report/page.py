@@ -13,14 +13,15 @@ _INTRO = """## Drawn from the last rows
 
 `python -m bench report` writes this part from `bench/results`; nothing here is typed. Of each race and data set the
 row with the most contenders counts, the last of them, so all that stands in one table or chart is of one run on one
-machine, contenders in turns. A cost is CPU per query, read off the line between the settings around a recall. As the
-cheapest of many settings are those that were lucky, each repetition chooses settings, and their costs are read from
-the others, the least of each, for what disturbs a measurement only adds to it; the median stands, with ≤ where even
-the fastest setting finds more. QPS is its reciprocal, per CPU second. `to ours` is the cost over ours: above 1 ours
-is cheaper. Spread is over the repetitions; it, latencies and parameters are of the cheapest setting with recall .95
-or more. RAM is anonymous memory, what no file backs; resident, after a restart and a pass over all queries, counts
-pages of mapped files, too, which the system may take back: ours and some peers compare vectors in such. CPU ranks,
-not the clock, which neighbours on a machine disturb more. Verdicts on bars are as the race told them."""
+machine, contenders in turns; a newer one of fewer stands below it. A cost is CPU per query, read off the line between
+the settings around a recall. As the cheapest of many settings are those that were lucky, each repetition chooses
+settings, and their costs are read from the others, the least of each, for what disturbs a measurement only adds to
+it; the median stands, with ≤ where even the fastest setting finds more. QPS is its reciprocal, per CPU second. `to
+ours` is the cost over ours: above 1 ours is cheaper. Spread is over the repetitions; it, latencies and parameters are
+of the cheapest setting with recall .95 or more. RAM is anonymous memory, what no file backs; resident, after a
+restart and a pass over all queries, counts pages of mapped files, too, which the system may take back: ours and some
+peers compare vectors in such. CPU ranks, not the clock, which neighbours on a machine disturb more. Verdicts on bars
+are as the race told them."""
 
 
 class Page(NamedTuple):
@@ -36,10 +37,14 @@ def page(results: Path) -> Page:
     drawings: dict[str, str] = {}
     for race in race_names(results):
         rows = rows_of(results, f"race-{race}")
-        for row in last_by(sorted(filter(_is_race, rows), key=_n_asked), _data_set).values():
+        raced = list(filter(_is_race, rows))
+        newest = last_by(raced, _data_set)
+        for name, row in last_by(sorted(raced, key=_n_asked), _data_set).items():
             text, drawn = races.section(race, row)
             parts.append(text)
             drawings |= drawn
+            if newest[name] is not row:
+                parts.append(races.later(race, newest[name]))
         plain = [row for row in rows if not _is_race(row) and not _is_of_tenants(row)]
         parts += [measured.section(race, row) for row in last_by(plain, measured.part_of).values()]
     every = rows_of(results, "tenants") + rows_of(results, "race-tenants")

@@ -15,7 +15,7 @@ from bench.report.measured import verdicts
 from bench.report.rows import Row, file_name, origin
 from bench.report.scales import of_recall
 
-__all__ = ["LATENCY_TARGET", "cost_at", "frontier", "section"]
+__all__ = ["LATENCY_TARGET", "cost_at", "frontier", "later", "section"]
 
 LATENCY_TARGET = "0.95"
 """Recall that latencies, spread and the lead are stated at."""
@@ -43,6 +43,21 @@ def section(race: str, row: Row) -> tuple[str, dict[str, str]]:
         parts += [lead, _table(contenders), _crowds(contenders), _parameters(contenders)]
     parts += [verdicts(figures.get("bars", {})), _left_out(figures.get("left out", {}))]
     return "\n\n".join(part for part in parts if part), drawings
+
+
+def later(race: str, row: Row) -> str:
+    """The Markdown of a newer row of fewer contenders, beside the one of most: another run, so a table of its own."""
+    figures = row["figures"]
+    contenders = _ordered(figures["contenders"])
+    parts = [
+        f"#### Later, of fewer: {race}, {plain(figures['data set']['name'])}",
+        f"{origin(row)}.",
+        f"    {row['command']}",
+    ]
+    if contenders:
+        parts += [_lead(contenders, figures.get("not raced", ())), _table(contenders), _parameters(contenders)]
+    parts += [verdicts(figures.get("bars", {})), _left_out(figures.get("left out", {}))]
+    return "\n\n".join(part for part in parts if part)
 
 
 def cost_at(found: _Found, target: str = LATENCY_TARGET) -> float | None:

@@ -95,6 +95,17 @@ def test_the_last_row_of_each_data_set_counts(tmp_path: Path) -> None:
     assert sorted(drawings) == ["race-made-a.svg", "race-made-b.svg"]
 
 
+def test_a_newer_row_of_fewer_stands_below_the_one_of_most(tmp_path: Path) -> None:
+    found = {"vdb": contender({0.96: 10}), "peer": contender({0.96: 15}), "other": contender({0.96: 18})}
+    rows = [race_row(dict(list(found.items())[:n]), "a") for n in (2, 3, 2)]
+    text, drawings = page.page(_world(tmp_path, rows)[0])
+    assert text.count("### Race made: a") == 1 and text.count("Later, of fewer: made, a") == 1
+    assert text.index("| other |") < text.index("Later, of fewer") < text.rindex("| peer |")
+    assert sorted(drawings) == ["race-made-a.svg"]
+    (tmp_path / "all").mkdir()
+    assert "Later" not in page.page(_world(tmp_path / "all", rows[:2])[0]).text
+
+
 def test_every_drawing_is_xml_with_a_title_a_description_and_its_origin() -> None:
     drawings = page.page(RESULTS).drawings
     assert drawings, "the committed results give none"

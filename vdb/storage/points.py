@@ -56,7 +56,7 @@ def read_record(txn: Transaction, owner: int, pid: int) -> Record | None:
 
 
 def read_values(txn: Transaction, points: Sequence[tuple[int, int]]) -> list[bytes] | None:
-    """The encoded records of many (owner, pid), in their order; None where one is missing, or named twice."""
+    """The encoded records of many (owner, pid), in their order; None where one is missing."""
     with txn.cursor() as cursor:
         found = cursor.getmulti(record_keys(points))
     return [value for _, value in found] if len(found) == len(points) else None

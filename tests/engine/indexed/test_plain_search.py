@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import numpy as np
 import pytest
 
 from tests.engine.indexed.books import TENANTS, Books, D, indexed_books
-from vdb.engine import search
+from vdb.engine import answer_size, search, shard
 from vdb.engine.plain_search import plain_search
 from vdb.engine.shard import Moment, Snapshot
+from vdb.errors import TooLarge
 from vdb.protocol.columns import SearchHead
 from vdb.protocol.requests import SearchParams
 from vdb.types import Metric, Tier
@@ -140,3 +142,30 @@ def test_what_was_granted_after_the_snapshot_is_left_to_the_general_way(
         hits = books.driver.search("initech", "books", vector, 1)
     assert answered == [False]
     assert [(hit.owner, hit.id) for hit in hits] == [("acme", mine)]
+
+
+def test_what_expires_is_found_until_then_and_no_longer(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = books.add(3, "acme", ("globex",), expires_at=[datetime(2090, 1, 1, tzinfo=UTC)] * 3)
+    vector = books.points["acme", ids[0]][0]
+    for tenant in ("acme", "globex"):
+        with _watched(monkeypatch) as answered:
+            short, general = _both(books, monkeypatch, tenant, vector, limit=5)
+        assert short == general and answered == [True] and ids[0].encode() in short
+    with monkeypatch.context() as later:
+        later.setattr(shard, "epoch_ms", lambda: 4_000_000_000_000)
+        for tenant in ("acme", "globex"):
+            short, general = _both(books, monkeypatch, tenant, vector, limit=5)
+            assert short == general and not any(one.encode() in short for one in ids)
+
+
+def test_an_answer_that_is_too_large_is_refused_either_way(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer_size, "POINT_BYTES", 1 << 40)
+    said = []
+    for is_short in (True, False):
+        with monkeypatch.context() as way:
+            if not is_short:
+                way.setattr(search, "is_plain", lambda *_: False)
+            with pytest.raises(TooLarge) as refused:
+                books.driver.search("acme", "books", np.ones(D, np.float32), 3)
+            said.append(str(refused.value))
+    assert said[0] == said[1]

@@ -277,7 +277,10 @@ def residual_class(residual: float) -> int:
 
 
 def residual_of(model: Model, query: Float32s) -> float:
-    """The same of one query (D,), prepared or not: by the coded directions that its search reads next."""
+    """What the projection does not see of one query (D,), prepared or not: about what `residuals` says of it.
+
+    By the coded directions that its search reads next: off by some thousandths, where a class spans a tenth.
+    """
     projection = model.projection
     if projection is None:
         return 0.0

@@ -23,7 +23,7 @@ RESIDUAL_OF = types.float64(
 def residual_of(query: Float32s, model: int) -> float:
     """1 − |A q|² / |q|² of a query float32 (D,), prepared or not, for orthonormal directions A; not below 0.
 
-    0 without directions, and where the query's squares overflow.
+    0 without directions, and where a projected component overflows.
     """
     words = words_at(model)
     of_queries = bytes_of(words, 0)
