@@ -283,3 +283,15 @@ def blurred(rng: np.random.Generator, case: Case) -> Case:
         if len(directions) and not np.any(directions @ case.query):
             case.query[:] = 1
     return case
+
+
+def only_mine(case: Case, rows: np.ndarray) -> Case:
+    """The case with one reading left, a tail of `rows`, and nothing hidden."""
+    for reading in (case.mine, case.everyones):
+        reading.spans[:] = 0
+    case.mine.spans[N_TAIL] = len(rows)
+    case.mine.tail = rows.astype(np.uint32)
+    case.world.dead_at[:] = 0xFFFF_FFFF
+    case.world.added_at[:] = 0
+    case.world.expires_at = np.zeros(0, np.uint32)
+    return case
