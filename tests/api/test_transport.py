@@ -247,37 +247,20 @@ def test_searches_that_came_together_are_answered_in_their_order() -> None:
     assert _talk(talk, app) == b"1|2|3 2|1|3"
 
 
-def test_a_search_that_waits_can_be_cancelled() -> None:
+@pytest.mark.parametrize("is_at_once", [False, True])
+def test_a_search_that_is_cancelled_hears_of_it_also_before_its_task_has_begun(is_at_once: bool) -> None:
     ended: list[type[BaseException]] = []
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        try:
-            await asyncio.sleep(5)
-        except BaseException as exc:
-            ended.append(type(exc))
-            raise
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
-        writer.write(b"".join(_request(SEARCH, b"x")))
-        await asyncio.sleep(0.02)
-        (waiting,) = _begun()
+    def cancel() -> None:
+        (waiting,) = [task for task in asyncio.all_tasks() if isinstance(task.get_coro(), transport._Begun)]
         waiting.cancel()
-        return await reader.readuntil(b"\r\n")
-
-    assert b" 500 " in _talk(talk, app) and ended == [asyncio.CancelledError]
-
-
-def _begun() -> list[asyncio.Task[Any]]:
-    """Tasks of searches that wait."""
-    return [task for task in asyncio.all_tasks() if isinstance(task.get_coro(), transport._Begun)]
-
-
-def test_a_search_that_is_cancelled_as_soon_as_it_waits_hears_of_it() -> None:
-    ended: list[type[BaseException]] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         loop = asyncio.get_running_loop()
-        loop.call_soon(lambda: [task.cancel() for task in _begun()])  # comes before the task's first step
+        if is_at_once:
+            loop.call_soon(cancel)  # the task's first step comes after it
+        else:
+            loop.call_later(0.02, cancel)
         try:
             await asyncio.sleep(5)
         except BaseException as exc:
